@@ -1,0 +1,241 @@
+//! The configuration: `portcullis.toml`, then environment `PORTCULLIS__SECTION__KEY`, lowered to the types below.
+//! Stub: the meaning ([`Config`]) is fixed here; its author adds reading, validation and defaults.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::dialect::Dialect;
+use crate::model::Workload;
+use crate::policy::{Mode, Ungoverned};
+
+/// Everything `portcullis serve` needs, validated.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `[proxy]`
+    pub proxy: Proxy,
+    /// `[control]`
+    pub control: Control,
+    /// `[store]`
+    pub store: Store,
+    /// `[audit]`
+    pub audit: Audit,
+    /// `[policies]`
+    pub policies: Policies,
+    /// `[access_control]`
+    pub access_control: AccessControl,
+    /// `[[endpoint]]`, at least one; paths are distinct and none is a prefix of another.
+    pub endpoints: Vec<Endpoint>,
+    /// `[[identity]]`, at least one; names are distinct.
+    pub identities: Vec<Identity>,
+}
+
+/// The data plane: where admin tooling points.
+#[derive(Clone, Debug)]
+pub struct Proxy {
+    /// Address and port.
+    pub listen: SocketAddr,
+    /// Certificate and key; `None` only with `tls = "off"`, for a loopback address or behind a TLS terminator that is trusted with everything.
+    pub tls: Option<ServerTls>,
+    /// How clients reach the gateway, such as `https://exo-gw.contoso.example`; links in answers are rewritten to it.
+    /// `None`: the authority that each request names (its `Host`).
+    pub public_url: Option<url::Url>,
+    /// Worker threads, each with its own runtime; default: one per core.
+    pub workers: usize,
+    /// Limits on size and number.
+    pub limits: Limits,
+    /// Limits on time.
+    pub timeouts: Timeouts,
+}
+
+/// `[proxy] tls`
+#[derive(Clone, Debug)]
+pub struct ServerTls {
+    /// PEM chain, leaf first.
+    pub certificate: PathBuf,
+    /// PEM private key.
+    pub key: PathBuf,
+}
+
+/// `[proxy.limits]`
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Request line and headers, bytes. Default 64 KiB.
+    pub head_bytes: usize,
+    /// Header fields. Default 100.
+    pub head_fields: usize,
+    /// Request body, bytes. Default 32 MiB (a mailbox import's certificate or a rule package is the largest thing sent).
+    pub body_bytes: usize,
+    /// Open client connections. Default 10,000.
+    pub connections: usize,
+    /// Concurrent HTTP/2 streams per connection. Default 100.
+    pub streams: u32,
+    /// Bytes of request bodies held at once, all connections together. Default 512 MiB.
+    pub body_bytes_total: usize,
+}
+
+/// `[proxy.timeouts]`
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// TLS handshake. Default 10 s.
+    pub handshake: Duration,
+    /// From the first byte of a request head to its end, and idle keep-alive before it. Default 30 s.
+    pub head: Duration,
+    /// A connection without a request. Default 300 s.
+    pub idle: Duration,
+    /// The whole request body. Default 60 s.
+    pub body: Duration,
+    /// Connecting upstream, with TLS. Default 10 s.
+    pub connect: Duration,
+    /// From sending the request upstream to the head of its answer. Default 960 s: a cmdlet may run 15 minutes.
+    pub upstream: Duration,
+    /// Between two chunks of an upstream answer. Default 120 s.
+    pub upstream_idle: Duration,
+    /// How long SIGTERM waits for calls in flight. Default 30 s.
+    pub drain: Duration,
+}
+
+/// `[control]`: health and metrics.
+#[derive(Clone, Debug)]
+pub struct Control {
+    /// Address and port; plain HTTP, so loopback unless something in front of it adds TLS.
+    pub listen: SocketAddr,
+}
+
+/// `[store]`
+#[derive(Clone, Debug)]
+pub struct Store {
+    /// `sqlite:<path>` or `postgres://…`.
+    pub url: String,
+}
+
+/// When an audit record counts as written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Within 100 ms; the call does not wait.
+    Buffered,
+    /// On disk, before the call goes on.
+    Strict,
+}
+
+/// `[audit]`
+#[derive(Clone, Debug)]
+pub struct Audit {
+    /// Where the segments lie.
+    pub directory: PathBuf,
+    /// When a record counts as written.
+    pub durability: Durability,
+    /// This node's name in records; default: the host's name.
+    pub node: String,
+    /// A segment is closed at this size, in bytes. Default 256 MiB.
+    pub segment_bytes: u64,
+    /// A segment is closed at this age. Default 24 h.
+    pub segment_age: Duration,
+    /// Parameter names that are redacted besides the built-in ones.
+    pub redact: Vec<String>,
+}
+
+/// `[policies]`
+#[derive(Clone, Debug)]
+pub struct Policies {
+    /// Where the `*.toml` files lie.
+    pub directory: PathBuf,
+    /// Whether a changed file is read again by itself.
+    pub watch: bool,
+}
+
+/// `[access_control]`
+#[derive(Clone, Debug)]
+pub struct AccessControl {
+    /// What the gateway does with decisions.
+    pub mode: Mode,
+    /// Who approves where a policy does not say.
+    pub default_approver_group: Option<String>,
+}
+
+/// `[[endpoint]]`
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// The first half of its tasks' names.
+    pub workload: Workload,
+    /// Its wire protocol.
+    pub dialect: Dialect,
+    /// Its path at the gateway, such as `/adminapi`; lower case, no trailing slash.
+    pub path: String,
+    /// Where the calls go: scheme, host, port; no path.
+    pub upstream: url::Url,
+    /// A PEM file of CAs to trust upstream instead of the platform's.
+    pub upstream_ca: Option<PathBuf>,
+    /// Hosts (`host` or `host:port`, lower case) besides the upstream's own that a redirect or a nextLink may lead to.
+    pub regional_hosts: Vec<String>,
+    /// Names of the `[[identity]]` sections that may sign in here.
+    pub identity: Vec<String>,
+    /// Domains that a URL may name in place of a tenant's GUID: domain (lower case) and GUID.
+    pub tenants: Vec<(String, String)>,
+    /// What happens to a task without a policy.
+    pub ungoverned: Ungoverned,
+    /// Blocks are recorded but not enforced.
+    pub report_only: bool,
+    /// How the gateway signs in upstream.
+    pub upstream_auth: UpstreamAuth,
+}
+
+/// How the gateway signs in upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UpstreamAuth {
+    /// A user's name, and a file that holds the password.
+    Basic {
+        /// The user's name.
+        username: String,
+        /// The file, read anew when it changes.
+        password_file: PathBuf,
+    },
+    /// A file that holds a token, read anew when it changes.
+    Bearer {
+        /// The file.
+        token_file: PathBuf,
+    },
+    /// The caller's own `Authorization`.
+    Passthrough,
+}
+
+/// `[[identity]]`
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// Its name, which endpoints list.
+    pub name: String,
+    /// What it verifies.
+    pub kind: IdentityKind,
+}
+
+/// What an `[[identity]]` verifies.
+#[derive(Clone, Debug)]
+pub enum IdentityKind {
+    /// Basic credentials against a file of users.
+    Basic {
+        /// The file: TOML, `[[user]] name = …, password_hash = "$argon2id$…"`.
+        users: PathBuf,
+    },
+    /// Bearer tokens: JWTs.
+    Jwt {
+        /// `iss`, exactly.
+        issuer: String,
+        /// `aud`: one of these, exactly.
+        audiences: Vec<String>,
+        /// `tid`: one of these; empty: the claim is not looked at.
+        tenants: Vec<String>,
+        /// Where the keys are.
+        jwks: Jwks,
+        /// Clock difference that is forgiven. Default 60 s.
+        leeway: Duration,
+    },
+}
+
+/// Where a JWT issuer's keys are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Jwks {
+    /// A file, read anew when it changes.
+    File(PathBuf),
+    /// An https URL (or http on a loopback address), fetched anew as it ages.
+    Url(url::Url),
+}

@@ -1,0 +1,25 @@
+//! The vocabulary: what every other module means by task, command, principal, grant and request.
+//!
+//! Pure: no I/O, no clock, no randomness. Times and ids are arguments. Nothing here knows a wire protocol, a
+//! policy file or a store.
+#![deny(clippy::disallowed_methods, clippy::wildcard_enum_match_arm)]
+
+mod command;
+mod grant;
+mod intern;
+mod name;
+mod object;
+mod principal;
+mod request;
+mod sensitive;
+mod value;
+
+pub use command::{Command, Parameter, Parameters, RepeatedParameter};
+pub use grant::{Grant, GrantState, Revocation};
+pub use intern::{Interner, PolicyId, PrincipalId};
+pub use name::{CmdletName, InvalidName, MAX_NAME_BYTES, ParameterName, Task, Workload};
+pub use object::{Object, Property};
+pub use principal::{Principal, PrincipalKind};
+pub use request::{Request, RequestState};
+pub use sensitive::{REDACTED, is_sensitive, redacted};
+pub use value::{Number, Value};

@@ -1,0 +1,101 @@
+//! A command: one invocation of a task with its parameters, as a dialect parsed it.
+
+use super::{ParameterName, Task, Value};
+
+/// A parameter with its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parameter {
+    /// The name as the caller spelled it.
+    pub name: ParameterName,
+    /// The value.
+    pub value: Value,
+    /// The value's type as the wire names it beside the value (OData's `Name@odata.type`), if it did.
+    pub type_annotation: Option<String>,
+}
+
+/// A parameter was named twice, in whatever case.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("parameter `{0}` is given twice")]
+pub struct RepeatedParameter(pub ParameterName);
+
+/// The parameters of a command, in the caller's order.
+///
+/// INVARIANT: no two have the same name, compared without case.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Parameters(Vec<Parameter>);
+
+impl Parameters {
+    /// Adds a parameter at the end.
+    pub fn push(&mut self, parameter: Parameter) -> Result<(), RepeatedParameter> {
+        if self.0.iter().any(|it| it.name == parameter.name) {
+            return Err(RepeatedParameter(parameter.name));
+        }
+        self.0.push(parameter);
+        Ok(())
+    }
+
+    /// The value of the parameter of this name, in any case.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.0
+            .iter()
+            .find(|it| it.name.is(name))
+            .map(|it| &it.value)
+    }
+
+    /// All of them, in order.
+    pub fn iter(&self) -> std::slice::Iter<'_, Parameter> {
+        self.0.iter()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<'a> IntoIterator for &'a Parameters {
+    type Item = &'a Parameter;
+    type IntoIter = std::slice::Iter<'a, Parameter>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+/// One invocation: what is to run, with which parameters. Who asks is beside it, in the facts of the decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Command {
+    /// What is to run.
+    pub task: Task,
+    /// With what.
+    pub parameters: Parameters,
+}
+
+impl Command {
+    /// Whether the call asks only whether the command would run: `WhatIf`, or Exchange's validation call with
+    /// `Confirm` true (exchange-rest section 1.4). It is decided like any other call.
+    pub fn is_trial(&self) -> bool {
+        ["Confirm", "WhatIf"]
+            .iter()
+            .any(|name| match self.parameters.get(name) {
+                Some(Value::Bool(set)) => *set,
+                Some(Value::Text(text)) => {
+                    text.eq_ignore_ascii_case("true") || text.eq_ignore_ascii_case("$true")
+                }
+                Some(Value::List(_) | Value::Null | Value::Number(_) | Value::Table(_)) | None => {
+                    false
+                }
+            })
+    }
+}
+
+impl AsRef<Command> for Command {
+    fn as_ref(&self) -> &Command {
+        self
+    }
+}

@@ -1,0 +1,87 @@
+//! What the hot path reads and the workflow writes: the snapshot of policies and settings, the grant table, and the port
+//! through which the hot path has gateway cmdlets answered. Never a network, a store or a lock held across an await.
+
+mod grants;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use crate::model::{Command, Interner, Object, Principal};
+use crate::policy::{Mode, PolicySet};
+
+pub use grants::GrantTable;
+
+/// Policies and settings as of one moment. A request takes one and keeps to it.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// The policies in force.
+    pub policies: PolicySet,
+    /// What the gateway does with decisions.
+    pub mode: Mode,
+}
+
+/// The meeting place of the two halves.
+#[derive(Debug)]
+pub struct State {
+    /// Numbers for principals and policies.
+    pub interner: Arc<Interner>,
+    /// Grants in force.
+    pub grants: GrantTable,
+    snapshot: ArcSwap<Snapshot>,
+}
+
+impl State {
+    /// A state with these policies and no grants.
+    pub fn new(interner: Arc<Interner>, snapshot: Snapshot) -> Self {
+        Self {
+            grants: GrantTable::default(),
+            interner,
+            snapshot: ArcSwap::from_pointee(snapshot),
+        }
+    }
+
+    /// The policies and settings of this moment.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    /// Puts new policies and settings in force, all at once.
+    pub fn publish(&self, snapshot: Snapshot) {
+        self.snapshot.store(Arc::new(snapshot));
+    }
+}
+
+/// Why a gateway cmdlet did not do what was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OwnCmdletError {
+    /// The parameters are wrong, or there is no such cmdlet.
+    #[error("{0}")]
+    Invalid(String),
+    /// There is no such thing, or it is not the caller's to know of.
+    #[error("{0}")]
+    NotFound(String),
+    /// The caller may not.
+    #[error("{0}")]
+    Forbidden(String),
+    /// It cannot be stored or recorded now.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+/// A future that is boxed, for a trait object's method.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Answers the gateway's own cmdlets (DESIGN 5.4). `control` is one; `data` knows no more of it than this.
+pub trait OwnCmdlets: Send + Sync {
+    /// Does what `command` says, as `caller`, who called from `source`; `decision` is the id of the call's decision record.
+    fn answer<'a>(
+        &'a self,
+        caller: &'a Principal,
+        source: std::net::IpAddr,
+        command: &'a Command,
+        decision: uuid::Uuid,
+    ) -> BoxFuture<'a, Result<Vec<Object>, OwnCmdletError>>;
+}
