@@ -90,6 +90,32 @@ pub struct Outcome {
     pub duration: std::time::Duration,
 }
 
+/// A change of something, a refusal before any decision, or a moment of the gateway's life.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Event {
+    /// UUID v7; an event that is recorded again after a crash keeps its id.
+    pub id: Uuid,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// What: `request.filed`, `request.approved`, `request.denied`, `request.expired`, `grant.created`, `grant.revoked`, `grant.expired`,
+    /// `policies.loaded`, `policies.rejected`, `sign-in.failed`, `call.unreadable`, `gateway.started`, `gateway.stopped`.
+    pub kind: String,
+    /// Who did it: key and name.
+    pub principal: Option<(String, String)>,
+    /// From where.
+    pub source: Option<IpAddr>,
+    /// The request that it is about.
+    pub request: Option<Uuid>,
+    /// The grant that it is about.
+    pub grant: Option<Uuid>,
+    /// The policy (folded scope) that it is about.
+    pub policy: Option<String>,
+    /// The decision record of the call that caused it.
+    pub decision: Option<Uuid>,
+    /// What else there is to know; no secrets.
+    pub details: serde_json::Map<String, serde_json::Value>,
+}
+
 /// The open log. Cheap to clone; all clones write one chain.
 #[derive(Clone, Debug)]
 pub struct AuditLog {
@@ -107,6 +133,22 @@ impl AuditLog {
     ) -> Result<Vec<Recorded<C>>, Unavailable> {
         let _ = (context, judgements, command);
         todo!()
+    }
+
+    /// Puts an event on record; durable (whatever `durability` says) when this returns.
+    pub async fn event(&self, event: Event) -> Result<(), Unavailable> {
+        let _ = event;
+        todo!()
+    }
+
+    /// Puts an event on record; does not wait. For refusals before any decision, which must not wait for a disk.
+    pub fn event_soon(&self, event: Event) {
+        let _ = event;
+    }
+
+    /// Why the log cannot be written at the moment, if it cannot.
+    pub fn failing(&self) -> Option<Arc<str>> {
+        None
     }
 
     /// Puts an outcome on record; does not wait.
