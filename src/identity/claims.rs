@@ -1,0 +1,216 @@
+//! The claims of a token: whether they are good now and here, and who they say calls.
+//!
+//! Entra's shapes come from exchange-rest section 7: a user's token has `scp`, an app's has `roles` and no `scp`. Tokens
+//! of other issuers have neither `oid` nor `tid`; their subject is unique with its issuer.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Deserialize;
+
+use crate::model::{Interner, Principal, PrincipalKind};
+
+use super::failure::FailureKind;
+
+/// The most groups in a token. Entra puts at most 200 in one.
+const MAX_GROUPS: usize = 1000;
+
+/// The longest text that becomes part of a principal, in bytes.
+const MAX_TEXT_BYTES: usize = 256;
+
+/// What a JWT section of the configuration asks of claims.
+#[derive(Debug)]
+pub(super) struct Expected {
+    pub(super) identity: String,
+    pub(super) issuer: String,
+    pub(super) audiences: Vec<String>,
+    pub(super) tenants: Vec<String>,
+    pub(super) leeway: Duration,
+}
+
+/// The claims that we read. A claim that occurs twice makes the token unreadable.
+#[derive(Deserialize)]
+pub(super) struct Claims {
+    pub(super) iss: String,
+    aud: Texts,
+    /// Seconds since the Unix epoch, as are all times here.
+    exp: i64,
+    nbf: Option<i64>,
+    #[serde(default)]
+    appid: Option<String>,
+    azp: Option<String>,
+    #[serde(default)]
+    groups: Texts,
+    idtyp: Option<String>,
+    oid: Option<String>,
+    preferred_username: Option<String>,
+    #[serde(default)]
+    roles: Texts,
+    #[serde(default)]
+    scp: Texts,
+    sub: Option<String>,
+    tid: Option<String>,
+    unique_name: Option<String>,
+    upn: Option<String>,
+}
+
+/// A text or several ([RFC 7519] section 4.1.3 for `aud`; issuers do the same with others).
+///
+/// [RFC 7519]: https://www.rfc-editor.org/rfc/rfc7519
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Texts {
+    Many(Vec<String>),
+    One(String),
+}
+
+impl Default for Texts {
+    fn default() -> Self {
+        Self::Many(Vec::new())
+    }
+}
+
+impl Texts {
+    fn as_slice(&self) -> &[String] {
+        match self {
+            Self::Many(texts) => texts,
+            Self::One(text) => std::slice::from_ref(text),
+        }
+    }
+
+    fn is_given(&self) -> bool {
+        self.as_slice().iter().any(|it| !it.trim().is_empty())
+    }
+}
+
+impl Claims {
+    /// Checks issuer, audience, tenant and times, and says until when the claims are good, the leeway included.
+    pub(super) fn check(
+        &self,
+        expected: &Expected,
+        now: DateTime<Utc>,
+    ) -> Result<DateTime<Utc>, FailureKind> {
+        let identity = || expected.identity.clone();
+        if self.iss != expected.issuer {
+            let issuer = self.iss.clone();
+            return Err(FailureKind::UnknownIssuer { issuer });
+        }
+        let audiences = self.aud.as_slice();
+        if !audiences.iter().any(|it| expected.audiences.contains(it)) {
+            return Err(FailureKind::WrongAudience {
+                identity: identity(),
+            });
+        }
+        let tenant_is_listed = || {
+            let listed = |tid: &String| {
+                let mut tenants = expected.tenants.iter();
+                tenants.any(|it| it.eq_ignore_ascii_case(tid))
+            };
+            self.tid.as_ref().is_some_and(listed)
+        };
+        if !expected.tenants.is_empty() && !tenant_is_listed() {
+            return Err(FailureKind::WrongTenant {
+                identity: identity(),
+            });
+        }
+        let leeway = TimeDelta::from_std(expected.leeway).unwrap_or_default();
+        let ends = time(self.exp)?;
+        let good_until = ends.checked_add_signed(leeway).unwrap_or(ends);
+        if now >= good_until {
+            return Err(FailureKind::Expired { at: ends });
+        }
+        if let Some(from) = self.nbf {
+            let from = time(from)?;
+            if now < from.checked_sub_signed(leeway).unwrap_or(from) {
+                return Err(FailureKind::NotYetValid { from });
+            }
+        }
+        Ok(good_until)
+    }
+
+    /// Who calls.
+    pub(super) fn principal(
+        &self,
+        expected: &Expected,
+        interner: &Interner,
+    ) -> Result<Principal, FailureKind> {
+        let kind = self.kind()?;
+        let name = match kind {
+            PrincipalKind::App => self.appid.as_ref().or(self.azp.as_ref()),
+            PrincipalKind::User => self
+                .upn
+                .as_ref()
+                .or(self.unique_name.as_ref())
+                .or(self.preferred_username.as_ref()),
+        };
+        let name = usable(name).ok_or(FailureKind::Malformed(
+            "The token does not name its holder (upn, unique_name, preferred_username; appid or azp for an app).",
+        ))?;
+        let groups = self.groups.as_slice();
+        if groups.len() > MAX_GROUPS || groups.iter().any(|it| usable(Some(it)).is_none()) {
+            return Err(FailureKind::Malformed(
+                "The token's groups are not usable.",
+            ));
+        }
+        let key = self.key().ok_or(FailureKind::Malformed(
+            "The token does not say who its holder is (oid and tid, or sub).",
+        ))?;
+        Ok(Principal {
+            kind,
+            id: interner.principal(&key),
+            key,
+            name: name.to_owned(),
+            groups: groups.to_vec(),
+            tenant: self.tid.clone(),
+            identity: expected.identity.clone(),
+        })
+    }
+
+    fn kind(&self) -> Result<PrincipalKind, FailureKind> {
+        let is_delegated = self.scp.is_given();
+        let has_app_roles = self.roles.is_given() && !is_delegated;
+        let kind = match self.idtyp.as_deref() {
+            None if has_app_roles => PrincipalKind::App,
+            None => PrincipalKind::User,
+            Some("app") if !is_delegated => PrincipalKind::App,
+            Some("user") if !has_app_roles => PrincipalKind::User,
+            Some(_) => return Err(CONTRADICTION),
+        };
+        // An app acts for no person, so a token that is an app's and names one is neither.
+        if kind == PrincipalKind::App && (self.upn.is_some() || self.unique_name.is_some()) {
+            return Err(CONTRADICTION);
+        }
+        Ok(kind)
+    }
+
+    /// `<oid>@<tid>`, or `<sub>@<iss>`.
+    fn key(&self) -> Option<String> {
+        let (who, whose) = match (&self.oid, &self.tid) {
+            (Some(oid), Some(tid)) => {
+                let is_plain = |it: &String| usable(Some(it)).is_some() && !it.contains('@');
+                (is_plain(oid) && is_plain(tid)).then_some((oid.as_str(), tid.as_str()))?
+            }
+            _ => (usable(self.sub.as_ref())?, self.iss.as_str()),
+        };
+        // The keys of local users begin so.
+        (!who.starts_with("local:")).then(|| format!("{who}@{whose}"))
+    }
+}
+
+const CONTRADICTION: FailureKind =
+    FailureKind::Malformed("The token is neither a user's nor an app's (idtyp, scp, roles, upn).");
+
+fn time(seconds: i64) -> Result<DateTime<Utc>, FailureKind> {
+    DateTime::from_timestamp(seconds, 0)
+        .ok_or(FailureKind::Malformed("The token has a time out of range."))
+}
+
+/// A text that may become part of a principal: not empty, not long, nothing invisible at its ends or inside.
+fn usable(text: Option<&String>) -> Option<&str> {
+    text.map(String::as_str).filter(|it| {
+        !it.is_empty()
+            && it.len() <= MAX_TEXT_BYTES
+            && it.trim() == *it
+            && !it.contains(char::is_control)
+    })
+}
