@@ -56,3 +56,40 @@ pub struct Unreadable {
     /// What was wrong and what would be right.
     pub text: String,
 }
+
+impl Unreadable {
+    /// A request that is wrong in itself: 400.
+    pub(crate) fn bad(reason: &'static str, text: impl Into<String>) -> Self {
+        Self::with(StatusCode::BAD_REQUEST, reason, text)
+    }
+
+    /// A request that is refused with `status`.
+    pub(crate) fn with(status: StatusCode, reason: &'static str, text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self {
+            status,
+            reason,
+            text,
+        }
+    }
+}
+
+impl From<json::JsonError> for Unreadable {
+    fn from(error: json::JsonError) -> Self {
+        Self::bad(error.reason(), error.to_string())
+    }
+}
+
+/// A piece of a request as a message shows it: short, and without anything that could act on a terminal.
+pub(crate) fn shown(text: &str) -> String {
+    const LONGEST: usize = 60;
+    let mut short: String = text
+        .chars()
+        .take(LONGEST)
+        .flat_map(char::escape_debug)
+        .collect();
+    if text.chars().nth(LONGEST).is_some() {
+        short.push('…');
+    }
+    short
+}

@@ -1,12 +1,53 @@
-//! The `exchange-rest` dialect: Exchange's admin API. Stub; the author of the dialect fills it in behind these names.
+//! The `exchange-rest` dialect: Exchange's admin API, cmdlets as JSON over HTTPS.
+//!
+//! [`read`] understands a request or refuses it: the list of forms is closed, at the path, the query, the headers and each
+//! level of the body. [`write()`] and [`write_batch`] write what goes upstream from what was understood, and from nothing
+//! else. [`refuse`], [`answer`] and [`merge_batch`] write what clients get from the gateway itself, in the shapes that they
+//! read; [`LinkRewriter`] keeps them at the gateway's address.
+//!
+//! INVARIANT: `read(write(call))` is `call`, for every call that [`read`] can return (but for the regional host that it was
+//! asked of, which is the caller's to connect to).
 
-use bytes::Bytes;
-use http::{HeaderMap, Method};
-use uuid::Uuid;
+mod answer;
+mod batch;
+mod call;
+mod clixml;
+mod envelope;
+mod escape;
+mod headers;
+mod links;
+mod merge;
+mod odata;
+mod parameters;
+mod path;
+mod query;
+mod refuse;
+mod route;
+mod shapes;
+mod version;
+mod write;
 
-use crate::dialect::{Problem, Reply, Unreadable};
-use crate::model::{Command, Object};
-use crate::policy::Subject;
+#[cfg(test)]
+mod tests;
+
+use http::{HeaderMap, Method, StatusCode};
+
+use crate::dialect::json::{self, Budget};
+use crate::dialect::{Unreadable, shown};
+
+use self::call::Form;
+use self::headers::Body;
+use self::odata::EntityRead;
+use self::query::Query;
+use self::route::Route;
+
+pub use self::answer::answer;
+pub use self::batch::{Batch, BatchFrame, BatchItem, MAX_BATCH_ITEMS};
+pub use self::call::Call;
+pub use self::links::LinkRewriter;
+pub use self::merge::merge_batch;
+pub use self::refuse::refuse;
+pub use self::write::{Outgoing, write, write_batch};
 
 /// What the reader must know besides the request.
 #[derive(Clone, Copy, Debug)]
@@ -20,41 +61,6 @@ pub struct Reading<'a> {
     pub authorities: &'a [String],
 }
 
-/// One call: a command, or a session set-up call, with what is needed to write it upstream.
-/// (private fields: form, version, tenant, query, allow-listed headers, command)
-#[derive(Clone, Debug, PartialEq)]
-pub struct Call {
-    _private: (),
-}
-
-impl Call {
-    /// What is decided on.
-    pub fn subject(&self) -> Subject<'_> {
-        todo!()
-    }
-
-    /// The command, unless it is a session call.
-    pub fn command(&self) -> Option<&Command> {
-        todo!()
-    }
-
-    /// The tenant in the URL: a GUID or a domain, as the client spelled it.
-    pub fn tenant(&self) -> &str {
-        todo!()
-    }
-
-    /// Whether it asks for a further page of an earlier call.
-    pub fn is_page(&self) -> bool {
-        todo!()
-    }
-
-    /// The upstream authority that a nextLink rewritten by the gateway names, if it is not the endpoint's own: one of the
-    /// regional hosts of the configuration (the caller checks that it is listed).
-    pub fn regional_host(&self) -> Option<&str> {
-        todo!()
-    }
-}
-
 /// A request, understood.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Operation {
@@ -64,43 +70,14 @@ pub enum Operation {
     Single(Call),
 }
 
-/// A JSON `$batch`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Batch {
-    /// What is common to the items (private details inside).
-    pub frame: BatchFrame,
-    /// The items, in order; ids are distinct.
-    pub items: Vec<BatchItem>,
-}
-
-/// What a `$batch` carries besides its items.
-#[derive(Clone, Debug, PartialEq)]
-pub struct BatchFrame {
-    _private: (),
-}
-
-/// One item of a `$batch`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct BatchItem {
-    /// Its id, as the client chose it.
-    pub id: String,
-    /// The item's own `Authorization` value, if it has one; the caller of this reader must check it against the outer one.
-    pub authorization: Option<String>,
-    /// The call.
-    pub call: Call,
-}
-
-/// What goes upstream, written from the parsed form alone.
-#[derive(Clone, Debug)]
-pub struct Outgoing {
-    /// The method.
-    pub method: Method,
-    /// Path and query, beginning with the upstream's own base path (`/adminapi`).
-    pub path_and_query: String,
-    /// Allow-listed headers. No `Host`, no framing, no `Authorization`, no `Accept-Encoding`: the proxy sets those.
-    pub headers: HeaderMap,
-    /// The body; empty for a GET.
-    pub body: Bytes,
+impl Operation {
+    /// The tenant in the URL, as the client spelled it.
+    pub fn tenant(&self) -> &str {
+        match self {
+            Self::Batch(batch) => batch.frame.tenant(),
+            Self::Single(call) => call.tenant(),
+        }
+    }
 }
 
 /// Reads a request. `path_and_query` is as it came (not decoded), `body` is whole.
@@ -111,72 +88,112 @@ pub fn read(
     body: &[u8],
     reading: &Reading<'_>,
 ) -> Result<Operation, Unreadable> {
-    let _ = (method, path_and_query, headers, body, reading);
-    todo!()
-}
-
-/// Writes one call for the upstream.
-pub fn write(call: &Call) -> Outgoing {
-    let _ = call;
-    todo!()
-}
-
-/// Writes a `$batch` of the items that may go on. Item URLs name `authority` (the upstream's); `authorization`, if given,
-/// becomes each item's own header, as the service expects it there.
-pub fn write_batch(
-    frame: &BatchFrame,
-    items: &[(&str, &Call)],
-    authority: &str,
-    authorization: Option<&str>,
-) -> Outgoing {
-    let _ = (frame, items, authority, authorization);
-    todo!()
-}
-
-/// Puts the upstream's `$batch` answer and the gateway's own item answers into one answer, in the order of `order` (item ids).
-/// The upstream's items keep their bytes.
-pub fn merge_batch(
-    upstream: Option<&[u8]>,
-    own: &[(String, Reply)],
-    order: &[String],
-) -> Result<Reply, Unreadable> {
-    let _ = (upstream, own, order);
-    todo!()
-}
-
-/// The answer to a gateway cmdlet, in the format that the call asked for (JSON, or CLIXML inside JSON).
-pub fn answer(call: &Call, objects: &[Object], gateway_base: &str) -> Reply {
-    let _ = (call, objects, gateway_base);
-    todo!()
-}
-
-/// A refusal, in the shape of exchange-rest section 3.4. `reference` is the decision's or the request's id.
-pub fn refuse(problem: &Problem, reference: Uuid) -> Reply {
-    let _ = (problem, reference);
-    todo!()
-}
-
-/// Rewrites `…@odata.nextLink` and `@odata.context` in a JSON answer to the gateway's own address, whatever the chunks.
-#[derive(Debug)]
-pub struct LinkRewriter {
-    _private: (),
-}
-
-impl LinkRewriter {
-    /// `gateway_base` is such as `https://gate.example/adminapi`; `upstream` the authority that was asked; `regional` those
-    /// that may be named besides it (a link to one of them is rewritten so that [`Call::regional_host`] finds it again).
-    pub fn new(gateway_base: &str, upstream: &str, regional: &[String]) -> Self {
-        let _ = (gateway_base, upstream, regional);
-        todo!()
+    let (path, query) = match path_and_query.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (path_and_query, None),
+    };
+    let target = path::read(path, reading.path)?;
+    let route = route::route(&target).ok_or_else(|| unknown_path(path))?;
+    let wanted = match route {
+        Route::Batch | Route::Invoke | Route::Resource(_) => Method::POST,
+        Route::Read | Route::Session(_) => Method::GET,
+    };
+    if *method != wanted {
+        return Err(Unreadable::with(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method",
+            format!(
+                "this path takes `{wanted}` only, not `{}`",
+                shown(method.as_str())
+            ),
+        ));
     }
-
-    /// Takes the next bytes of the answer and returns what can be passed on.
-    pub fn push(&mut self, chunk: Bytes) -> Bytes {
-        chunk
+    let kind = if wanted == Method::POST {
+        Body::Json
+    } else {
+        Body::Absent
+    };
+    let passed = headers::read(headers, kind)?;
+    if kind == Body::Absent && !body.is_empty() {
+        return Err(Unreadable::bad(
+            "unexpected-body",
+            "a `GET` must have no body",
+        ));
     }
-
-    /// What is left at the end.
-    pub fn finish(&mut self) -> Bytes {
-        Bytes::new()
+    if let Route::Batch = route {
+        Query::read(query, &[])?;
+        return batch::read(target, passed, body, reading).map(Operation::Batch);
     }
+    let known = match route {
+        Route::Batch | Route::Invoke | Route::Resource(_) => query::OF_COMMAND,
+        Route::Read => query::OF_READ,
+        Route::Session(_) => query::OF_SESSION,
+    };
+    let mut query = Query::read(query, known)?;
+    let regional_host = take_host(&mut query)?;
+    let envelope = || {
+        let raw = json::document(body)?;
+        envelope::read(raw, reading.workload, &mut Budget::default())
+    };
+    let form = match route {
+        Route::Batch | Route::Invoke => Form::Invoke(envelope()?),
+        Route::Read => {
+            let segments = &target.segments;
+            Form::Read(EntityRead::read(
+                segments,
+                &mut query,
+                headers,
+                reading.workload,
+            )?)
+        }
+        Route::Resource(resource) => {
+            let command = envelope()?;
+            if !resource.takes(&command.task.cmdlet) {
+                let text = format!(
+                    "`{}` does not take `{}`",
+                    resource.name, command.task.cmdlet
+                );
+                return Err(Unreadable::bad("resource-mismatch", text));
+            }
+            Form::Resource(resource, command)
+        }
+        Route::Session(session) => Form::Session(session),
+    };
+    Ok(Operation::Single(Call {
+        version: target.version,
+        tenant: target.tenant,
+        form,
+        query,
+        headers: passed,
+        regional_host,
+    }))
+}
+
+/// Takes the regional host out of `query`. Whether it is one of the configured ones is the caller's to check.
+fn take_host(query: &mut Query) -> Result<Option<String>, Unreadable> {
+    /// The longest authority: a domain name (RFC 1035 section 2.3.4), a colon and a port.
+    const MAX_BYTES: usize = 253 + 6;
+    let Some(host) = query.take(query::HOST) else {
+        return Ok(None);
+    };
+    let is_authority = !host.is_empty()
+        && host.len() <= MAX_BYTES
+        && host
+            .bytes()
+            .all(|it| it.is_ascii_alphanumeric() || matches!(it, b'-' | b'.' | b':'));
+    if !is_authority {
+        let text = format!("`{}` is not a host", shown(&host));
+        return Err(Unreadable::bad("bad-host", text));
+    }
+    Ok(Some(host.to_ascii_lowercase()))
+}
+
+fn unknown_path(path: &str) -> Unreadable {
+    Unreadable::bad(
+        "unknown-path",
+        format!(
+            "`{}` is not a call that is understood here; `InvokeCommand`, `$batch`, the resources of v2.0, the reads of Get-EXO* and session set-up are",
+            shown(path)
+        ),
+    )
 }

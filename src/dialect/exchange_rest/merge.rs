@@ -1,0 +1,111 @@
+//! One `$batch` answer out of the upstream's and the gateway's own item answers.
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, header};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::dialect::json::{self, Budget};
+use crate::dialect::{Problem, Reply, Unreadable, shown};
+use crate::model::Value;
+
+use super::headers;
+use super::refuse::{JSON_TYPE, refuse};
+
+/// Puts the upstream's `$batch` answer and the gateway's own item answers into one answer, in the order of `order` (item ids).
+/// The upstream's items keep their bytes. An item that nobody answered is answered 502.
+///
+/// An error (502) means that the upstream's answer is not a batch answer, names an item twice, or one that it was not asked.
+pub fn merge_batch(
+    upstream: Option<&[u8]>,
+    own: &[(String, Reply)],
+    order: &[String],
+) -> Result<Reply, Unreadable> {
+    let theirs = upstream.map(responses).transpose()?.unwrap_or_default();
+    for (index, (id, _)) in theirs.iter().enumerate() {
+        let is_asked = order.contains(id) && !own.iter().any(|(it, _)| it == id);
+        if !is_asked || theirs.iter().take(index).any(|(it, _)| it == id) {
+            return Err(wrong(&format!(
+                "it answers the item `{}`, which it should not",
+                shown(id)
+            )));
+        }
+    }
+    let mut body = b"{\"responses\":[".to_vec();
+    for (index, id) in order.iter().enumerate() {
+        if index > 0 {
+            body.push(b',');
+        }
+        let ours = own.iter().find(|(it, _)| it == id).map(|(_, reply)| reply);
+        let theirs = theirs.iter().find(|(it, _)| it == id).map(|(_, raw)| raw);
+        match (ours, theirs) {
+            (Some(reply), _) => write_item(id, reply, &mut body),
+            (None, Some(raw)) => body.extend_from_slice(raw.get().as_bytes()),
+            (None, None) => write_item(id, &unanswered(), &mut body),
+        }
+    }
+    body.extend_from_slice(b"]}");
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, JSON_TYPE);
+    Ok(Reply {
+        status: StatusCode::OK,
+        headers,
+        body: Bytes::from(body),
+    })
+}
+
+/// The items of the upstream's answer, by id. Other members of the answer say nothing about items, and are dropped.
+fn responses(body: &[u8]) -> Result<Vec<(String, &RawValue)>, Unreadable> {
+    let unreadable = |error: json::JsonError| wrong(&error.to_string());
+    let budget = &mut Budget::default();
+    let raw = json::document(body).map_err(unreadable)?;
+    let members = json::object(raw, "the answer", budget).map_err(unreadable)?;
+    let responses = members.iter().find(|(name, _)| name == "responses");
+    let (_, responses) = responses.ok_or_else(|| wrong("it has no `responses`"))?;
+    let responses = json::list(responses, "`responses`", budget).map_err(unreadable)?;
+    let mut items = Vec::with_capacity(responses.len());
+    for raw in responses {
+        let members = json::object(raw, "an item", budget).map_err(unreadable)?;
+        let id = members.iter().find(|(name, _)| name == "id");
+        let (_, id) = id.ok_or_else(|| wrong("an item has no `id`"))?;
+        let id = json::text(id, "an item's `id`").map_err(unreadable)?;
+        items.push((id.into_owned(), raw));
+    }
+    Ok(items)
+}
+
+fn wrong(text: &str) -> Unreadable {
+    Unreadable::with(
+        StatusCode::BAD_GATEWAY,
+        "upstream-batch",
+        format!("the upstream's answer to the batch is not usable: {text}"),
+    )
+}
+
+fn unanswered() -> Reply {
+    let problem = Problem {
+        status: StatusCode::BAD_GATEWAY,
+        target: String::new(),
+        text: "the upstream did not answer this item of the batch; whether it ran is not known"
+            .to_owned(),
+    };
+    refuse(&problem, Uuid::nil())
+}
+
+fn write_item(id: &str, reply: &Reply, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"id\":");
+    Value::text(id).write_json(out);
+    out.extend_from_slice(format!(",\"status\":{},\"headers\":", reply.status.as_u16()).as_bytes());
+    let headers = reply.headers.iter().map(|(name, value)| {
+        let value = value.to_str().unwrap_or_default();
+        (headers::spelled(name).to_owned(), Value::text(value))
+    });
+    Value::Table(headers.collect()).write_json(out);
+    out.extend_from_slice(b",\"body\":");
+    if reply.body.is_empty() {
+        out.extend_from_slice(b"null");
+    } else {
+        out.extend_from_slice(&reply.body);
+    }
+    out.push(b'}');
+}
