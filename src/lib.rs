@@ -6,7 +6,7 @@
 //!
 //! From the bottom up: the vocabulary ([`model`]), the pure judgement ([`policy`]) and the wire ([`dialect`]);
 //! the outside world, a module each ([`config`], [`identity`], [`store`], [`audit`], [`tls`], [`listen`],
-//! [`telemetry`]); what the two halves share ([`state`]); the hot path ([`data`]) and the workflow
+//! [`upstream`], [`telemetry`]); what the two halves share ([`state`]); the hot path ([`data`]) and the workflow
 //! ([`control`]); and what puts them together ([`serve`], [`demo`], [`cli`]).
 
 pub mod audit;
@@ -25,3 +25,4 @@ pub mod state;
 pub mod store;
 pub mod telemetry;
 pub mod tls;
+pub mod upstream;

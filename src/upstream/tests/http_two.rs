@@ -1,0 +1,110 @@
+//! HTTP/2: connections shared, multiplied and replaced.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use http::header::HOST;
+use http::{Request, Response, Version};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use tokio::sync::Barrier;
+use tokio_util::sync::CancellationToken;
+
+use super::super::{Pool, Upstream};
+use super::{call, over_tls, server, text};
+
+/// Sends that many requests at once.
+async fn together(pool: &Pool, upstream: &Upstream, count: usize) {
+    let mut calls: FuturesUnordered<_> = (0..count).map(|_| call(pool, upstream)).collect();
+    while let Some(outcome) = calls.next().await {
+        assert_eq!(outcome.unwrap(), "ok");
+    }
+}
+
+/// Answers once that many requests are there at the same time.
+fn when_all_are_there(
+    count: usize,
+) -> impl Fn(Request<Incoming>) -> std::pin::Pin<Box<dyn Future<Output = Response<Full<Bytes>>> + Send>>
++ Clone
++ Send {
+    let all = Arc::new(Barrier::new(count));
+    move |request| {
+        let all = Arc::clone(&all);
+        Box::pin(async move {
+            if request.uri().path() == "/" {
+                all.wait().await;
+            }
+            Response::new(Full::from("ok"))
+        })
+    }
+}
+
+#[tokio::test]
+async fn concurrent_requests_share_one_connection() {
+    let tls = server::TestTls::new();
+    let away = CancellationToken::new();
+    let (url, counts) = server::http2(&tls, 100, away, when_all_are_there(20)).await;
+    let (pool, upstream) = (Pool::new(), over_tls(&url, tls.client()));
+    // Even the very first ones, which do not know yet what the upstream speaks.
+    together(&pool, &upstream, 20).await;
+    together(&pool, &upstream, 20).await;
+    assert_eq!((counts.connections(), counts.requests()), (1, 40));
+}
+
+#[tokio::test]
+async fn full_connection_is_joined_by_another() {
+    let tls = server::TestTls::new();
+    let away = CancellationToken::new();
+    let (url, counts) = server::http2(&tls, 2, away, when_all_are_there(6)).await;
+    let (pool, upstream) = (Pool::new(), over_tls(&url, tls.client()));
+    // With the first answer the upstream's limit is known.
+    let first = Request::get("/first").body(Full::default()).unwrap();
+    text(pool.send(&upstream, first).await.unwrap())
+        .await
+        .unwrap();
+    together(&pool, &upstream, 6).await;
+    assert!((3..=6).contains(&counts.connections()), "{counts:?}");
+    assert_eq!(counts.requests(), 7);
+}
+
+#[tokio::test]
+async fn connection_that_goes_away_is_replaced_without_an_error() {
+    let tls = server::TestTls::new();
+    let away = CancellationToken::new();
+    let (url, counts) = server::http2(&tls, 100, away.clone(), when_all_are_there(1)).await;
+    let (pool, upstream) = (Pool::new(), over_tls(&url, tls.client()));
+    call(&pool, &upstream).await.unwrap();
+    away.cancel();
+    while pool.shared(&upstream) > 0 {
+        tokio::task::yield_now().await;
+    }
+    call(&pool, &upstream).await.unwrap();
+    assert_eq!((counts.connections(), counts.requests()), (2, 2));
+}
+
+#[tokio::test]
+async fn request_names_its_upstream_and_nothing_else() {
+    let tls = server::TestTls::new();
+    let (url, _) = server::http2(
+        &tls,
+        100,
+        CancellationToken::new(),
+        |request: Request<Incoming>| async move {
+            assert_eq!(request.version(), Version::HTTP_2);
+            assert!(request.headers().get(HOST).is_none());
+            Response::new(Full::from(request.uri().to_string()))
+        },
+    )
+    .await;
+    let (pool, upstream) = (Pool::new(), over_tls(&url, tls.client()));
+    let request = Request::post("http://elsewhere.example/path?query")
+        .header(HOST, "elsewhere.example")
+        .body(Full::default())
+        .unwrap();
+    let seen = text(pool.send(&upstream, request).await.unwrap())
+        .await
+        .unwrap();
+    assert_eq!(seen, format!("https://{}/path?query", upstream.authority()));
+}
