@@ -20,6 +20,6 @@ pub use intern::{Interner, PolicyId, PrincipalId};
 pub use name::{CmdletName, InvalidName, MAX_NAME_BYTES, ParameterName, Task, Workload};
 pub use object::{Object, Property};
 pub use principal::{Principal, PrincipalKind};
-pub use request::{Request, RequestState};
+pub use request::{Answer, Request, RequestState, Vote};
 pub use sensitive::{REDACTED, is_sensitive, redacted};
 pub use value::{Number, Value};

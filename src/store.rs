@@ -1,1 +1,225 @@
-//! Stub.
+//! The store: requests, votes, grants and the records still owed to the audit log, in SQLite (embedded, the default) or
+//! PostgreSQL. One struct, the same SQL on both.
+//!
+//! INVARIANT: everything that changes together is one [`Store::commit`]; an acknowledged commit is on disk; a change made
+//! from an older version of a row than the stored one changes nothing. Nothing here decides who may do what.
+//!
+//! SQLite runs with a write-ahead log and full sync, PostgreSQL must not run with `synchronous_commit` off. One process at a
+//! time uses a store: the grants in a process's memory would not see a revocation made through another.
+
+mod database;
+mod grants;
+mod outbox;
+mod postgres;
+mod requests;
+mod sqlite;
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::config;
+use crate::model::{Grant, Request, Vote};
+
+use database::{Database, Row, Transaction};
+pub use outbox::OwedRecord;
+pub use requests::Listing;
+pub use sqlite::OpenError;
+
+/// The migrations, built in. The same texts run on both engines.
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
+
+/// The open store. Dropping it, or [`Store::close`], lets another process have it.
+#[derive(Debug)]
+pub struct Store {
+    database: Database,
+    _hold: Hold,
+}
+
+/// What keeps other processes out.
+#[derive(Debug)]
+enum Hold {
+    /// A session of the server that holds an advisory lock.
+    Postgres { _session: Box<sqlx::PgConnection> },
+    /// A locked file beside the database.
+    Sqlite { _lock: std::fs::File },
+}
+
+/// Why the store did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A row was changed since it was read, or what should be new is there already: read again and decide again.
+    #[error("it was changed by somebody else at the same moment")]
+    Changed,
+    /// A row holds what this program does not write.
+    #[error("the store holds something that portcullis did not write: {what}")]
+    Damaged {
+        /// The table, the column and what is wrong.
+        what: String,
+    },
+    /// The person has as many pending requests as are allowed.
+    #[error("too many requests of one person are pending")]
+    TooManyPending,
+    /// The database cannot be reached, or cannot write.
+    #[error("the store cannot be used")]
+    Unavailable {
+        /// Why.
+        source: sqlx::Error,
+    },
+}
+
+/// One of the changes that a [`Store::commit`] makes together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// A new grant.
+    AddGrant(Grant),
+    /// A new request, unless its person has this many pending.
+    AddRequest {
+        /// The request.
+        request: Request,
+        /// How many are enough.
+        most_pending: i64,
+    },
+    /// A new vote on the request of this id.
+    AddVote(Uuid, Vote),
+    /// A grant is over: revoked if it says so, else by time.
+    EndGrant(Grant),
+    /// A record that the audit log must have.
+    Owe(OwedRecord),
+    /// A request's state and decision, made from the version that it carries.
+    UpdateRequest(Request),
+}
+
+impl Store {
+    /// Opens the store that `config` names, makes it if it is not there, and brings its schema up to date.
+    pub async fn open(config: &config::Store) -> Result<Self, OpenError> {
+        if let Some(path) = config.url.strip_prefix("sqlite:") {
+            sqlite::open(path).await
+        } else if config.url.starts_with("postgres:") || config.url.starts_with("postgresql:") {
+            postgres::open(&config.url).await
+        } else {
+            Err(OpenError::UnknownKind)
+        }
+    }
+
+    /// Makes all of `writes`, or none of them; durable when it returns.
+    ///
+    /// [`StoreError::Unavailable`] leaves open whether they were made: the answer to the commit itself may be what was lost.
+    pub async fn commit(&self, writes: &[Write]) -> Result<(), StoreError> {
+        let mut transaction = self.database.begin().await?;
+        for write in writes {
+            match write {
+                Write::AddGrant(grant) => grants::add(&mut transaction, grant).await?,
+                Write::AddRequest {
+                    request,
+                    most_pending,
+                } => requests::add(&mut transaction, request, *most_pending).await?,
+                Write::AddVote(request, vote) => {
+                    requests::add_vote(&mut transaction, *request, vote).await?;
+                }
+                Write::EndGrant(grant) => grants::end(&mut transaction, grant).await?,
+                Write::Owe(record) => outbox::add(&mut transaction, record).await?,
+                Write::UpdateRequest(request) => {
+                    requests::update(&mut transaction, request).await?
+                }
+            }
+        }
+        Ok(transaction.commit().await?)
+    }
+
+    /// Closes the connections and lets another process have the store.
+    pub async fn close(self) {
+        self.database.close().await;
+    }
+}
+
+/// How many rows a listing gives at most.
+pub const MOST_LISTED: i64 = 1_000;
+
+/// A failure of one row's unique constraint, and a transaction that the server gave up in favour of another, mean that
+/// somebody was faster; everything else, that the store cannot be used.
+impl From<sqlx::Error> for StoreError {
+    fn from(source: sqlx::Error) -> Self {
+        /// `serialization_failure` and `deadlock_detected` ([PostgreSQL error codes], class 40).
+        ///
+        /// [PostgreSQL error codes]: https://www.postgresql.org/docs/current/errcodes-appendix.html
+        const GAVE_WAY: [&str; 2] = ["40001", "40P01"];
+        let lost_a_race = source.as_database_error().is_some_and(|error| {
+            error.is_unique_violation()
+                || error
+                    .code()
+                    .is_some_and(|code| GAVE_WAY.contains(&code.as_ref()))
+        });
+        if lost_a_race {
+            Self::Changed
+        } else {
+            Self::Unavailable { source }
+        }
+    }
+}
+
+/// Changes one row that was read at a version, or says that it was changed since.
+async fn change_one(
+    transaction: &mut Transaction,
+    statement: database::Statement,
+) -> Result<(), StoreError> {
+    match transaction.execute(statement).await? {
+        1 => Ok(()),
+        _ => Err(StoreError::Changed),
+    }
+}
+
+impl StoreError {
+    fn damaged(what: impl Into<String>) -> Self {
+        Self::Damaged { what: what.into() }
+    }
+}
+
+impl Row {
+    fn id(&self, column: &str) -> Result<Uuid, StoreError> {
+        self.parsed(column)
+    }
+
+    fn parsed<T: std::str::FromStr>(&self, column: &str) -> Result<T, StoreError> {
+        let text = self.text(column)?;
+        text.parse().map_err(|_| {
+            StoreError::damaged(format!("`{}` in column `{column}`", text.escape_debug()))
+        })
+    }
+
+    fn maybe_parsed<T: std::str::FromStr>(&self, column: &str) -> Result<Option<T>, StoreError> {
+        match self.maybe_text(column)? {
+            None => Ok(None),
+            Some(_) => self.parsed(column).map(Some),
+        }
+    }
+
+    fn json<T: serde::de::DeserializeOwned>(&self, column: &str) -> Result<T, StoreError> {
+        serde_json::from_str(&self.text(column)?)
+            .map_err(|error| StoreError::damaged(format!("column `{column}`: {error}")))
+    }
+
+    fn time(&self, column: &str) -> Result<DateTime<Utc>, StoreError> {
+        moment(column, self.integer(column)?)
+    }
+
+    fn maybe_time(&self, column: &str) -> Result<Option<DateTime<Utc>>, StoreError> {
+        self.maybe_integer(column)?
+            .map(|ms| moment(column, ms))
+            .transpose()
+    }
+}
+
+fn moment(column: &str, ms: i64) -> Result<DateTime<Utc>, StoreError> {
+    DateTime::from_timestamp_millis(ms)
+        .ok_or_else(|| StoreError::damaged(format!("the time {ms} in column `{column}`")))
+}
+
+/// `texts` as a JSON array, which both engines keep as text.
+fn json(texts: &impl serde::Serialize) -> Result<String, StoreError> {
+    serde_json::to_string(texts).map_err(|error| StoreError::damaged(error.to_string()))
+}

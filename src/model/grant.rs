@@ -45,6 +45,8 @@ pub struct Grant {
     pub created: DateTime<Utc>,
     /// When, by whom and why it was revoked, if it was.
     pub revoked: Option<Revocation>,
+    /// Counts its changes: a change is stored only over the version that it was made from.
+    pub version: i64,
 }
 
 /// A grant's end by another's hand.
@@ -56,6 +58,18 @@ pub struct Revocation {
     pub by: String,
     /// Why.
     pub comment: Option<String>,
+}
+
+impl GrantState {
+    /// The word that people read.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "Active",
+            Self::Expired => "Expired",
+            Self::Revoked => "Revoked",
+            Self::Scheduled => "Scheduled",
+        }
+    }
 }
 
 impl Grant {

@@ -47,6 +47,10 @@ pub struct Request {
     pub task: Option<Task>,
     /// Why.
     pub reason: String,
+    /// What else the requester's tool told with it (`RequestContext`), as names and texts.
+    pub context: Vec<(String, String)>,
+    /// The requester's own reference, such as a ticket's number (`ExternalIdentity`).
+    pub external_identity: Option<String>,
     /// How long the grant shall last, from its approval.
     pub duration: chrono::Duration,
     /// Where it stands.
@@ -61,4 +65,33 @@ pub struct Request {
     pub decided_by: Option<String>,
     /// What they said with it.
     pub comment: Option<String>,
+    /// Counts its changes: a change is stored only over the version that it was made from.
+    pub version: i64,
+}
+
+/// What an approver says to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answer {
+    /// Yes.
+    Approve,
+    /// No.
+    Deny,
+}
+
+/// An approver's answer to a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vote {
+    /// [`super::Principal::key`] of the approver.
+    pub approver_key: String,
+    /// [`super::Principal::name`] of the approver.
+    pub approver_name: String,
+    /// The names of the approver groups that the approver was a member of at that moment.
+    pub groups: Vec<String>,
+    /// Yes or no.
+    pub answer: Answer,
+    /// What they said with it.
+    pub comment: Option<String>,
+    /// When.
+    pub at: DateTime<Utc>,
 }

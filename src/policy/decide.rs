@@ -1,6 +1,7 @@
 //! The decision: one function, in the order of DESIGN 3.1, each step a line.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -47,8 +48,8 @@ pub struct HeldGrant {
     pub starts_ms: i64,
     /// and to here, excluded.
     pub ends_ms: i64,
-    /// The one task that it is narrowed to.
-    pub task: Option<Box<Task>>,
+    /// The one task that it is narrowed to, shared by all grants that are.
+    pub task: Option<Arc<Task>>,
 }
 
 /// Where the decision finds grants. `state`'s grant table is one; a test's slice is another.

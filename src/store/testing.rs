@@ -1,0 +1,65 @@
+//! Stores for tests: one test, run on every engine that is there.
+//!
+//! SQLite always; PostgreSQL too when `PORTCULLIS_TEST_POSTGRES` holds the URL of a database in which schemas may be made.
+
+use sqlx::Connection as _;
+use uuid::Uuid;
+
+use crate::config;
+
+use super::Store;
+
+/// A place of its own for a store: an SQLite file in a folder that goes with it, or a fresh PostgreSQL schema.
+pub(crate) struct Place {
+    url: String,
+    _folder: Option<tempfile::TempDir>,
+}
+
+impl Place {
+    /// A fresh SQLite file.
+    pub(crate) fn sqlite() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data/portcullis.db");
+        Self {
+            url: format!("sqlite:{}", path.display()),
+            _folder: Some(folder),
+        }
+    }
+
+    async fn postgres(server: &str) -> Self {
+        let schema = format!("test_{}", Uuid::now_v7().simple());
+        let mut session = sqlx::PgConnection::connect(server).await.unwrap();
+        let create = sqlx::AssertSqlSafe(format!("create schema {schema}"));
+        sqlx::raw_sql(create).execute(&mut session).await.unwrap();
+        let join = if server.contains('?') { '&' } else { '?' };
+        Self {
+            url: format!("{server}{join}options[search_path]={schema}"),
+            _folder: None,
+        }
+    }
+
+    /// The path of the SQLite file.
+    pub(crate) fn path(&self) -> &std::path::Path {
+        std::path::Path::new(self.url.strip_prefix("sqlite:").unwrap())
+    }
+
+    /// What the configuration says of it.
+    pub(crate) fn config(&self) -> config::Store {
+        config::Store {
+            url: self.url.clone(),
+        }
+    }
+
+    /// The store there, opened.
+    pub(crate) async fn open(&self) -> Store {
+        Store::open(&self.config()).await.unwrap()
+    }
+}
+
+/// Runs `test` on each engine, one after the other.
+pub(crate) async fn on_each_engine(test: impl AsyncFn(&Place)) {
+    test(&Place::sqlite()).await;
+    if let Ok(server) = std::env::var("PORTCULLIS_TEST_POSTGRES") {
+        test(&Place::postgres(&server).await).await;
+    }
+}
