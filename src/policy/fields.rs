@@ -83,7 +83,7 @@ impl<'t> Fields<'_, '_, 't> {
     }
 
     pub(super) fn integer(&mut self, key: &str) -> Option<Located<i64>> {
-        self.read(key, "a whole number", |it| {
+        self.read(key, "a whole number of at most 64 bits", |it| {
             let digits = it.as_integer()?;
             i64::from_str_radix(digits.as_str(), digits.radix()).ok()
         })
@@ -176,16 +176,17 @@ impl<'t> Fields<'_, '_, 't> {
     }
 }
 
-/// A value's type, and for a number that it may be too big, which is the one way in which a right type can be wrong.
-fn shown(value: &Spanned<DeValue<'_>>) -> &'static str {
+/// What a value is, for the end of "must be …, not …". Numbers and dates are shown, since one of the right kind can be too
+/// big, or have a time besides.
+fn shown(value: &Spanned<DeValue<'_>>) -> String {
     match value.get_ref() {
-        DeValue::Array(_) => "a list",
-        DeValue::Boolean(_) => "a boolean",
-        DeValue::Datetime(_) => "a date with a time, or a time",
-        DeValue::Float(_) => "a number with a fraction, or one too big",
-        DeValue::Integer(_) => "a whole number, or one too big",
-        DeValue::String(_) => "a text",
-        DeValue::Table(_) => "a table",
+        DeValue::Array(_) => "a list".to_owned(),
+        DeValue::Boolean(set) => format!("`{set}`"),
+        DeValue::Datetime(datetime) => format!("`{datetime}`"),
+        DeValue::Float(float) => format!("`{}`", printable(float.as_str())),
+        DeValue::Integer(digits) => format!("`{}`", printable(&digits.to_string())),
+        DeValue::String(_) => "a text".to_owned(),
+        DeValue::Table(_) => "a table".to_owned(),
     }
 }
 

@@ -11,9 +11,9 @@ use super::folded::FoldedMap;
 use super::pattern::Pattern;
 use super::prefixes::PrefixTable;
 
-/// How many pairs of patterns with the same literal prefix are compared for ties: about a second's work. Only thousands of
-/// patterns that begin alike and are told apart by nothing but their middles come to more.
-const MAX_COMPARISONS: usize = 2_000_000;
+/// How many pairs of patterns with the same literal prefix are compared for ties: about a second's work. Only a
+/// thousand patterns that begin alike, and that neither noun nor end tells apart, come to more.
+const MAX_COMPARISONS: usize = 500_000;
 
 /// The index over the policies' scopes, by their numbers in file order.
 #[derive(Clone, Debug, Default)]

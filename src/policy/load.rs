@@ -6,6 +6,8 @@ mod groups;
 mod policies;
 mod rules;
 
+use std::collections::HashSet;
+
 use crate::model::Interner;
 
 use super::file;
@@ -126,9 +128,9 @@ fn note_tie(first: &policies::Draft, again: &policies::Draft, report: &mut Repor
     }
 }
 
-/// A text that people will read: of bounded length, not blank, without control characters.
+/// A text that people will read: of bounded length, not blank, without control characters. `what` begins the message.
 fn readable(
-    key: &str,
+    what: &str,
     text: Option<Located<String>>,
     report: &mut Report<'_>,
 ) -> Option<Located<String>> {
@@ -144,7 +146,7 @@ fn readable(
     } else {
         return Some(Located { value, at });
     };
-    report.problem(at, format!("`{key}` {wrong}"));
+    report.problem(at, format!("{what} {wrong}"));
     None
 }
 
@@ -153,12 +155,19 @@ fn value_or_empty(text: Option<Located<String>>) -> String {
     text.map(|it| it.value).unwrap_or_default()
 }
 
-/// Notes items that a list has twice, compared without ASCII case.
-fn refuse_repeated(key: &str, items: &[Located<String>], report: &mut Report<'_>) {
-    let mut seen = std::collections::HashSet::new();
-    for Located { value, at } in items {
-        if !seen.insert(value.to_ascii_lowercase()) {
+/// The list without the items that it has a second time, compared without ASCII case, each of which is noted.
+fn distinct(
+    key: &str,
+    items: Vec<Located<String>>,
+    report: &mut Report<'_>,
+) -> Vec<Located<String>> {
+    let mut seen = HashSet::with_capacity(items.len());
+    let is_first = |Located { value, at }: &Located<String>| {
+        let is_new = seen.insert(value.to_ascii_lowercase());
+        if !is_new {
             report.problem(*at, format!("`{key}` lists `{}` twice", printable(value)));
         }
-    }
+        is_new
+    };
+    items.into_iter().filter(is_first).collect()
 }

@@ -44,10 +44,10 @@ impl Pattern {
         if !cmdlet.contains('*') && cmdlet.parse::<CmdletName>().is_err() {
             return invalid("names no cmdlet (`Verb-Noun`)", form);
         }
-        let alphabet = |it: u8| it.is_ascii_alphanumeric() || matches!(it, b'-' | b'*');
-        if !cmdlet.bytes().all(alphabet) {
+        let alphabet = |it: char| it.is_ascii_alphanumeric() || matches!(it, '-' | '*');
+        if let Some(stranger) = cmdlet.chars().find(|it| !alphabet(*it)) {
             return invalid(
-                "has characters that no cmdlet has",
+                &format!("has `{}`, which no cmdlet has", stranger.escape_default()),
                 "letters, digits, one hyphen, and `*` for any of them",
             );
         }
@@ -256,13 +256,13 @@ mod tests {
         `Ex change\Get-*` does not begin with a workload's name
         `Exchange\` names no cmdlet (`Verb-Noun`)
         `Exchange\Mailbox` names no cmdlet (`Verb-Noun`)
-        `Exchange\Get-Mail box*` has characters that no cmdlet has
+        `Exchange\Get-Mail box*` has ` `, which no cmdlet has
         `Exchange\Get-**` has a doubled `*`
         `Exchange\Get-*-x` matches no cmdlet
         `Exchange\G3t-*` matches no cmdlet
         `Exchange\*-` matches no cmdlet
         `Exchange\-*` matches no cmdlet
-        `Exchange\Get-M\u{430}ilbox*` has characters that no cmdlet has
+        `Exchange\Get-Mаilbox*` has `\u{430}`, which no cmdlet has
         `Exchange\Get-Mailbox?` names no cmdlet (`Verb-Noun`)
         "
         );
@@ -278,7 +278,7 @@ mod tests {
         assert!(!overlap("*-Mailbox*", "*-User*"));
         assert!(!overlap("*-Mailbox", "*-User"));
         assert!(!overlap("Get-*", "Set-*"));
-        assert!(!overlap("*1*-*", "*"), "no digit stands in a verb");
+        assert!(!overlap("*G*-*1", "*G*-*2"));
     }
 
     proptest! {

@@ -25,7 +25,7 @@ fn lower_one(raw: RawExemption, report: &mut Report<'_>) -> Exemption {
         from,
         tasks,
     } = raw;
-    let account = readable("account", account, report);
+    let account = readable("`account`", account, report);
     if let Some(Located { value, at }) = &account
         && value.contains('*')
     {
@@ -40,27 +40,29 @@ fn lower_one(raw: RawExemption, report: &mut Report<'_>) -> Exemption {
         date
     });
     let tasks = bounds("tasks", tasks, report);
-    let patterns = tasks
-        .iter()
-        .filter_map(|task| match Pattern::parse(&task.value) {
-            Ok(pattern) => Some(pattern),
-            Err(invalid) => {
-                report.problem_with_hint(task.at, invalid.message, invalid.hint);
-                None
-            }
-        });
+    let patterns = tasks.iter().filter_map(|it| pattern(it, report)).collect();
     Exemption {
         account: value_or_empty(account),
-        owner: value_or_empty(readable("owner", owner, report)),
-        reason: value_or_empty(readable("reason", reason, report)),
+        owner: value_or_empty(readable("`owner`", owner, report)),
+        reason: value_or_empty(readable("`reason`", reason, report)),
         expires,
         from: bounds("from", from, report)
             .into_iter()
             .filter_map(|it| network(&it, report))
             .collect(),
-        patterns: patterns.collect(),
+        patterns,
         tasks: tasks.into_iter().map(|it| it.value).collect(),
         place: report.place(at),
+    }
+}
+
+fn pattern(task: &Located<String>, report: &mut Report<'_>) -> Option<Pattern> {
+    match Pattern::parse(&task.value) {
+        Ok(pattern) => Some(pattern),
+        Err(invalid) => {
+            report.problem_with_hint(task.at, invalid.message, invalid.hint);
+            None
+        }
     }
 }
 

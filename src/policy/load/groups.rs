@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::super::Group;
 use super::super::file::RawGroup;
 use super::super::problem::{At, Located, Report, nearest, printable};
-use super::{readable, refuse_repeated, value_or_empty};
+use super::{distinct, readable, value_or_empty};
 
 /// The groups of a set, and their names.
 pub(super) struct Groups {
@@ -75,7 +75,7 @@ fn lower_one(raw: RawGroup, report: &mut Report<'_>) -> Group {
         members,
         claim,
     } = raw;
-    let email = readable("email", email, report);
+    let email = readable("`email`", email, report);
     if let Some(Located { value, at }) = &email
         && (!value.contains('@') || value.contains(char::is_whitespace))
     {
@@ -85,16 +85,16 @@ fn lower_one(raw: RawGroup, report: &mut Report<'_>) -> Group {
         );
     }
     let members = members.map(|it| it.value).unwrap_or_default();
-    refuse_repeated("members", &members, report);
+    let members = distinct("members", members, report);
     Group {
-        name: value_or_empty(readable("name", name, report)),
+        name: value_or_empty(readable("`name`", name, report)),
         email: email.map(|it| it.value),
         members: members
             .into_iter()
-            .filter_map(|member| readable("members", Some(member), report))
+            .filter_map(|member| readable("a member", Some(member), report))
             .map(|it| it.value)
             .collect(),
-        claim: readable("claim", claim, report).map(|it| it.value),
+        claim: readable("`claim`", claim, report).map(|it| it.value),
         place: report.place(at),
     }
 }

@@ -8,8 +8,8 @@ use super::super::file::RawPolicy;
 use super::super::pattern::Pattern;
 use super::super::problem::{At, Located, Report, nearest, printable};
 use super::super::{Approval, Group, ParameterRules, Place, Policy, Scope, duration};
+use super::distinct;
 use super::groups::Groups;
-use super::refuse_repeated;
 use super::rules::RuleReader;
 
 /// How long a grant lasts where neither the request nor the policy says: Microsoft's default.
@@ -208,13 +208,13 @@ impl Approvers<'_> {
                 Vec::new()
             }
             (Some(Approval::Manual) | None, Some(listed)) => {
-                refuse_repeated("approvers", &listed.value, report);
-                for Located { value, at } in &listed.value {
+                let listed = distinct("approvers", listed.value, report);
+                for Located { value, at } in &listed {
                     if let Some(group) = self.groups.find(value, "approver group", *at, report) {
                         self.check_group(group, *at, report);
                     }
                 }
-                listed.value.into_iter().map(|it| it.value).collect()
+                listed.into_iter().map(|it| it.value).collect()
             }
             (Some(Approval::Auto | Approval::Never) | None, None) => Vec::new(),
         }
