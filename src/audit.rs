@@ -12,6 +12,7 @@ mod chain;
 mod disk;
 mod facts;
 mod gate;
+pub mod history;
 mod json;
 mod log;
 mod open;
@@ -20,13 +21,15 @@ mod queue;
 pub mod reader;
 mod recorded;
 mod segment;
+pub mod stored;
 mod survey;
+pub mod verify;
 mod writer;
 
 #[cfg(test)]
 mod tests;
 
-pub use chain::{BadLine, Line, MAX_LINE, verify_line};
+pub use chain::{BadLine, Digest, InvalidDigest, Line, MAX_LINE, verify_line};
 pub use facts::{CallContext, Event, Outcome, Unavailable};
 pub use log::AuditLog;
 pub use open::{AuditError, Opened, Repair};

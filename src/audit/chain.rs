@@ -31,6 +31,25 @@ const PREV_BYTES: usize = 9 + 64 + 1;
 /// `,"hash":"` + digits + `"}`
 const HASH_BYTES: usize = 9 + 64 + 2;
 
+/// A record's hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Digest(pub [u8; 32]);
+
+impl std::str::FromStr for Digest {
+    type Err = InvalidDigest;
+
+    fn from_str(text: &str) -> Result<Self, InvalidDigest> {
+        from_hex(&text.to_ascii_lowercase())
+            .map(Self)
+            .ok_or(InvalidDigest)
+    }
+}
+
+/// A text that is not a record's hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a hash has 64 hexadecimal digits: `audit verify` prints the last one")]
+pub struct InvalidDigest;
+
 /// A record's place in the chain: its number and its hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Link {
