@@ -1,0 +1,315 @@
+//! The open log as the rest of the gateway sees it.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use uuid::{Builder, Uuid};
+
+use crate::config::{self, Durability};
+use crate::model::Command;
+use crate::policy::{Decision, Judgement};
+
+use super::body::{Bodies, awaits_outcome};
+use super::disk::{Disk, RealDisk};
+use super::facts::{CallContext, Event, Outcome, Unavailable};
+use super::gate::Gate;
+use super::open::{self, AuditError, Opened};
+use super::queue::{Note, Queue, Urgency};
+use super::recorded::Recorded;
+use super::writer::push_outcomes;
+
+/// The most bytes of record bodies that wait for the disk: 64 MiB, at 700 bytes a record some 90,000 records.
+const CAPACITY: usize = 64 * 1024 * 1024;
+
+/// How long a call waits for its record. A disk that takes longer than this for one sync serves nobody.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+thread_local! {
+    /// Where a thread formats bodies, kept for the next call.
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The open log. Cheap to clone; all clones write one chain.
+#[derive(Clone)]
+pub struct AuditLog {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    queue: Arc<Queue>,
+    bodies: Arc<Bodies>,
+    durability: Durability,
+    ids: Ids,
+    writer: Mutex<Option<JoinHandle<usize>>>,
+}
+
+impl AuditLog {
+    /// Opens the log: locks the directory, finds out how far the log is good, mends what a crash left, gives decisions
+    /// without an outcome the outcome `unknown`, and starts the writer's thread. What was found is on record when this returns.
+    /// Blocks; reads the last segment.
+    pub fn open(settings: &config::Audit) -> Result<(Self, Opened), AuditError> {
+        Self::open_on(settings, Box::new(RealDisk), CAPACITY)
+    }
+
+    pub(super) fn open_on(
+        settings: &config::Audit,
+        disk: Box<dyn Disk>,
+        capacity: usize,
+    ) -> Result<(Self, Opened), AuditError> {
+        let (writer, opened) = open::open(settings, disk)?;
+        let queue = Arc::new(Queue::new(capacity));
+        let bodies = Arc::clone(&writer.bodies);
+        let thread = std::thread::Builder::new()
+            .name("audit-writer".to_owned())
+            .spawn({
+                let queue = Arc::clone(&queue);
+                move || writer.run(&queue)
+            })
+            .map_err(|source| AuditError::Thread { source })?;
+        let shared = Shared {
+            queue,
+            bodies,
+            durability: settings.durability,
+            ids: Ids::default(),
+            writer: Mutex::new(Some(thread)),
+        };
+        let shared = Arc::new(shared);
+        Ok((Self { shared }, opened))
+    }
+
+    /// Puts judgements on record, in order, all or none; durable (as configured) when this returns. `command` shows the
+    /// command inside a subject, if it has one.
+    ///
+    /// May be dropped while it waits: the records stay, with the outcome `client-gone`. After 10 s without an answer from the
+    /// disk it fails, and the records, should they still be written, get the outcome `record-timed-out`. Needs a runtime with timers.
+    pub async fn record<C>(
+        &self,
+        context: &CallContext,
+        judgements: Vec<Judgement<C>>,
+        command: impl Fn(&C) -> Option<&Command>,
+    ) -> Result<Vec<Recorded<C>>, Unavailable> {
+        let ids = {
+            let decisions = judgements
+                .iter()
+                .map(|it| (it.decision(), command(it.subject())));
+            self.queue_decisions(context, decisions)?
+        };
+        let ids = self.durable(ids, context.decided).await?;
+        Ok(ids
+            .into_iter()
+            .zip(judgements)
+            .map(|(id, judgement)| Recorded::new(id, judgement))
+            .collect())
+    }
+
+    /// Queues the records of decisions; their ids, and the gate of their batch.
+    pub(super) fn queue_decisions<'a>(
+        &self,
+        context: &CallContext,
+        decisions: impl Iterator<Item = (&'a Decision, Option<&'a Command>)>,
+    ) -> Result<(Vec<Uuid>, Arc<Gate>), Unavailable> {
+        let shared = &*self.shared;
+        let urgency = match shared.durability {
+            Durability::Buffered => Urgency::Checked,
+            Durability::Strict => Urgency::Waiting,
+        };
+        formatted(|out| {
+            let mut ids = Vec::with_capacity(decisions.size_hint().0);
+            let mut notes = Vec::with_capacity(decisions.size_hint().0);
+            for (decision, command) in decisions {
+                let id = shared.ids.next(context.decided);
+                let start = out.len();
+                shared.bodies.decision(out, id, context, decision, command);
+                let note = if awaits_outcome(decision.verdict) {
+                    Note::Awaiting(id)
+                } else {
+                    Note::Other
+                };
+                ids.push(id);
+                notes.push((out.len() - start, note));
+            }
+            let gate = shared.queue.push(out, notes.into_iter(), urgency)?;
+            Ok((ids, gate))
+        })
+    }
+
+    /// Waits, where configured, until the queued decisions are on disk.
+    pub(super) async fn durable(
+        &self,
+        (ids, gate): (Vec<Uuid>, Arc<Gate>),
+        decided: DateTime<Utc>,
+    ) -> Result<Vec<Uuid>, Unavailable> {
+        if self.shared.durability == Durability::Buffered {
+            return Ok(ids);
+        }
+        let mut waiting = Waiting {
+            log: self,
+            gate: &gate,
+            ids: &ids,
+            decided,
+            result: "client-gone",
+        };
+        let written = tokio::time::timeout(PATIENCE, Arc::clone(&gate).wait()).await;
+        waiting.result = "record-timed-out";
+        let written = written.map_err(|_| timed_out())?;
+        std::mem::forget(waiting);
+        written.map(|()| ids)
+    }
+
+    /// Puts an event on record; durable (whatever `durability` says) when this returns. Once queued it is written even if the
+    /// future is dropped. Needs a runtime with timers.
+    pub async fn event(&self, event: Event) -> Result<(), Unavailable> {
+        let gate = self.queue_event(&event, Urgency::Waiting)?;
+        tokio::time::timeout(PATIENCE, gate.wait())
+            .await
+            .map_err(|_| timed_out())?
+    }
+
+    /// Puts an event on record; does not wait. For refusals before any decision, which must not wait for a disk. While the
+    /// queue is half full, and after the log was closed, it is dropped; the log counts how many were (`audit.resumed`, `audit.overloaded`).
+    pub fn event_soon(&self, event: Event) {
+        drop(self.queue_event(&event, Urgency::Soon));
+    }
+
+    /// Puts an outcome on record; does not wait. While the log cannot be written it is kept in memory.
+    pub fn outcome(&self, outcome: Outcome) {
+        let shared = &*self.shared;
+        let note = Note::Outcome(outcome.decision_id);
+        // The queue counts what it cannot take.
+        drop(formatted(|out| {
+            shared.bodies.outcome(out, &outcome);
+            let entry = std::iter::once((out.len(), note));
+            shared.queue.push(out, entry, Urgency::Due)
+        }));
+    }
+
+    /// Why the log cannot be written at the moment, if it cannot.
+    pub fn failing(&self) -> Option<Arc<str>> {
+        self.shared.queue.failing()
+    }
+
+    /// Writes what is queued and ends the writer; nothing is taken from here on. Blocks until the disk has it all, and
+    /// fails if it does not take it. Without a call of this, what was queued in the last 20 ms may be lost.
+    pub fn close(&self) -> Result<(), Unavailable> {
+        self.shared.queue.close();
+        let mut writer = self
+            .shared
+            .writer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let lost = match writer.take().map(JoinHandle::join) {
+            None | Some(Ok(0)) => return Ok(()),
+            Some(Ok(lost)) => format!(
+                "{lost} records were lost, for the disk took none until the gateway stopped"
+            ),
+            Some(Err(_)) => "its writer stopped before its time".to_owned(),
+        };
+        Err(Unavailable {
+            reason: lost.into(),
+        })
+    }
+
+    fn queue_event(&self, event: &Event, urgency: Urgency) -> Result<Arc<Gate>, Unavailable> {
+        let shared = &*self.shared;
+        formatted(|out| {
+            shared.bodies.event(out, event);
+            let entry = std::iter::once((out.len(), Note::Other));
+            shared.queue.push(out, entry, urgency)
+        })
+    }
+
+    #[cfg(test)]
+    pub(super) fn wait_until_failing(&self, failing: bool) {
+        self.shared.queue.wait_until_failing(failing);
+    }
+}
+
+impl fmt::Debug for AuditLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuditLog")
+            .field("durability", &self.shared.durability)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Shared {
+    /// The writer finishes by itself; only [`AuditLog::close`] waits for it.
+    fn drop(&mut self) {
+        self.queue.close();
+    }
+}
+
+/// Formats bodies into this thread's buffer, which is missing only while the thread ends.
+fn formatted<T>(format: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+    let mut out = SCRATCH.try_with(RefCell::take).unwrap_or_default();
+    out.clear();
+    let done = format(&mut out);
+    out.shrink_to(64 * 1024);
+    // Nothing is lost but the buffer.
+    drop(SCRATCH.try_with(|scratch| scratch.replace(out)));
+    done
+}
+
+fn timed_out() -> Unavailable {
+    Unavailable {
+        reason: format!(
+            "the disk did not confirm the record within {} s",
+            PATIENCE.as_secs()
+        )
+        .into(),
+    }
+}
+
+/// A call that waits for its records. Dropped before it has its answer, it leaves their outcome behind, so that they do not
+/// look as if the call went on.
+struct Waiting<'a> {
+    log: &'a AuditLog,
+    gate: &'a Gate,
+    ids: &'a [Uuid],
+    decided: DateTime<Utc>,
+    result: &'static str,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let at = Utc::now();
+        let outcomes = self.ids.iter().map(|id| Outcome {
+            decision_id: *id,
+            at,
+            status: None,
+            upstream_status: None,
+            result: self.result,
+            duration: (at - self.decided).to_std().unwrap_or_default(),
+        });
+        let due = self.gate.abandon(outcomes.collect());
+        let shared = &*self.log.shared;
+        push_outcomes(&shared.queue, &shared.bodies, &due);
+    }
+}
+
+/// Makes ids: UUIDs of version 7 whose random bits come from a keyed hash of a counter, so that an id costs no system call.
+#[derive(Debug, Default)]
+struct Ids {
+    keys: RandomState,
+    count: AtomicU64,
+}
+
+impl Ids {
+    fn next(&self, at: DateTime<Utc>) -> Uuid {
+        let count = self.count.fetch_add(1, Ordering::Relaxed);
+        let mut random = [0; 10];
+        let bytes = (self.keys.hash_one((count, 0_u8)).to_le_bytes().into_iter())
+            .chain(self.keys.hash_one((count, 1_u8)).to_le_bytes());
+        for (byte, value) in random.iter_mut().zip(bytes) {
+            *byte = value;
+        }
+        let millis = u64::try_from(at.timestamp_millis()).unwrap_or_default();
+        Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
+    }
+}

@@ -1,0 +1,252 @@
+//! A command's parameters as a record shows them: values exactly, secrets replaced, the size bounded.
+//!
+//! Redaction is [`redacted`](crate::model::redacted)'s, done while writing, so that no value is copied first; a test
+//! holds the two together.
+
+use aws_lc_rs::digest::{SHA256, digest};
+
+use crate::model::{Command, REDACTED, Value, is_sensitive};
+
+use super::json;
+
+/// The most bytes of JSON that a record shows of parameters or details: 64 KiB.
+pub(super) const MAX_SHOWN: usize = 64 * 1024;
+
+/// How many redacted paths a record lists; a last one, `…`, stands for more.
+const MAX_PATHS: usize = 64;
+
+/// Parameter names that are redacted besides the built-in ones, compared without ASCII case.
+#[derive(Debug, Default)]
+pub(super) struct Redaction(pub(super) Vec<String>);
+
+impl Redaction {
+    fn hides(&self, name: &str) -> bool {
+        is_sensitive(name) || self.0.iter().any(|it| it.eq_ignore_ascii_case(name))
+    }
+}
+
+/// Writes `"parameters":{…},"redacted":[…]` for `command`.
+///
+/// Where the parameters take more than [`MAX_SHOWN`] bytes, `parameters` is `null` and two members follow it:
+/// `parameters_bytes`, and `parameters_sha256` of the JSON that would have stood there.
+pub(super) fn write(out: &mut Vec<u8>, command: &Command, redaction: &Redaction) {
+    out.extend_from_slice(b"\"parameters\":");
+    let start = out.len();
+    let mut walk = Walk {
+        redaction,
+        path: Vec::new(),
+        removed: Vec::new(),
+    };
+    out.push(b'{');
+    for (index, parameter) in command.parameters.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        walk.member(out, parameter.name.as_str(), &parameter.value);
+    }
+    out.push(b'}');
+    bound(out, start, "parameters");
+    out.extend_from_slice(b",\"redacted\":[");
+    for (index, path) in walk.removed.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        json::bounded_text(out, path, 256);
+    }
+    out.push(b']');
+}
+
+/// Replaces what was written from `start` on, if it is too long, by `null` and its size and hash as members of `name`.
+pub(super) fn bound(out: &mut Vec<u8>, start: usize, name: &str) {
+    let written = out.get(start..).unwrap_or_default();
+    let bytes = written.len();
+    if bytes <= MAX_SHOWN {
+        return;
+    }
+    let hash = digest(&SHA256, written);
+    out.truncate(start);
+    out.extend_from_slice(b"null,\"");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"_bytes\":");
+    json::number(out, u64::try_from(bytes).unwrap_or(u64::MAX));
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"_sha256\":\"");
+    json::hex(out, hash.as_ref());
+    out.push(b'"');
+}
+
+/// A walk through nested values that knows where it stands.
+struct Walk<'a> {
+    redaction: &'a Redaction,
+    path: Vec<&'a str>,
+    removed: Vec<String>,
+}
+
+impl<'a> Walk<'a> {
+    fn member(&mut self, out: &mut Vec<u8>, name: &'a str, value: &'a Value) {
+        json::text(out, name);
+        out.push(b':');
+        self.path.push(name);
+        if *value != Value::Null && self.redaction.hides(name) {
+            self.removed();
+            json::text(out, REDACTED);
+        } else {
+            self.value(out, value);
+        }
+        self.path.pop();
+    }
+
+    fn value(&mut self, out: &mut Vec<u8>, value: &'a Value) {
+        match value {
+            Value::Bool(_) | Value::Null | Value::Number(_) => value.write_json(out),
+            Value::Text(text) => json::text(out, text),
+            Value::List(items) => {
+                out.push(b'[');
+                for (index, item) in items.iter().enumerate() {
+                    if index > 0 {
+                        out.push(b',');
+                    }
+                    self.value(out, item);
+                }
+                out.push(b']');
+            }
+            Value::Table(members) => {
+                out.push(b'{');
+                for (index, (name, value)) in members.iter().enumerate() {
+                    if index > 0 {
+                        out.push(b',');
+                    }
+                    self.member(out, name, value);
+                }
+                out.push(b'}');
+            }
+        }
+    }
+
+    /// Notes that the value at the path was left out; the items of a list share one path.
+    fn removed(&mut self) {
+        let path = self.path.join(".");
+        if self.removed.last() == Some(&path) || self.removed.len() > MAX_PATHS {
+            return;
+        }
+        let path = if self.removed.len() < MAX_PATHS {
+            path
+        } else {
+            "…".to_owned()
+        };
+        self.removed.push(path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::{Number, Parameter, Parameters, redacted};
+
+    fn shown(name: &str, value: Value, redaction: &Redaction) -> serde_json::Value {
+        let mut parameters = Parameters::default();
+        parameters
+            .push(Parameter {
+                name: name.parse().unwrap(),
+                value,
+                type_annotation: None,
+            })
+            .unwrap();
+        let command = Command {
+            task: r"Exchange\Set-Mailbox".parse().unwrap(),
+            parameters,
+        };
+        let mut out = b"{".to_vec();
+        write(&mut out, &command, redaction);
+        out.push(b'}');
+        serde_json::from_slice(&out).unwrap()
+    }
+
+    fn value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::Bool),
+            any::<i64>().prop_map(|it| Value::Number(Number::new(&it.to_string()).unwrap())),
+            ".{0,8}".prop_map(Value::Text),
+        ];
+        leaf.prop_recursive(3, 24, 4, |inner| {
+            let name = prop_oneof!["[a-z]{1,4}", Just("RoomPassword".to_owned())];
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::List),
+                prop::collection::vec((name, inner), 0..4).prop_map(|members| {
+                    let mut seen = std::collections::HashSet::new();
+                    let distinct = members.into_iter().filter(|it| seen.insert(it.0.clone()));
+                    Value::Table(distinct.collect())
+                }),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn redaction_while_writing_is_the_models(value in value()) {
+            let mut removed = Vec::new();
+            let expected = redacted(&"Setting".parse().unwrap(), &value, &mut removed);
+            removed.dedup();
+            let mut json = Vec::new();
+            expected.write_json(&mut json);
+            let shown = shown("Setting", value, &Redaction::default());
+            prop_assert_eq!(
+                &shown["parameters"]["Setting"],
+                &serde_json::from_slice::<serde_json::Value>(&json).unwrap()
+            );
+            prop_assert_eq!(&shown["redacted"], &serde_json::json!(removed));
+        }
+    }
+
+    #[test]
+    fn configured_names_are_redacted_in_any_case_and_depth() {
+        let redaction = Redaction(vec!["costcentre".to_owned()]);
+        let table = Value::Table(vec![("CostCentre".into(), Value::text("4711"))]);
+        let record = shown("Custom", table, &redaction);
+        assert_eq!(record["parameters"]["Custom"]["CostCentre"], "[redacted]");
+        assert_eq!(record["redacted"], serde_json::json!(["Custom.CostCentre"]));
+    }
+
+    #[test]
+    fn large_parameters_are_replaced_by_size_and_hash() {
+        let record = shown(
+            "Body",
+            Value::text("x".repeat(MAX_SHOWN)),
+            &Redaction::default(),
+        );
+        assert!(record["parameters"].is_null());
+        assert_eq!(
+            record["parameters_bytes"],
+            MAX_SHOWN + "{\"Body\":\"\"}".len()
+        );
+        assert_eq!(record["parameters_sha256"].as_str().unwrap().len(), 64);
+    }
+
+    #[test]
+    fn numbers_keep_their_digits() {
+        let digits = "123456789012345678901234567890.50";
+        let mut parameters = Parameters::default();
+        parameters
+            .push(Parameter {
+                name: "Limit".parse().unwrap(),
+                value: Value::Number(Number::new(digits).unwrap()),
+                type_annotation: None,
+            })
+            .unwrap();
+        let command = Command {
+            task: r"Exchange\Set-Mailbox".parse().unwrap(),
+            parameters,
+        };
+        let mut out = Vec::new();
+        write(&mut out, &command, &Redaction::default());
+        assert!(
+            String::from_utf8(out)
+                .unwrap()
+                .starts_with(&format!("\"parameters\":{{\"Limit\":{digits}}}"))
+        );
+    }
+}
