@@ -73,6 +73,8 @@ pub struct Reading {
     pub warnings: Vec<ConfigProblem>,
     /// The files and directories that the configuration names; with problems, those that are known in spite of them.
     pub files: Vec<NamedFile>,
+    /// The identities that are whole; with problems, those that are in spite of them.
+    pub identities: Vec<Identity>,
     /// `[access_control] default_approver_group`, also where there are problems.
     pub default_approver_group: Option<String>,
 }
@@ -123,6 +125,7 @@ pub fn read(path: &Path, environment: &Environment) -> Reading {
             problems,
             warnings: Vec::new(),
             files: Vec::new(),
+            identities: Vec::new(),
             default_approver_group: None,
         },
     }
@@ -157,9 +160,12 @@ fn layered(path: &Path, name: &str, file: &file::TomlFile, environment: &Environ
         reader: &mut reader,
         directory: path.parent().unwrap_or(Path::new("")),
         files: Vec::new(),
+        identities: Vec::new(),
     };
     let config = raw.and_then(|it| lowering.config(it));
-    let files = lowering.files;
+    let lower::Lowering {
+        files, identities, ..
+    } = lowering;
     let reader::Reader {
         mut problems,
         mut warnings,
@@ -173,6 +179,7 @@ fn layered(path: &Path, name: &str, file: &file::TomlFile, environment: &Environ
         problems,
         warnings,
         files,
+        identities,
         default_approver_group,
     }
 }
@@ -395,3 +402,6 @@ pub enum Jwks {
     /// An https URL (or http on a loopback address), fetched anew as it ages.
     Url(url::Url),
 }
+
+#[cfg(test)]
+pub(crate) use tests::reference;

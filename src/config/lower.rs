@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::problem::Place;
 use super::raw::{RawAccessControl, RawAudit, RawConfig, RawPolicies, RawStore};
 use super::reader::{At, Reader, Tables};
-use super::{AccessControl, Audit, Config, NamedFile, Policies, Role, Store};
+use super::{AccessControl, Audit, Config, Identity, NamedFile, Policies, Role, Store};
 
 /// What lowering works with: the reader that collects problems, and the files that it comes by.
 pub(super) struct Lowering<'a, 'b> {
@@ -18,6 +18,8 @@ pub(super) struct Lowering<'a, 'b> {
     /// The directory of the configuration file; relative paths begin there.
     pub(super) directory: &'a Path,
     pub(super) files: Vec<NamedFile>,
+    /// The identities that are whole.
+    pub(super) identities: Vec<Identity>,
 }
 
 impl Lowering<'_, '_> {
@@ -50,8 +52,11 @@ impl Lowering<'_, '_> {
         let access_control = raw
             .access_control
             .and_then(|it| self.access_control(it.value));
-        let identities = raw.identity.map(|it| self.identities(it));
-        let known = identities.as_ref().map(|it| it.names.as_slice());
+        let identities = raw.identity.map(|it| self.lower_identities(it));
+        let known = identities.as_deref();
+        if let (Some(known), Some(endpoints)) = (&known, &raw.endpoint) {
+            self.unused(known, endpoints);
+        }
         let endpoints = raw
             .endpoint
             .map(|it| self.endpoints(it, known, proxy.as_ref().map(|it| it.0.listen)));
@@ -63,7 +68,7 @@ impl Lowering<'_, '_> {
             policies: policies?,
             access_control: access_control?,
             endpoints: endpoints?,
-            identities: identities?.identities,
+            identities: identities.map(|_| self.identities.clone())?,
         })
     }
 

@@ -29,7 +29,13 @@ pub(super) enum Presence {
     /// This text is read in its place.
     Default(&'static str),
     /// It has no value, which means this.
-    Optional(&'static str),
+    Optional(
+        #[cfg_attr(
+            not(test),
+            expect(dead_code, reason = "the reference is compared with it")
+        )]
+        &'static str,
+    ),
     /// That is a problem.
     Required,
     /// It is a section, and its keys have defaults.

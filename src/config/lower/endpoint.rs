@@ -12,8 +12,12 @@ use crate::config::reader::{At, Tables};
 use crate::config::suggest::did_you_mean;
 use crate::config::{Endpoint, Role, UpstreamAuth};
 
-/// The name of an `[[identity]]`, and its kind if that is known.
-pub(super) type KnownIdentity = (String, Option<KindWord>);
+/// An `[[identity]]` as far as it is known.
+pub(super) struct KnownIdentity {
+    pub(super) name: String,
+    pub(super) place: Place,
+    pub(super) kind: Option<KindWord>,
+}
 
 impl Lowering<'_, '_> {
     /// All endpoints that are whole. `identities`: the known ones, if any section was there; `own`: the gateway's address.
@@ -34,6 +38,33 @@ impl Lowering<'_, '_> {
         raw.into_iter()
             .filter_map(|it| self.endpoint(it, identities, own))
             .collect()
+    }
+
+    /// Warns of identities that no endpoint lists.
+    pub(super) fn unused(
+        &mut self,
+        identities: &[KnownIdentity],
+        endpoints: &At<Tables<RawEndpoint>>,
+    ) {
+        for identity in identities {
+            let is_listed = endpoints
+                .value
+                .0
+                .iter()
+                .filter_map(|it| it.value.identity.as_ref())
+                .any(|it| it.value.0.iter().any(|it| it.value == identity.name));
+            if !is_listed {
+                let message = format!(
+                    "`name`: no endpoint lists the identity `{}`",
+                    shown(&identity.name)
+                );
+                self.reader.warning(
+                    &identity.place,
+                    message,
+                    "add it to an endpoint's `identity`, or take the section out",
+                );
+            }
+        }
     }
 
     fn endpoint(
@@ -188,9 +219,9 @@ impl Lowering<'_, '_> {
         let mut names = Vec::new();
         for At { value, place, .. } in list.value.0 {
             if let Some(known) = identities
-                && !known.iter().any(|it| it.0 == value)
+                && !known.iter().any(|it| it.name == value)
             {
-                let candidates: Vec<_> = known.iter().map(|it| it.0.as_str()).collect();
+                let candidates: Vec<_> = known.iter().map(|it| it.name.as_str()).collect();
                 let message = format!(
                     "`identity`: there is no `[[identity]]` named `{}`",
                     shown(&value)
@@ -268,7 +299,7 @@ impl Lowering<'_, '_> {
             identities
                 .unwrap_or_default()
                 .iter()
-                .any(|it| it.0 == *name && it.1 == Some(KindWord::Basic))
+                .any(|it| it.name == *name && it.kind == Some(KindWord::Basic))
         };
         if let Some(name) = listed.unwrap_or_default().iter().find(|it| is_basic(it)) {
             let message =

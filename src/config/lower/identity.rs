@@ -6,7 +6,6 @@ use url::Url;
 
 use super::endpoint::{KnownIdentity, is_loopback};
 use super::{Lowering, at_least_one};
-use crate::config::problem::Place;
 use crate::config::raw::{KindWord, RawIdentity};
 use crate::config::reader::{At, Tables};
 use crate::config::{Identity, IdentityKind, Jwks, Role};
@@ -17,37 +16,31 @@ const DEFAULT_LEEWAY: Duration = Duration::from_secs(60);
 /// More than this is no clock difference but a way to use tokens long after their end.
 const MAX_LEEWAY: Duration = Duration::from_mins(10);
 
-/// The identities that are whole, and the names of all.
-pub(super) struct Identities {
-    pub(super) identities: Vec<Identity>,
-    pub(super) names: Vec<KnownIdentity>,
-}
-
 impl Lowering<'_, '_> {
-    pub(super) fn identities(&mut self, raw: At<Tables<RawIdentity>>) -> Identities {
+    /// Keeps the identities that are whole; gives the names and kinds of all.
+    pub(super) fn lower_identities(&mut self, raw: At<Tables<RawIdentity>>) -> Vec<KnownIdentity> {
         at_least_one(self, &raw);
         let raw = raw.value.0;
-        let named: Vec<(String, Place)> = raw
+        let known: Vec<KnownIdentity> = raw
             .iter()
-            .filter_map(|it| it.value.name.as_ref())
-            .map(|it| (it.value.clone(), it.place.clone()))
+            .filter_map(|it| {
+                let name = it.value.name.as_ref()?;
+                Some(KnownIdentity {
+                    name: name.value.clone(),
+                    place: name.place.clone(),
+                    kind: it.value.kind.as_ref().map(|it| it.value),
+                })
+            })
             .collect();
         self.distinct(
             "the name",
-            named.iter().map(|it| (it.0.as_str(), it.1.clone())),
+            known.iter().map(|it| (it.name.as_str(), it.place.clone())),
         );
-        let names = raw
-            .iter()
-            .filter_map(|it| {
-                let kind = it.value.kind.as_ref().map(|it| it.value);
-                it.value
-                    .name
-                    .as_ref()
-                    .map(|name| (name.value.clone(), kind))
-            })
-            .collect();
-        let identities = raw.into_iter().filter_map(|it| self.identity(it)).collect();
-        Identities { identities, names }
+        for it in raw {
+            let identity = self.identity(it);
+            self.identities.extend(identity);
+        }
+        known
     }
 
     fn identity(&mut self, at: At<RawIdentity>) -> Option<Identity> {
