@@ -1,0 +1,320 @@
+//! `[[endpoint]]`: paths, upstreams, who may sign in, and how the gateway signs in upstream.
+
+use std::net::SocketAddr;
+
+use url::{Host, Url};
+
+use super::{Lowering, at_least_one, is_host};
+use crate::config::leaf::List;
+use crate::config::problem::{Place, shown};
+use crate::config::raw::{AuthMode, KindWord, RawEndpoint, RawUpstreamAuth};
+use crate::config::reader::{At, Tables};
+use crate::config::suggest::did_you_mean;
+use crate::config::{Endpoint, Role, UpstreamAuth};
+
+/// An `[[identity]]` as far as it is known.
+pub(super) struct KnownIdentity {
+    pub(super) name: String,
+    pub(super) place: Place,
+    pub(super) kind: Option<KindWord>,
+}
+
+impl Lowering<'_, '_> {
+    /// All endpoints that are whole. `identities`: the known ones, if any section was there; `own`: the gateway's address.
+    pub(super) fn endpoints(
+        &mut self,
+        raw: At<Tables<RawEndpoint>>,
+        identities: Option<&[KnownIdentity]>,
+        own: Option<SocketAddr>,
+    ) -> Vec<Endpoint> {
+        at_least_one(self, &raw);
+        let raw = raw.value.0;
+        let paths: Vec<(String, Place)> = raw
+            .iter()
+            .filter_map(|it| it.value.path.as_ref())
+            .map(|it| (it.value.to_ascii_lowercase(), it.place.clone()))
+            .collect();
+        self.separate(&paths);
+        raw.into_iter()
+            .filter_map(|it| self.endpoint(it, identities, own))
+            .collect()
+    }
+
+    /// Warns of identities that no endpoint lists.
+    pub(super) fn unused(
+        &mut self,
+        identities: &[KnownIdentity],
+        endpoints: &At<Tables<RawEndpoint>>,
+    ) {
+        for identity in identities {
+            let is_listed = endpoints
+                .value
+                .0
+                .iter()
+                .filter_map(|it| it.value.identity.as_ref())
+                .any(|it| it.value.0.iter().any(|it| it.value == identity.name));
+            if !is_listed {
+                let message = format!(
+                    "`name`: no endpoint lists the identity `{}`",
+                    shown(&identity.name)
+                );
+                self.reader.warning(
+                    &identity.place,
+                    message,
+                    "add it to an endpoint's `identity`, or take the section out",
+                );
+            }
+        }
+    }
+
+    fn endpoint(
+        &mut self,
+        at: At<RawEndpoint>,
+        identities: Option<&[KnownIdentity]>,
+        own: Option<SocketAddr>,
+    ) -> Option<Endpoint> {
+        let raw = at.value;
+        let path = raw.path.and_then(|it| self.path(it));
+        let upstream = raw.upstream.and_then(|it| self.upstream(it, own));
+        let upstream_ca = raw.upstream_ca.map(|it| self.file(&it, Role::UpstreamCa));
+        let regional_hosts = raw
+            .regional_hosts
+            .map(|it| self.regional_hosts(it.value))
+            .unwrap_or_default();
+        let listed = raw.identity.and_then(|it| self.listed(it, identities));
+        let upstream_auth = raw.upstream_auth.and_then(|it| {
+            let place = it.place.clone();
+            let auth = self.upstream_auth(it)?;
+            if auth == UpstreamAuth::Passthrough {
+                self.passwords_stay(&place, listed.as_deref(), identities);
+            }
+            Some(auth)
+        });
+        Some(Endpoint {
+            workload: raw.workload?.value,
+            dialect: raw.dialect?.value,
+            path: path?,
+            upstream: upstream?,
+            upstream_ca,
+            regional_hosts,
+            identity: listed?,
+            tenants: raw.tenants.map(|it| it.value.0).unwrap_or_default(),
+            ungoverned: raw.ungoverned?.value,
+            report_only: raw.report_only?.value,
+            upstream_auth: upstream_auth?,
+        })
+    }
+
+    fn path(&mut self, at: At<String>) -> Option<String> {
+        let path = at.value.to_ascii_lowercase();
+        let plain = |it: u8| it.is_ascii_alphanumeric() || b"-._~".contains(&it);
+        let wrong = if !path.starts_with('/') {
+            "does not begin with `/`"
+        } else if path == "/" {
+            "is the root, which would take every path"
+        } else if path.ends_with('/') {
+            "ends with `/`"
+        } else if path
+            .split('/')
+            .skip(1)
+            .any(|it| matches!(it, "" | "." | ".."))
+        {
+            "has an empty segment, `.` or `..`"
+        } else if !path.bytes().all(|it| it == b'/' || plain(it)) {
+            "has other characters than letters, digits, `-`, `.`, `_`, `~` and `/`"
+        } else {
+            return Some(path);
+        };
+        let message = format!("`path`: `{}` {wrong}", shown(&at.value));
+        self.problem(&at.place, message, "such as `/adminapi`");
+        None
+    }
+
+    /// Tells of paths of which one begins the other, by whole segments.
+    fn separate(&mut self, paths: &[(String, Place)]) {
+        for (index, (path, place)) in paths.iter().enumerate() {
+            let clash = paths.iter().take(index).find(|(other, _)| {
+                path == other
+                    || path.starts_with(&format!("{other}/"))
+                    || other.starts_with(&format!("{path}/"))
+            });
+            if let Some((other, first)) = clash {
+                let message = if path == other {
+                    format!("`path`: `{path}` is taken: {first} has it")
+                } else {
+                    format!("`path`: `{path}` and `{other}` ({first}) lie within each other")
+                };
+                self.problem(
+                    place,
+                    message,
+                    "give each endpoint a path that begins no other's",
+                );
+            }
+        }
+    }
+
+    fn upstream(&mut self, url: At<Url>, own: Option<SocketAddr>) -> Option<Url> {
+        let is_local = is_loopback(&url.value);
+        match url.value.scheme() {
+            "https" => {}
+            "http" if is_local => {}
+            "http" => {
+                self.problem(&url.place, "`upstream`: plain HTTP to another host: credentials would be readable on the network", "use `https://`; `http://` is for loopback addresses");
+                return None;
+            }
+            other => {
+                let message = format!(
+                    "`upstream`: `{}://` is not a scheme for an upstream",
+                    shown(other)
+                );
+                self.problem(&url.place, message, "use `https://`");
+                return None;
+            }
+        }
+        if is_local
+            && own.is_some_and(|it| {
+                it.port() != 0 && Some(it.port()) == url.value.port_or_known_default()
+            })
+        {
+            self.problem(
+                &url.place,
+                "`upstream` is the gateway's own address: a call would go round for ever",
+                "name the management endpoint",
+            );
+            return None;
+        }
+        self.is_bare(&url, "upstream").then_some(url.value)
+    }
+
+    fn regional_hosts(&mut self, hosts: List<String>) -> Vec<String> {
+        let mut known = Vec::new();
+        for At { value, place, .. } in hosts.0 {
+            let host = value.to_ascii_lowercase();
+            let (name, port) = host.split_once(':').unwrap_or((&host, "443"));
+            let is_right = is_host(name) && port.parse::<u16>().is_ok_and(|it| it != 0);
+            if is_right {
+                known.push(host);
+            } else {
+                let message = format!("`regional_hosts`: `{}` is not a host", shown(&value));
+                self.problem(&place, message, "each host in full, without scheme, path or `*`, such as `eur01.outlook.example`");
+            }
+        }
+        known
+    }
+
+    /// The names of identities, if all of them exist.
+    fn listed(
+        &mut self,
+        list: At<List<String>>,
+        identities: Option<&[KnownIdentity]>,
+    ) -> Option<Vec<String>> {
+        if list.value.0.is_empty() {
+            self.problem(
+                &list.place,
+                "`identity` is empty: nobody could sign in",
+                "name at least one `[[identity]]`",
+            );
+            return None;
+        }
+        let mut names = Vec::new();
+        for At { value, place, .. } in list.value.0 {
+            if let Some(known) = identities
+                && !known.iter().any(|it| it.name == value)
+            {
+                let candidates: Vec<_> = known.iter().map(|it| it.name.as_str()).collect();
+                let message = format!(
+                    "`identity`: there is no `[[identity]]` named `{}`",
+                    shown(&value)
+                );
+                self.problem(&place, message, &did_you_mean(&value, &candidates));
+            }
+            if names.contains(&value) {
+                let message = format!("`identity`: `{}` is listed twice", shown(&value));
+                self.problem(&place, message, "once is enough");
+            }
+            names.push(value);
+        }
+        Some(names)
+    }
+
+    fn upstream_auth(&mut self, at: At<RawUpstreamAuth>) -> Option<UpstreamAuth> {
+        let place = at.place;
+        let raw = at.value;
+        let mode = raw.mode?;
+        let (user, password, token) = (raw.username, raw.password_file, raw.token_file);
+        let (takes_basic, takes_bearer) = (
+            mode.value == AuthMode::Basic,
+            mode.value == AuthMode::Bearer,
+        );
+        for (key, value, belongs) in [
+            ("username", &user, takes_basic),
+            ("password_file", &password, takes_basic),
+            ("token_file", &token, takes_bearer),
+        ] {
+            match value {
+                Some(extra) if !belongs => {
+                    let owner = if key == "token_file" {
+                        "bearer"
+                    } else {
+                        "basic"
+                    };
+                    let message = format!("`{key}` goes with `mode = \"{owner}\"` only");
+                    self.problem(&extra.place, message, "take it out, or change the mode");
+                }
+                None if belongs => {
+                    let message = format!("`{key}` is missing in `upstream_auth`");
+                    self.problem(
+                        &place,
+                        message,
+                        "`basic` wants `username` and `password_file`, `bearer` wants `token_file`",
+                    );
+                }
+                _ => {}
+            }
+        }
+        match mode.value {
+            AuthMode::Passthrough => Some(UpstreamAuth::Passthrough),
+            AuthMode::Basic => {
+                let password_file = password.map(|it| self.file(&it, Role::Secret))?;
+                Some(UpstreamAuth::Basic {
+                    username: user?.value,
+                    password_file,
+                })
+            }
+            AuthMode::Bearer => {
+                let token_file = token.map(|it| self.file(&it, Role::Secret))?;
+                Some(UpstreamAuth::Bearer { token_file })
+            }
+        }
+    }
+
+    /// Local passwords are for the gateway; passing them through would show them to the upstream.
+    fn passwords_stay(
+        &mut self,
+        place: &Place,
+        listed: Option<&[String]>,
+        identities: Option<&[KnownIdentity]>,
+    ) {
+        let is_basic = |name: &String| {
+            identities
+                .unwrap_or_default()
+                .iter()
+                .any(|it| it.name == *name && it.kind == Some(KindWord::Basic))
+        };
+        if let Some(name) = listed.unwrap_or_default().iter().find(|it| is_basic(it)) {
+            let message =
+                format!("`upstream_auth`: passwords of `{name}` are passed on to the upstream");
+            self.reader.warning(place, message, "have the gateway sign in itself, with `mode = \"basic\"` or `\"bearer\"`, unless the upstream has the same users");
+        }
+    }
+}
+
+/// Whether a URL's host is this host and no other can answer for it.
+pub(super) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(it)) => it.is_loopback(),
+        Some(Host::Ipv6(it)) => it.is_loopback(),
+        Some(Host::Domain(it)) => it == "localhost",
+        None => false,
+    }
+}

@@ -1,0 +1,360 @@
+//! The file as it is written: every key, with its documentation, its default and its type on the page.
+//!
+//! What stands here is the reference: `docs/configuration.md` repeats it word for word, and a test compares them.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use config::ValueKind;
+use url::Url;
+
+use crate::dialect::Dialect;
+use crate::model::Workload;
+use crate::policy::{Mode, Ungoverned};
+
+use super::Durability;
+use super::leaf::{Leaf, List, Size, word, words};
+use super::problem::{Place, Wrong};
+use super::reader::Presence::{Default, Optional, Required, Section};
+use super::reader::{At, Key, Nested, Node, Read, Reader, Tables, section};
+
+section! {
+    /// `portcullis.toml`.
+    RawConfig {
+        /// The data plane: where admin tooling points.
+        proxy: RawProxy = Section;
+        /// Health and metrics.
+        control: RawControl = Section;
+        /// Where requests, approvals and grants are kept.
+        store: RawStore = Section;
+        /// The audit log.
+        audit: RawAudit = Section;
+        /// The policy files.
+        policies: RawPolicies = Section;
+        /// What the gateway does with decisions.
+        access_control: RawAccessControl = Section;
+        /// A path at the gateway and the management endpoint behind it.
+        endpoint: Tables<RawEndpoint> = Required;
+        /// A way to sign in.
+        identity: Tables<RawIdentity> = Required;
+    }
+}
+
+impl RawConfig {
+    /// Reads the root of the layered values.
+    pub(super) fn read_root(values: config::Value, reader: &mut Reader<'_>) -> Option<Self> {
+        let root = Node {
+            path: String::new(),
+            place: Place::File(reader.file.to_owned()),
+            kind: values.kind,
+        };
+        Self::read(root, reader)
+    }
+}
+
+section! {
+    /// `[proxy]`
+    RawProxy {
+        /// Address and port that admin tooling connects to. `0.0.0.0:8443` is every IPv4 address of this host.
+        listen: SocketAddr = Default("127.0.0.1:8443");
+        /// The server's certificate, or `"off"` for plain HTTP: only on a loopback address, or with `trusted_plaintext`.
+        tls: RawTls = Required;
+        /// That whoever can reach `listen` may read and write all traffic, because a TLS terminator stands before it on a network of its own.
+        trusted_plaintext: bool = Default("false");
+        /// How clients reach the gateway, such as `https://exo-gw.contoso.example`: links in answers are rewritten to it.
+        public_url: Url = Optional("what each request names in `Host`");
+        /// Worker threads, each with its own runtime.
+        workers: NonZeroU32 = Optional("one per core");
+        /// Bounds on size and number; what goes beyond them is refused.
+        limits: RawLimits = Section;
+        /// Bounds on time; what goes beyond them is cut off.
+        timeouts: RawTimeouts = Section;
+    }
+}
+
+section! {
+    /// `[proxy] tls`
+    RawServerTls {
+        /// PEM file: the certificate chain, leaf first. Read anew when it changes.
+        certificate: String = Required;
+        /// PEM file: the private key. Read anew when it changes.
+        key: String = Required;
+    }
+}
+
+section! {
+    /// `[proxy.limits]`
+    RawLimits {
+        /// Request line and headers of one request.
+        head_bytes: Size = Default("64 KiB");
+        /// Header fields of one request.
+        head_fields: NonZeroU32 = Default("100");
+        /// Body of one request.
+        body_bytes: Size = Default("32 MiB");
+        /// Bodies of all requests held at once.
+        body_bytes_total: Size = Default("512 MiB");
+        /// Open client connections.
+        connections: NonZeroU32 = Default("10000");
+        /// Concurrent HTTP/2 streams of one connection.
+        streams: NonZeroU32 = Default("100");
+    }
+}
+
+section! {
+    /// `[proxy.timeouts]`
+    RawTimeouts {
+        /// A TLS handshake.
+        handshake: Duration = Default("10s");
+        /// From the first byte of a request's head to its last.
+        head: Duration = Default("30s");
+        /// A connection without a request.
+        idle: Duration = Default("300s");
+        /// A whole request body.
+        body: Duration = Default("60s");
+        /// Connecting upstream, with TLS.
+        connect: Duration = Default("10s");
+        /// From sending a request upstream to the head of its answer; a cmdlet may run for 15 minutes.
+        upstream: Duration = Default("960s");
+        /// Between two pieces of an upstream answer.
+        upstream_idle: Duration = Default("120s");
+        /// How long a stop waits for calls in flight.
+        drain: Duration = Default("30s");
+    }
+}
+
+section! {
+    /// `[control]`
+    RawControl {
+        /// Address and port of `/healthz`, `/readyz` and `/metrics`: plain HTTP, so a loopback address unless something before it adds TLS.
+        listen: SocketAddr = Default("127.0.0.1:8444");
+    }
+}
+
+section! {
+    /// `[store]`
+    RawStore {
+        /// `sqlite:` and a file's path, or `postgres://…`; a `postgres` URL with a password is taken from the environment only.
+        url: String = Default("sqlite:data/portcullis.db");
+    }
+}
+
+section! {
+    /// `[audit]`
+    RawAudit {
+        /// Where the log's segments lie.
+        directory: String = Default("data/audit");
+        /// When a record counts as written: `strict` (on disk before the call goes on) or `buffered` (within 100 ms; the call does not wait).
+        durability: Durability = Default("strict");
+        /// This node's name in records: letters, digits, `.`, `_` and `-`.
+        node: String = Optional("the host's name");
+        /// A segment is closed at this size,
+        segment_bytes: Size = Default("256 MiB");
+        /// or at this age.
+        segment_age: Duration = Default("24h");
+        /// Names of parameters whose values are kept out of records, besides the built-in ones (passwords, credentials, keys, tokens).
+        redact: List<String> = Optional("none");
+    }
+}
+
+section! {
+    /// `[policies]`
+    RawPolicies {
+        /// Where the policy files lie: every `*.toml` in it.
+        directory: String = Default("policies");
+        /// Whether a changed file is read again by itself; SIGHUP does so in any case.
+        watch: bool = Default("true");
+    }
+}
+
+section! {
+    /// `[access_control]`
+    RawAccessControl {
+        /// `enforce`, `report-only` (blocks are recorded but not enforced) or `disabled` (everything passes, and is still recorded).
+        mode: Mode = Default("enforce");
+        /// The group that approves where a policy names none.
+        default_approver_group: String = Optional("every manual policy names its own");
+    }
+}
+
+section! {
+    /// `[[endpoint]]`
+    RawEndpoint {
+        /// The first half of its tasks' names, such as `Exchange`.
+        workload: Workload = Required;
+        /// Its wire protocol: `exchange-rest`.
+        dialect: Dialect = Required;
+        /// Its path at the gateway, such as `/adminapi`. No endpoint's path may begin another's.
+        path: String = Required;
+        /// Where calls go: `https://` and a host, with a port if it is not 443; `http://` only to a loopback address.
+        upstream: Url = Required;
+        /// PEM file of the certificate authorities to trust upstream.
+        upstream_ca: String = Optional("the platform's");
+        /// Hosts (`host` or `host:port`) besides the upstream's own that a redirect or a next-page link may lead to.
+        regional_hosts: List<String> = Optional("none");
+        /// Names of the `[[identity]]` sections that may sign in here.
+        identity: List<String> = Required;
+        /// Domains that a URL may name in place of a tenant's GUID: `{ "contoso.com" = "<GUID>" }`.
+        tenants: Tenants = Optional("none");
+        /// What happens to a task that no policy governs: `allow` (as in Microsoft 365) or `block`.
+        ungoverned: Ungoverned = Default("block");
+        /// Whether blocks are recorded but not enforced here.
+        report_only: bool = Default("false");
+        /// How the gateway signs in upstream.
+        upstream_auth: RawUpstreamAuth = Section;
+    }
+}
+
+section! {
+    /// `[[endpoint]] upstream_auth`
+    RawUpstreamAuth {
+        /// `passthrough` (the caller's own credential), `basic` (a user and a password file) or `bearer` (a token file).
+        mode: AuthMode = Default("passthrough");
+        /// With `basic`: the user's name.
+        username: String = Optional("none");
+        /// With `basic`: the file that holds the password, read anew when it changes.
+        password_file: String = Optional("none");
+        /// With `bearer`: the file that holds the token, read anew when it changes.
+        token_file: String = Optional("none");
+    }
+}
+
+section! {
+    /// `[[identity]]`
+    RawIdentity {
+        /// Its name, which endpoints list and records show.
+        name: String = Required;
+        /// What it verifies: `jwt` (bearer tokens) or `basic` (names and passwords of a local user file).
+        kind: KindWord = Required;
+        /// With `jwt`: the token's `iss`, exactly.
+        issuer: String = Optional("none");
+        /// With `jwt`: the token's `aud`, exactly; one or a list of which one must fit.
+        audience: List<String> = Optional("none");
+        /// With `jwt`: the token's `tid`, a list of which one must fit.
+        tenants: List<String> = Optional("any");
+        /// With `jwt`: the issuer's keys (a JSON Web Key Set): an `https://` URL, or a file.
+        jwks: String = Optional("none");
+        /// With `jwt`: how far clocks may differ.
+        leeway: Duration = Optional("60s");
+        /// With `basic`: the file of users; `portcullis user hash-password` makes its hashes.
+        users: String = Optional("none");
+    }
+}
+
+words!(Durability, "`strict` or `buffered`", {
+    "strict" => Self::Strict,
+    "buffered" => Self::Buffered,
+}, later: []);
+
+words!(Mode, "`enforce`, `report-only` or `disabled`", {
+    "enforce" => Self::Enforce,
+    "report-only" => Self::ReportOnly,
+    "disabled" => Self::Disabled,
+}, later: []);
+
+words!(Ungoverned, "`allow` or `block`", {
+    "allow" => Self::Allow,
+    "block" => Self::Block,
+}, later: []);
+
+words!(Dialect, "`exchange-rest`", {
+    "exchange-rest" => Self::ExchangeRest,
+}, later: ["psrp", "routes"]);
+
+/// `[[endpoint]] upstream_auth = { mode = … }`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AuthMode {
+    Basic,
+    Bearer,
+    Passthrough,
+}
+
+words!(AuthMode, "`passthrough`, `basic` or `bearer`", {
+    "passthrough" => Self::Passthrough,
+    "basic" => Self::Basic,
+    "bearer" => Self::Bearer,
+}, later: ["client-certificate", "oauth-client-credentials"]);
+
+/// `[[identity]] kind = …`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum KindWord {
+    Basic,
+    Jwt,
+}
+
+words!(KindWord, "`jwt` or `basic`", {
+    "jwt" => Self::Jwt,
+    "basic" => Self::Basic,
+}, later: ["client-certificate", "kerberos", "oidc"]);
+
+/// `"off"`, or a certificate and its key.
+#[derive(Debug)]
+pub(super) enum RawTls {
+    Off,
+    On(RawServerTls),
+}
+
+impl Read for RawTls {
+    fn nested() -> Nested {
+        RawServerTls::nested()
+    }
+
+    fn read(node: Node, reader: &mut Reader<'_>) -> Option<Self> {
+        match &node.kind {
+            ValueKind::Table(_) => RawServerTls::read(node, reader).map(Self::On),
+            ValueKind::String(text) if text == "off" => Some(Self::Off),
+            _ => {
+                let wrong = Wrong {
+                    message: "this is neither `\"off\"` nor a certificate and its key".to_owned(),
+                    hint: Some("write `{ certificate = \"certs/server.pem\", key = \"certs/server-key.pem\" }`".to_owned()),
+                };
+                reader.wrong(&node, wrong);
+                None
+            }
+        }
+    }
+}
+
+/// Domains and the tenants that they stand for: domain in lower case, and GUID.
+#[derive(Debug)]
+pub(super) struct Tenants(pub(super) Vec<(String, String)>);
+
+impl Read for Tenants {
+    fn read(node: Node, reader: &mut Reader<'_>) -> Option<Self> {
+        let ValueKind::Table(entries) = node.kind else {
+            let wrong = Wrong {
+                message: "this is not a table of domains".to_owned(),
+                hint: Some("write `{ \"contoso.com\" = \"<the tenant's GUID>\" }`".to_owned()),
+            };
+            reader.wrong(&node, wrong);
+            return None;
+        };
+        let mut tenants = Vec::new();
+        for (domain, value) in entries {
+            let node = reader.node(node.path.clone(), value);
+            let domain = domain.to_ascii_lowercase();
+            match &node.kind {
+                _ if !super::lower::is_host(&domain) => {
+                    reader.wrong(&node, Wrong::text(&domain, "a domain"));
+                }
+                ValueKind::String(text)
+                    if uuid::Uuid::try_parse(text).is_ok() && text.len() == 36 =>
+                {
+                    tenants.push((domain, text.to_ascii_lowercase()));
+                }
+                _ => {
+                    let wrong = Wrong {
+                        message: format!("what stands for `{domain}` is not a GUID"),
+                        hint: Some(
+                            "the tenant's id, such as `6ba7b810-9dad-11d1-80b4-00c04fd430c8`"
+                                .to_owned(),
+                        ),
+                    };
+                    reader.wrong(&node, wrong);
+                }
+            }
+        }
+        tenants.sort();
+        Some(Self(tenants))
+    }
+}

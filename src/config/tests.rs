@@ -1,0 +1,533 @@
+//! Configurations, right and wrong, through [`read`].
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use super::reader::{Key, Nested, Presence, Read as _, section_name};
+use super::*;
+
+/// A configuration with what must be there and nothing else.
+const LEAST: &str = r#"
+[proxy]
+tls = { certificate = "c.pem", key = "k.pem" }
+
+[[endpoint]]
+workload = "Exchange"
+dialect = "exchange-rest"
+path = "/adminapi"
+upstream = "https://outlook.example"
+identity = ["entra"]
+
+[[identity]]
+name = "entra"
+kind = "jwt"
+issuer = "https://sts.example/1/"
+audience = "https://outlook.example"
+jwks = "keys.json"
+"#;
+
+fn reading(text: &str, variables: &[(&str, &str)]) -> Reading {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("portcullis.toml");
+    fs::write(&path, text).unwrap();
+    let mut reading = read(&path, &Environment::of(variables.iter().copied()));
+    let shorten = |it: &mut ConfigProblem| match &mut it.place {
+        Place::File(file) | Place::Line { file, .. } => *file = "portcullis.toml".to_owned(),
+        Place::Variable(_) => {}
+    };
+    reading.problems.iter_mut().for_each(shorten);
+    reading.warnings.iter_mut().for_each(shorten);
+    for problem in reading.problems.iter_mut().chain(&mut reading.warnings) {
+        let short = |it: &str| it.replace(&*directory.path().to_string_lossy(), "[dir]");
+        problem.message = short(&problem.message);
+    }
+    reading
+}
+
+fn shown(problems: &[ConfigProblem]) -> String {
+    problems
+        .iter()
+        .map(|it| match &it.hint {
+            Some(hint) => format!("{it}\n    {hint}\n"),
+            None => format!("{it}\n"),
+        })
+        .collect()
+}
+
+/// The problems of a text.
+fn problems(text: &str) -> String {
+    shown(&reading(text, &[]).problems)
+}
+
+/// The problems of [`LEAST`] after `from` became `to`.
+fn problems_with(from: &str, to: &str) -> String {
+    assert!(LEAST.contains(from), "{from}");
+    problems(&LEAST.replacen(from, to, 1))
+}
+
+fn config(text: &str, variables: &[(&str, &str)]) -> Config {
+    let reading = reading(text, variables);
+    assert_eq!(reading.problems, []);
+    reading.config.unwrap()
+}
+
+#[test]
+fn what_is_not_said_has_its_default() {
+    let config = config(LEAST, &[]);
+    assert_eq!(config.proxy.listen, "127.0.0.1:8443".parse().unwrap());
+    assert_eq!(config.proxy.limits.body_bytes, 32 << 20);
+    assert_eq!(config.proxy.timeouts.upstream, Duration::from_secs(960));
+    assert_eq!(config.audit.durability, Durability::Strict);
+    assert_eq!(config.access_control.mode, Mode::Enforce);
+    assert_eq!(config.endpoints[0].ungoverned, Ungoverned::Block);
+    assert_eq!(config.endpoints[0].upstream_auth, UpstreamAuth::Passthrough);
+    assert!(config.policies.watch);
+    let IdentityKind::Jwt {
+        audiences, leeway, ..
+    } = &config.identities[0].kind
+    else {
+        panic!("not a jwt identity");
+    };
+    assert_eq!(audiences, &["https://outlook.example"]);
+    assert_eq!(*leeway, Duration::from_secs(60));
+}
+
+#[test]
+fn relative_paths_begin_at_the_files_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("portcullis.toml");
+    fs::write(&path, LEAST).unwrap();
+    let config = Config::load(&path, &Environment::default()).unwrap();
+    assert_eq!(
+        config.proxy.tls.unwrap().certificate,
+        directory.path().join("c.pem")
+    );
+    assert_eq!(config.policies.directory, directory.path().join("policies"));
+    let store = directory.path().join("data/portcullis.db");
+    assert_eq!(config.store.url, format!("sqlite:{}", store.display()));
+}
+
+#[test]
+fn variables_win_over_the_file() {
+    let config = config(
+        LEAST,
+        &[
+            ("PORTCULLIS__PROXY__LISTEN", "127.0.0.1:9443"),
+            ("PORTCULLIS__PROXY__LIMITS__BODY_BYTES", "1 MiB"),
+            ("PORTCULLIS__PROXY__LIMITS__STREAMS", "7"),
+            ("PORTCULLIS__PROXY__TLS__KEY", "other.pem"),
+            ("PORTCULLIS__POLICIES__WATCH", "false"),
+            ("PORTCULLIS__ENDPOINT__0__UPSTREAM", "https://other.example"),
+            (
+                "PORTCULLIS__ENDPOINT__0__REGIONAL_HOSTS",
+                "a.example, b.example:8443",
+            ),
+            ("PORTCULLIS__STORE__URL", "postgres://u:secret@db.example/p"),
+            ("PORTCULLIS_LOG", "debug"),
+        ],
+    );
+    assert_eq!(config.proxy.listen.port(), 9443);
+    assert_eq!(config.proxy.limits.body_bytes, 1 << 20);
+    assert_eq!(config.proxy.limits.streams, 7);
+    let tls = config.proxy.tls.clone().unwrap();
+    assert!(tls.key.ends_with("other.pem") && tls.certificate.ends_with("c.pem"));
+    assert!(!config.policies.watch);
+    assert_eq!(
+        config.endpoints[0].upstream.host_str(),
+        Some("other.example")
+    );
+    assert_eq!(
+        config.endpoints[0].regional_hosts,
+        ["a.example", "b.example:8443"]
+    );
+    assert!(!format!("{config:?}").contains("secret"));
+}
+
+#[test]
+fn problems_of_a_variable_name_it() {
+    let reading = reading(
+        LEAST,
+        &[
+            ("PORTCULLIS__PROXY__LISTEN", "here"),
+            ("PORTCULLIS__PROXY__LIMTS__STREAMS", "7"),
+            ("PORTCULLIS__AUDIT__DURABILITY", "strickt"),
+            ("PORTCULLIS__ENDPOINT__1__PATH", "/x"),
+            ("PORTCULLIS__ENDPOINT__PATH", "/x"),
+            ("PORTCULLIS__PROXY__TLS", "off"),
+            ("PORTCULLIS__PROXY__TLS__KEY", "k"),
+            (
+                "PORTCULLIS__ENDPOINT__0__UPSTREAM_AUTH__PASSWORD",
+                "hunter2",
+            ),
+        ],
+    );
+    let text = shown(&reading.problems);
+    assert!(!text.contains("hunter2"));
+    insta::assert_snapshot!(text, @"");
+}
+
+#[test]
+fn a_name_in_two_spellings_is_refused() {
+    let variables = [
+        ("PORTCULLIS__PROXY__LISTEN", "127.0.0.1:1"),
+        ("portcullis__proxy__listen", "127.0.0.1:2"),
+    ];
+    insta::assert_snapshot!(shown(&reading(LEAST, &variables).problems), @"");
+}
+
+#[test]
+fn every_problem_is_told_at_once_with_line_and_advice() {
+    insta::assert_snapshot!(problems(r#"
+[proxy]
+lisen = "0.0.0.0:8443"
+tls = { certificate = "c.pem" }
+public_url = "http://gate.example/x"
+workers = 0
+
+[proxy.limits]
+head_bytes = 65536
+body_bytes = "10 MB"
+streams = -1
+
+[proxy.timeouts]
+drain = "30"
+head = 30
+
+[contol]
+listen = "127.0.0.1:8444"
+
+[store]
+url = "mysql://db"
+
+[audit]
+durability = "bufered"
+node = "a b"
+redact = ["Fine", "not fine"]
+
+[policies]
+watch = "perhaps"
+
+[access_control]
+mode = 7
+
+[[endpoint]]
+workload = "Ex change"
+dialect = "psrp"
+path = "/a"
+upstream = "http://outlook.example"
+identity = ["one"]
+upstream_auth = { mode = "oauth-client-credentials", client_secret = "hunter2" }
+
+[[endpoint]]
+workload = "Exchange"
+dialect = "exchange-rst"
+path = "/A/b"
+upstream = "https://u:p@outlook.example/x?y"
+identity = "too"
+tenants = { "contoso.com" = "contoso" }
+upstream_auth = { mode = "bearer", password_file = "p" }
+regional_hosts = ["*.example", "https://x"]
+
+[[identity]]
+name = "two"
+kind = "jwt"
+issuer = ""
+audience = []
+jwks = "http://keys.example/"
+users = "users.toml"
+
+[[identity]]
+name = "Two"
+kind = "oidc"
+"#), @"");
+}
+
+#[test]
+fn syntax_errors_have_lines() {
+    insta::assert_snapshot!(problems("[proxy]\nlisten = \n\n[store\nurl = 'x'\n"), @"");
+}
+
+#[test]
+fn an_empty_file_lacks_what_must_be_there() {
+    insta::assert_snapshot!(problems(""), @"");
+}
+
+#[test]
+fn a_missing_file_says_how_to_make_one() {
+    let reading = read(
+        Path::new("/nonexistent/portcullis.toml"),
+        &Environment::default(),
+    );
+    insta::assert_snapshot!(shown(&reading.problems), @"");
+}
+
+#[test]
+fn secrets_are_not_taken_from_the_file_and_not_shown() {
+    for text in [
+        LEAST.replace("identity = [\"entra\"]", "identity = [\"entra\"]\nupstream_auth = { mode = \"basic\", username = \"u\", password = \"hunter2\" }"),
+        LEAST.replace("identity = [\"entra\"]", "identity = [\"entra\"]\nupstream_auth = { mode = \"bearer\", token = \"hunter2\" }"),
+        LEAST.replace("[proxy]", "[store]\nurl = \"postgres://u:hunter2@db.example/p\"\n[proxy]"),
+        LEAST.replace("https://outlook.example\"\nidentity", "https://u:hunter2@outlook.example\"\nidentity"),
+    ] {
+        let told = problems(&text);
+        assert!(told.contains("secret") || told.contains("password"), "{told}");
+        assert!(!told.contains("hunter2"), "{told}");
+    }
+}
+
+#[test]
+fn later_features_are_not_unknown_but_not_supported() {
+    for (from, to) in [
+        ("key = \"k.pem\"", "key = \"k.pem\", client_ca = \"ca.pem\""),
+        ("\"exchange-rest\"", "\"routes\""),
+        ("kind = \"jwt\"", "kind = \"client-certificate\""),
+        ("[proxy]", "[store]\nmax_staleness = \"5s\"\n[proxy]"),
+    ] {
+        let told = problems_with(from, to);
+        assert!(told.contains("not supported in this version"), "{told}");
+        assert!(!told.contains("unknown"), "{told}");
+    }
+}
+
+#[test]
+fn plaintext_stays_on_this_host_unless_it_is_trusted() {
+    let tls = "tls = { certificate = \"c.pem\", key = \"k.pem\" }";
+    assert_eq!(problems_with(tls, "tls = \"off\""), "");
+    assert_eq!(
+        problems_with(
+            tls,
+            "tls = \"off\"\nlisten = \"0.0.0.0:80\"\ntrusted_plaintext = true"
+        ),
+        ""
+    );
+    assert!(
+        problems_with(tls, "tls = \"off\"\nlisten = \"0.0.0.0:80\"")
+            .contains("readable on the network")
+    );
+}
+
+#[test]
+fn endpoint_paths_are_whole_segments_that_begin_no_other() {
+    for bad in [
+        "adminapi",
+        "/",
+        "/adminapi/",
+        "//a",
+        "/a/../b",
+        "/a b",
+        "/a%2fb",
+        "/a?b",
+        "",
+    ] {
+        let told = problems_with("path = \"/adminapi\"", &format!("path = \"{bad}\""));
+        assert!(told.contains("`path`"), "{bad}: {told}");
+    }
+    let both = |one: &str, two: &str| {
+        let end = LEAST.find("[[endpoint]]").unwrap();
+        let section = &LEAST[end..LEAST.find("[[identity]]").unwrap()];
+        let text = LEAST.replacen("/adminapi", one, 1) + &section.replacen("/adminapi", two, 1);
+        problems(&text)
+    };
+    assert_eq!(both("/api", "/apiary"), "");
+    assert!(both("/api", "/API").contains("is taken"));
+    assert!(both("/api", "/api/v1").contains("lie within each other"));
+}
+
+#[test]
+fn paths_are_taken_in_lower_case() {
+    let config = config(&LEAST.replace("/adminapi", "/AdminApi"), &[]);
+    assert_eq!(config.endpoints[0].path, "/adminapi");
+}
+
+#[test]
+fn upstreams_and_keys_are_reached_over_https_or_on_this_host() {
+    let upstream = "upstream = \"https://outlook.example\"";
+    for good in [
+        "http://127.0.0.1:9",
+        "http://[::1]:9",
+        "http://localhost:9",
+        "https://x.example:8443",
+        "https://x.example/",
+    ] {
+        assert_eq!(
+            problems_with(upstream, &format!("upstream = \"{good}\"")),
+            "",
+            "{good}"
+        );
+    }
+    for bad in [
+        "http://127.0.0.1.example",
+        "ftp://x.example",
+        "https://x.example/a",
+        "https://x.example?a",
+        "https://x.example#a",
+        "https://u@x.example",
+        "x.example",
+        "https://127.0.0.1:8443",
+    ] {
+        assert_ne!(
+            problems_with(upstream, &format!("upstream = \"{bad}\"")),
+            "",
+            "{bad}"
+        );
+    }
+    for (jwks, is_good) in [
+        ("https://k.example/keys", true),
+        ("http://127.0.0.1/keys", true),
+        ("http://k.example/keys", false),
+        ("file:///keys", false),
+    ] {
+        assert_eq!(
+            problems_with("keys.json", jwks).is_empty(),
+            is_good,
+            "{jwks}"
+        );
+    }
+}
+
+#[test]
+fn the_two_listeners_do_not_want_one_port() {
+    let control =
+        |address: &str| problems(&format!("{LEAST}\n[control]\nlisten = \"{address}\"\n"));
+    assert!(control("127.0.0.1:8443").contains("also where `[proxy]` listens"));
+    assert!(control("0.0.0.0:8443").contains("also where `[proxy]` listens"));
+    assert_eq!(control("127.0.0.2:8443"), "");
+}
+
+#[test]
+fn what_is_doubtful_is_a_warning_and_no_problem() {
+    let text = LEAST.replace("[\"entra\"]", "[\"local\", \"entra\"]")
+        + "[[identity]]\nname = \"local\"\nkind = \"basic\"\nusers = \"users.toml\"\n[[identity]]\nname = \"idle\"\nkind = \"basic\"\nusers = \"users.toml\"\n[control]\nlisten = \"0.0.0.0:8444\"\n[access_control]\nmode = \"disabled\"\n";
+    let reading = reading(&text, &[]);
+    assert!(reading.config.is_some());
+    insta::assert_snapshot!(shown(&reading.warnings), @"");
+}
+
+#[test]
+fn a_broken_part_does_not_hide_the_files_of_the_others() {
+    let reading = reading(&LEAST.replace("workload", "wrkload"), &[]);
+    assert!(reading.config.is_none());
+    let roles: Vec<_> = reading.files.iter().map(|it| it.role).collect();
+    for role in [
+        Role::Certificate,
+        Role::Key,
+        Role::Store,
+        Role::AuditDirectory,
+        Role::PolicyDirectory,
+        Role::Jwks,
+    ] {
+        assert!(roles.contains(&role), "{role:?}");
+    }
+}
+
+#[test]
+fn a_huge_file_is_not_read() {
+    assert!(problems(&"#".repeat((1 << 20) + 1)).contains("larger than 1 MiB"));
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_file_panics(text in "([a-z_\\[\\]=\"'{}, .0-9\n]|proxy|endpoint|identity|listen|tls){0,60}") {
+        let _ = problems(&text);
+    }
+}
+
+/// Every key, as `proxy.limits.streams`, with the row that `docs/configuration.md` has for it.
+pub(crate) fn reference() -> BTreeMap<String, String> {
+    let mut rows = BTreeMap::new();
+    add_rows("", raw::RawConfig::nested(), &mut rows);
+    rows
+}
+
+fn add_rows(path: &str, nested: Nested, rows: &mut BTreeMap<String, String>) {
+    let (keys, is_list): (&[Key], bool) = match nested {
+        Nested::Leaf => return,
+        Nested::One(keys) => (keys, false),
+        Nested::Many(keys) => (keys, true),
+    };
+    let path = if is_list {
+        format!("{path}[0]")
+    } else {
+        path.to_owned()
+    };
+    for key in keys {
+        let below = if path.is_empty() {
+            key.name.to_owned()
+        } else {
+            format!("{path}.{}", key.name)
+        };
+        add_rows(&below, (key.section)(), rows);
+        if path.is_empty() || matches!(key.presence, Presence::Section) {
+            continue;
+        }
+        let default = match key.presence {
+            Presence::Default(text) => format!("`{text}`"),
+            Presence::Optional(meaning) => meaning.to_owned(),
+            Presence::Required => "required".to_owned(),
+            Presence::Section => continue,
+        };
+        let variable = environment::variable_for(&below).replace("__0__", "__*n*__");
+        let row = format!(
+            "| `{}` | {default} | {} | {} |",
+            key.name,
+            variable_cell(&variable),
+            key.doc.trim()
+        );
+        rows.insert(below.replace("[0]", ""), row);
+    }
+}
+
+fn variable_cell(variable: &str) -> String {
+    format!("`{}`", variable.replace("*n*", "N"))
+}
+
+/// The reference, a table a section.
+fn rendered() -> String {
+    let mut sections: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (path, row) in reference() {
+        let section = path.rsplit_once('.').map_or("", |it| it.0).to_owned();
+        sections.entry(section).or_default().push(row);
+    }
+    let mut text = String::new();
+    for (section, rows) in sections {
+        text.push_str(&format!(
+            "### `{}`\n\n| key | default | variable | meaning |\n|---|---|---|---|\n",
+            heading(&section)
+        ));
+        for row in rows {
+            text.push_str(&row);
+            text.push('\n');
+        }
+        text.push('\n');
+    }
+    text
+}
+
+fn heading(section: &str) -> String {
+    match section {
+        "endpoint" | "identity" => format!("[[{section}]]"),
+        "endpoint.upstream_auth" => "[[endpoint]] upstream_auth".to_owned(),
+        "proxy.tls" => "[proxy] tls".to_owned(),
+        other => section_name(other),
+    }
+}
+
+#[test]
+fn the_reference_in_the_documentation_has_every_key_as_it_is() {
+    let page = include_str!("../../docs/configuration.md");
+    let (begin, end) = ("<!-- reference: begin -->\n", "<!-- reference: end -->");
+    let written = page.split_once(begin).unwrap().1.split_once(end).unwrap().0;
+    let rendered = rendered();
+    assert!(
+        written.trim() == rendered.trim(),
+        "between the two marks, docs/configuration.md should have:\n\n{rendered}"
+    );
+}
+
+#[test]
+fn every_environment_variable_is_documented() {
+    let page = include_str!("../../docs/configuration.md");
+    for name in [CONFIG_FILE, LOG, LOG_FORMAT, PREFIX] {
+        assert!(page.contains(name), "{name}");
+    }
+}
