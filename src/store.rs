@@ -138,7 +138,7 @@ impl Store {
 }
 
 /// How many rows a listing gives at most.
-pub const MOST_LISTED: i64 = 1_000;
+pub const MOST_LISTED: usize = 1_000;
 
 /// A failure of one row's unique constraint, and a transaction that the server gave up in favour of another, mean that
 /// somebody was faster; everything else, that the store cannot be used.

@@ -190,7 +190,10 @@ impl Hasher for KeyHasher {
         }
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "both halves of the product are used")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "both halves of the product are used"
+    )]
     fn write_u64(&mut self, key: u64) {
         // 2^64 divided by the golden ratio, and the first digits of pi: odd numbers without a pattern.
         const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;

@@ -24,7 +24,7 @@ impl Store {
     }
 
     /// Grants, newest first, at most [`super::MOST_LISTED`].
-    pub async fn grants(&self, listing: Listing) -> Result<Vec<Grant>, StoreError> {
+    pub async fn grants(&self, listing: &Listing) -> Result<Vec<Grant>, StoreError> {
         let found = listing.statement(
             "select * from grants where id < $1 order by id desc limit $2",
             "select * from grants where principal_key = $1 order by id desc limit $2",

@@ -1,5 +1,7 @@
 //! Requests and the votes on them.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Duration, Utc};
 use uuid::Uuid;
 
@@ -22,12 +24,12 @@ pub enum Listing {
 
 impl Listing {
     /// The statement for it, of two that take the id or key, and the number of rows.
-    pub(super) fn statement(self, all: &'static str, of: &'static str) -> Statement {
+    pub(super) fn statement(&self, all: &'static str, of: &'static str) -> Statement {
         match self {
             Self::All { before } => sql(all).bind(before.unwrap_or(Uuid::max())),
-            Self::Of(key) => sql(of).bind(key),
+            Self::Of(key) => sql(of).bind(key.as_str()),
         }
-        .bind(MOST_LISTED)
+        .bind(i64::try_from(MOST_LISTED).unwrap_or(i64::MAX))
     }
 }
 
@@ -57,7 +59,7 @@ impl Store {
     }
 
     /// Requests, newest first, at most [`MOST_LISTED`].
-    pub async fn requests(&self, listing: Listing) -> Result<Vec<Request>, StoreError> {
+    pub async fn requests(&self, listing: &Listing) -> Result<Vec<Request>, StoreError> {
         let found = listing.statement(
             "select * from requests where id < $1 order by id desc limit $2",
             "select * from requests where principal_key = $1 order by id desc limit $2",
@@ -88,6 +90,37 @@ impl Store {
             .await?
             .first()
             .map_or(Ok(None), |row| row.maybe_time("due"))
+    }
+
+    /// The votes on `requests`, which are a page of `listing`; on each the first first.
+    pub async fn votes_on(
+        &self,
+        requests: &[Request],
+        listing: &Listing,
+    ) -> Result<HashMap<Uuid, Vec<Vote>>, StoreError> {
+        let (Some(newest), Some(oldest)) = (requests.first(), requests.last()) else {
+            return Ok(HashMap::new());
+        };
+        let found = match listing {
+            Listing::All { .. } => sql("select * from votes where request_id between $1 and $2
+                order by request_id, at_ms, approver_key")
+            .bind(oldest.id)
+            .bind(newest.id),
+            Listing::Of(key) => sql(
+                "select votes.* from votes join requests on requests.id = votes.request_id
+                where requests.id between $1 and $2 and requests.principal_key = $3
+                order by request_id, at_ms, approver_key",
+            )
+            .bind(oldest.id)
+            .bind(newest.id)
+            .bind(key.as_str()),
+        };
+        let mut votes: HashMap<Uuid, Vec<Vote>> = HashMap::new();
+        for row in self.database.rows(found).await? {
+            let request = row.id("request_id")?;
+            votes.entry(request).or_default().push(read_vote(&row)?);
+        }
+        Ok(votes)
     }
 
     /// The votes on a request, the first first.

@@ -288,7 +288,7 @@ async fn listings_are_newest_first_and_go_on_from_an_id() {
             .await
             .unwrap();
         let ids = async |listing| {
-            let found = store.requests(listing).await.unwrap();
+            let found = store.requests(&listing).await.unwrap();
             found.iter().map(|it| it.id).collect::<Vec<_>>()
         };
         let all = ids(Listing::All { before: None }).await;
@@ -300,7 +300,7 @@ async fn listings_are_newest_first_and_go_on_from_an_id() {
             [third.id, asked[0].id]
         );
         assert_eq!(
-            store.grants(Listing::All { before: None }).await.unwrap(),
+            store.grants(&Listing::All { before: None }).await.unwrap(),
             []
         );
 

@@ -29,7 +29,9 @@ fn grant(number: u128, holder: &str, policy: &str, task: Option<&str>, ends: i64
 
 fn held(table: &GrantTable, interner: &Interner, holder: &str, policy: &str) -> Option<u128> {
     table
-        .find(interner.principal(holder), interner.policy(policy), &|_| true)
+        .find(interner.principal(holder), interner.policy(policy), &|_| {
+            true
+        })
         .map(|id| id.as_u128())
 }
 
@@ -40,7 +42,10 @@ fn a_grant_is_found_by_its_holder_and_policy_until_it_is_removed() {
     table.insert(&one, &interner);
     table.insert(&one, &interner);
     assert_eq!(table.len(), 1);
-    assert_eq!(held(&table, &interner, "ann", r"exchange\remove-*"), Some(1));
+    assert_eq!(
+        held(&table, &interner, "ann", r"exchange\remove-*"),
+        Some(1)
+    );
     assert_eq!(held(&table, &interner, "bob", r"exchange\remove-*"), None);
     assert_eq!(held(&table, &interner, "ann", r"exchange\set-*"), None);
     table.remove(&one, &interner);
@@ -54,9 +59,14 @@ fn a_task_narrows_a_grant_unless_the_policy_is_that_task() {
     let task = Some(r"Exchange\Remove-Mailbox");
     table.insert(&grant(1, "ann", r"exchange\remove-*", task, 60), &interner);
     table.insert(&grant(2, "bob", r"exchange\remove-*", task, 60), &interner);
-    table.insert(&grant(3, "ann", r"exchange\remove-mailbox", task, 60), &interner);
+    table.insert(
+        &grant(3, "ann", r"exchange\remove-mailbox", task, 60),
+        &interner,
+    );
     let narrowed = |holder, policy| {
-        let found = table.find(interner.principal(holder), interner.policy(policy), &|it| it.task.is_some());
+        let found = table.find(interner.principal(holder), interner.policy(policy), &|it| {
+            it.task.is_some()
+        });
         found.is_some()
     };
     assert!(narrowed("ann", r"exchange\remove-*"));
@@ -68,19 +78,29 @@ fn a_task_narrows_a_grant_unless_the_policy_is_that_task() {
 #[test]
 fn a_grant_is_small() {
     assert!(size_of::<HeldGrant>() <= 40, "{}", size_of::<HeldGrant>());
-    assert!(size_of::<(Key, Held)>() <= 56, "{}", size_of::<(Key, Held)>());
+    assert!(
+        size_of::<(Key, Held)>() <= 56,
+        "{}",
+        size_of::<(Key, Held)>()
+    );
 }
 
 #[test]
 fn keys_given_out_in_order_do_not_crowd() {
     let hashes: Vec<u64> = (0..1_000_u32)
-        .flat_map(|person| (0..100).map(move |policy| Key::new(PrincipalId(person), PolicyId(policy))))
+        .flat_map(|person| {
+            (0..100).map(move |policy| Key::new(PrincipalId(person), PolicyId(policy)))
+        })
         .map(|key| BuildHasherDefault::<KeyHasher>::default().hash_one(key))
         .collect();
     // 100,000 keys: of 65,536 values of any 16 bits, a random function would leave about 14,250 out.
     for shift in [0, 16, 32, 48] {
         let distinct: HashSet<u64> = hashes.iter().map(|it| it >> shift & 0xffff).collect();
-        assert!(distinct.len() > 48_000, "bits from {shift}: {}", distinct.len());
+        assert!(
+            distinct.len() > 48_000,
+            "bits from {shift}: {}",
+            distinct.len()
+        );
     }
 }
 

@@ -1,0 +1,220 @@
+//! A gateway cmdlet's parameters: known ones only, bounded, and every problem of a kind told at once.
+
+use crate::model::{CmdletName, Command, Object, Parameters, REDACTED, Value, is_sensitive};
+use crate::state::OwnCmdletError;
+
+use super::{MOST_TEXT, message};
+
+/// The parameters of one call.
+pub(super) struct Arguments<'a> {
+    cmdlet: &'a CmdletName,
+    parameters: &'a Parameters,
+    is_trial: bool,
+}
+
+/// PowerShell's common parameters ([about_CommonParameters]), which clients may send with any cmdlet.
+///
+/// [about_CommonParameters]: https://learn.microsoft.com/powershell/module/microsoft.powershell.core/about/about_commonparameters
+const COMMON: &[&str] = &[
+    "Confirm",
+    "Debug",
+    "ErrorAction",
+    "ErrorVariable",
+    "InformationAction",
+    "InformationVariable",
+    "OutBuffer",
+    "OutVariable",
+    "PipelineVariable",
+    "ProgressAction",
+    "Verbose",
+    "WarningAction",
+    "WarningVariable",
+    "WhatIf",
+];
+
+/// The most members of a table.
+const MOST_MEMBERS: usize = 32;
+
+/// The longest name of a member, in characters.
+const MOST_MEMBER_NAME: usize = 128;
+
+impl<'a> Arguments<'a> {
+    pub(super) fn new(command: &'a Command) -> Self {
+        Self {
+            cmdlet: &command.task.cmdlet,
+            parameters: &command.parameters,
+            is_trial: command.is_trial(),
+        }
+    }
+
+    /// Refuses parameters that are neither among `known` nor common to all cmdlets.
+    pub(super) fn only(&self, known: &[&str]) -> Result<(), OwnCmdletError> {
+        let unknown: Vec<String> = self
+            .parameters
+            .iter()
+            .filter(|it| !known.iter().chain(COMMON).any(|known| it.name.is(known)))
+            .map(|it| format!("-{}", it.name))
+            .collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        Err(OwnCmdletError::Invalid(format!(
+            "{} does not know {}; it takes {}",
+            self.cmdlet,
+            listed(&unknown),
+            listed(&dashed(known)),
+        )))
+    }
+
+    /// Refuses the call if one of `names` is absent, naming all that are.
+    pub(super) fn required(&self, names: &[&str]) -> Result<(), OwnCmdletError> {
+        let missing: Vec<&str> = names.iter().copied().filter(|it| !self.has(it)).collect();
+        if missing.is_empty() {
+            Ok(())
+        } else {
+            Err(self.missing(&missing))
+        }
+    }
+
+    /// The refusal of a call without these.
+    pub(super) fn missing(&self, names: &[&str]) -> OwnCmdletError {
+        OwnCmdletError::Invalid(format!("{} needs {}", self.cmdlet, listed(&dashed(names))))
+    }
+
+    /// Whether a parameter is there and says something: `$null` and blank texts do not.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.value(name).is_some()
+    }
+
+    /// A text of at most `most` characters, without the white space around it.
+    pub(super) fn text(&self, name: &str, most: usize) -> Result<Option<String>, OwnCmdletError> {
+        let text = match self.value(name) {
+            None => return Ok(None),
+            Some(Value::Text(text)) => text.trim(),
+            Some(Value::Number(number)) => number.as_str(),
+            Some(Value::Bool(_) | Value::List(_) | Value::Null | Value::Table(_)) => {
+                return Err(Self::wrong(name, "a text"));
+            }
+        };
+        if text.chars().count() > most {
+            return Err(Self::wrong(
+                name,
+                &format!("at most {most} characters long"),
+            ));
+        }
+        if text
+            .chars()
+            .any(|it| it.is_control() && !it.is_whitespace())
+        {
+            return Err(Self::wrong(name, "a text without control characters"));
+        }
+        Ok(Some(text.to_owned()))
+    }
+
+    /// A whole number from 1 to `most`, as a number or as digits in a text.
+    pub(super) fn whole_number(
+        &self,
+        name: &str,
+        most: u32,
+    ) -> Result<Option<u32>, OwnCmdletError> {
+        let digits = match self.value(name) {
+            None => return Ok(None),
+            Some(Value::Text(text)) => text.trim(),
+            Some(Value::Number(number)) => number.as_str(),
+            Some(Value::Bool(_) | Value::List(_) | Value::Null | Value::Table(_)) => "",
+        };
+        // `parse` alone would take a plus sign.
+        let number = digits
+            .bytes()
+            .all(|it| it.is_ascii_digit())
+            .then(|| digits.parse().ok())
+            .flatten()
+            .filter(|it| (1..=most).contains(it));
+        match number {
+            Some(number) => Ok(Some(number)),
+            None => Err(Self::wrong(
+                name,
+                &format!("a whole number from 1 to {most}"),
+            )),
+        }
+    }
+
+    /// A table's members, as names and texts; those that hold secrets without them.
+    pub(super) fn table(&self, name: &str) -> Result<Vec<(String, String)>, OwnCmdletError> {
+        let members = match self.value(name) {
+            None => return Ok(Vec::new()),
+            Some(Value::Table(members)) => members,
+            Some(
+                Value::Bool(_) | Value::List(_) | Value::Null | Value::Number(_) | Value::Text(_),
+            ) => {
+                return Err(Self::wrong(name, "a table, such as @{Ticket='INC-1'}"));
+            }
+        };
+        let pairs: Vec<(String, String)> = members
+            .iter()
+            .filter(|(member, _)| !member.contains('@'))
+            .map(|(member, value)| {
+                let shown = if is_sensitive(member) {
+                    REDACTED.to_owned()
+                } else {
+                    value.display()
+                };
+                (member.clone(), shown)
+            })
+            .collect();
+        let fits = pairs.len() <= MOST_MEMBERS
+            && pairs.iter().all(|(member, text)| {
+                member.chars().count() <= MOST_MEMBER_NAME && text.chars().count() <= MOST_TEXT
+            });
+        if fits {
+            Ok(pairs)
+        } else {
+            Err(Self::wrong(
+                name,
+                &format!(
+                    "a table of at most {MOST_MEMBERS} members, with names of at most {MOST_MEMBER_NAME} and values of at most {MOST_TEXT} characters"
+                ),
+            ))
+        }
+    }
+
+    /// What to answer to a call that only asks whether it would run. `-WhatIf` is told what would happen; Exchange's
+    /// validation call with `Confirm` true is answered with nothing, and the client then asks its user.
+    pub(super) fn trial(&self, what: &str) -> Option<Vec<Object>> {
+        if !self.is_trial {
+            return None;
+        }
+        match self.value("WhatIf").map(Value::display) {
+            Some(set) if ["true", "$true"].contains(&set.to_ascii_lowercase().as_str()) => {
+                let text = format!("What if: {} would {what}. Nothing was done.", self.cmdlet);
+                Some(vec![message(text)])
+            }
+            _ => Some(Vec::new()),
+        }
+    }
+
+    fn value(&self, name: &str) -> Option<&Value> {
+        self.parameters.get(name).filter(|value| match value {
+            Value::Null => false,
+            Value::Text(text) => !text.trim().is_empty(),
+            Value::Bool(_) | Value::List(_) | Value::Number(_) | Value::Table(_) => true,
+        })
+    }
+
+    fn wrong(name: &str, right: &str) -> OwnCmdletError {
+        OwnCmdletError::Invalid(format!("-{name} must be {right}"))
+    }
+}
+
+fn dashed(names: &[&str]) -> Vec<String> {
+    names.iter().map(|it| format!("-{it}")).collect()
+}
+
+/// `-A, -B and -C`.
+fn listed(names: &[String]) -> String {
+    match names {
+        [] => "no parameters".to_owned(),
+        [only] => only.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
