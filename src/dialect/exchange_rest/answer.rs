@@ -2,7 +2,7 @@
 //! OData's and Exchange's type annotations, or, if the call asks for it, each object as CLIXML inside JSON.
 
 use bytes::Bytes;
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use crate::dialect::Reply;
@@ -60,14 +60,12 @@ pub fn answer(call: &Call, objects: &[Object], gateway_base: &str) -> Reply {
     }
 }
 
-/// A time as .NET writes it: seven decimals, UTC. More digits than a tick has are cut.
+/// A time as .NET writes it: seven decimals, UTC.
 pub(super) fn dotnet_time(time: &DateTime<Utc>) -> String {
-    let nanoseconds = time.to_rfc3339_opts(SecondsFormat::Nanos, true);
-    let ticks = nanoseconds.strip_suffix("00Z");
-    ticks.map_or_else(
-        || time.format("%Y-%m-%dT%H:%M:%S%.6f0Z").to_string(),
-        |it| format!("{it}Z"),
-    )
+    const TICK_NANOS: u32 = 100;
+    // In a leap second chrono counts on past the second's end.
+    let ticks = (time.timestamp_subsec_nanos() / TICK_NANOS).min(9_999_999);
+    format!("{}.{ticks:07}Z", time.format("%Y-%m-%dT%H:%M:%S"))
 }
 
 fn members(object: &Object) -> Vec<(String, Value)> {
