@@ -115,20 +115,26 @@ impl Acceptor {
             listener,
             mut dispatch,
         } = self;
+        // Shared rather than borrowed, so that this future is `Send` for a task whatever it borrows elsewhere.
+        let listener = Arc::new(listener);
+        let accept = || {
+            let listener = Arc::clone(&listener);
+            async move { listener.accept().await }
+        };
         // Cancel-safe: a connection that is accepted but not handed over when `stop` comes is closed unserved, as those behind it are.
         tokio::select! {
             biased;
             () = stop.cancelled() => {}
-            () = accept_all(async || listener.accept().await, &mut dispatch) => {}
+            () = accept_all(accept, &mut dispatch) => {}
         }
     }
 }
 
 /// Accepts for ever; returns when there is no worker left.
-pub(super) async fn accept_all(
-    mut accept: impl AsyncFnMut() -> io::Result<(TcpStream, SocketAddr)>,
-    dispatch: &mut Dispatch,
-) {
+pub(super) async fn accept_all<F>(mut accept: impl FnMut() -> F, dispatch: &mut Dispatch)
+where
+    F: Future<Output = io::Result<(TcpStream, SocketAddr)>>,
+{
     let mut trouble = Trouble::default();
     loop {
         match accept().await {

@@ -284,9 +284,14 @@ async fn acceptor_survives_what_accepting_can_throw_at_it() {
         ErrorKind::ConnectionAborted.into(),
     ];
     let accepting = accept_all(
-        async || match troubles.pop() {
-            Some(trouble) => Err(trouble),
-            None => listener.accept().await,
+        || {
+            let (trouble, listener) = (troubles.pop(), &listener);
+            async move {
+                match trouble {
+                    Some(trouble) => Err(trouble),
+                    None => listener.accept().await,
+                }
+            }
         },
         &mut dispatch,
     );
