@@ -115,29 +115,32 @@ impl Acceptor {
             listener,
             mut dispatch,
         } = self;
-        // Shared rather than borrowed, so that this future is `Send` for a task whatever it borrows elsewhere.
-        let listener = Arc::new(listener);
-        let accept = || {
-            let listener = Arc::clone(&listener);
-            async move { listener.accept().await }
-        };
         // Cancel-safe: a connection that is accepted but not handed over when `stop` comes is closed unserved, as those behind it are.
         tokio::select! {
             biased;
             () = stop.cancelled() => {}
-            () = accept_all(accept, &mut dispatch) => {}
+            () = accept_all(listener, &mut dispatch) => {}
         }
     }
 }
 
+/// Where connections come from; a trait so that tests can have them fail to come.
+pub(super) trait Source {
+    /// The next connection. Cancel-safe.
+    fn next(&mut self) -> impl Future<Output = io::Result<(TcpStream, SocketAddr)>> + Send;
+}
+
+impl Source for TcpListener {
+    async fn next(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
+        self.accept().await
+    }
+}
+
 /// Accepts for ever; returns when there is no worker left.
-pub(super) async fn accept_all<F>(mut accept: impl FnMut() -> F, dispatch: &mut Dispatch)
-where
-    F: Future<Output = io::Result<(TcpStream, SocketAddr)>>,
-{
+pub(super) async fn accept_all(mut source: impl Source, dispatch: &mut Dispatch) {
     let mut trouble = Trouble::default();
     loop {
-        match accept().await {
+        match source.next().await {
             Ok((stream, peer)) => {
                 trouble.over();
                 match dispatch.hand_over(stream, peer).await {
