@@ -153,7 +153,7 @@ fn items_of_any_other_form_are_refused() {
         (with("\"id\":\"0\",", ""), "missing-member"),
         (
             with("\"id\":\"0\",", "\"id\":\"0\",\"ID\":\"1\","),
-            "unknown-member",
+            "duplicate-member",
         ),
         (
             with("\"id\":\"0\",", "\"id\":\"0\",\"dependsOn\":[\"1\"],"),
@@ -194,7 +194,7 @@ fn items_of_any_other_form_are_refused() {
                 "\"headers\":{}",
                 "\"headers\":{\"Authorization\":\"a\",\"authorization\":\"b\"}",
             ),
-            "duplicate-header",
+            "duplicate-member",
         ),
         (
             with("\"headers\":{}", "\"headers\":{\"A b\":\"c\"}"),

@@ -27,7 +27,7 @@ fn envelopes_that_could_be_read_in_two_ways_are_refused() {
         ),
         (
             r#"{"CmdletInput":{"CmdletName":"Get-Mailbox","Parameters":{"Identity":"a","identity":"b"}}}"#,
-            "duplicate-parameter",
+            "duplicate-member",
         ),
         (
             r#"{"CmdletInput":{"CmdletName":"Get-Mailbox","Parameters":{"E":{"Add":1,"add":2}}}}"#,
@@ -44,7 +44,7 @@ fn envelopes_that_could_be_read_in_two_ways_are_refused() {
         ),
         (
             r#"{"CmdletInput":{"CmdletName":"Get-Mailbox","cmdletname":"Remove-Mailbox"}}"#,
-            "unknown-member",
+            "duplicate-member",
         ),
         (
             r#"{"CmdletInput":{"CmdletName":"Get-Mailbox","parameters":{}}}"#,
@@ -237,7 +237,7 @@ fn parameter_names_and_annotations_are_known_ones() {
             r#"{"A":[{"B":{"@odata.type":"Exchange.GenericHashTable"}}]}"#,
             "unknown-annotation",
         ),
-        (r#"{"A":{"@odata.type":{}}}"#, "bad-annotation"),
+        (r#"{"A":{"@odata.type":{}}}"#, "wrong-kind"),
         (r#"{"A":{"@odata.id":"x"}}"#, "bad-member-name"),
         (r##"{"A":{"b@odata.type":"#String"}}"##, "stray-annotation"),
         (
