@@ -151,7 +151,7 @@ fn decision(verdict: Verdict) -> Decision {
     Decision {
         verdict,
         rule: Rule::Granted,
-        policy: Some(r"exchange\set-*".to_owned()),
+        policy: Some(r"exchange\set-*".into()),
         grant: Some(Uuid::from_u128(7)),
         exemption: None,
         explanation: String::new(),
