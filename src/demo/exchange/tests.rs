@@ -127,7 +127,10 @@ async fn pages_lead_back_to_the_endpoint_and_repeat_the_body() {
         assert!(link.starts_with(sample.running.origin()), "{link}");
         let other = envelope("Get-Recipient", json!({})).to_string();
         let other = sample.send("POST", link, &prefer, &other).await.error();
-        assert!(other.contains("Expired or Invalid pagination request"), "{other}");
+        assert!(
+            other.contains("Expired or Invalid pagination request"),
+            "{other}"
+        );
         let body = envelope("Get-Mailbox", json!({})).to_string();
         answer = sample.send("POST", link, &prefer, &body).await;
         names.extend(answer.names());
