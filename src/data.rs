@@ -1,1 +1,22 @@
-//! Stub.
+//! The hot path: from an accepted connection to a recorded, forwarded and answered call.
+//!
+//! [`call::handle`] is a request's life, top to bottom. Each step consumes the one before: head → authenticated caller →
+//! operation → judgement → record → upstream. Nothing here waits for the store, and nothing here knows `control`: gateway
+//! cmdlets are answered through the port in `state`.
+
+mod body;
+mod call;
+mod connection;
+mod credential;
+mod forward;
+mod gate;
+mod head;
+mod outcome;
+mod reject;
+mod reply;
+mod tap;
+
+pub use body::BodyBudget;
+pub use connection::serve_connection;
+pub use credential::{CredentialError, UpstreamCredential};
+pub use gate::{Gate, Route, Worker};

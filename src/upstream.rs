@@ -66,7 +66,7 @@ impl Default for Keep {
     fn default() -> Self {
         Self {
             connections: 64,
-            age: Duration::from_secs(60),
+            age: Duration::from_mins(1),
         }
     }
 }
@@ -90,6 +90,9 @@ struct Target {
     tls: Option<Tls>,
     timeouts: Timeouts,
     keep: Keep,
+    /// How many requests at a time the upstream allows on an HTTP/2 connection, as it last said; a guess until the first answer came.
+    /// Kept here because a new connection is filled before the upstream has said it there.
+    streams: Arc<AtomicUsize>,
 }
 
 struct Tls {
@@ -165,6 +168,7 @@ impl Upstream {
             tls,
             timeouts,
             keep,
+            streams: Arc::new(AtomicUsize::new(http2::MOST_STREAMS)),
         })))
     }
 

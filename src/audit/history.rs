@@ -83,7 +83,7 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// The last `count` records of `directory` (of `node` alone, if given), in order of time, and a follower that stands behind them.
+    /// The last `count` records of `directory` (of `node` alone, if given), and a follower that stands behind them.
     pub fn start(
         directory: &Path,
         node: Option<&Node>,
@@ -119,14 +119,15 @@ impl Follower {
         Ok((follower, lines))
     }
 
-    /// The records that were added since the last call, in order of time.
+    /// The records that were added since the last call: each node's in its order, the nodes' merged by time.
     pub fn poll(&mut self) -> io::Result<Vec<Vec<u8>>> {
-        let mut found: Vec<(String, Vec<u8>)> = Vec::new();
+        let mut found = Vec::new();
         for (name, segments) in logs(&self.directory, self.node.as_ref())? {
+            let mut log = Vec::new();
             let (current, offset) = self.positions.get(&name).copied().unwrap_or_default();
             for file in segments.iter().filter(|it| it.first_seq >= current) {
                 let from = if file.first_seq == current { offset } else { 0 };
-                let read = added(&file.path, from, &mut found)?;
+                let read = added(&file.path, from, &mut log)?;
                 self.positions.insert(name.clone(), (file.first_seq, read));
             }
         }

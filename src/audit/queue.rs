@@ -130,6 +130,8 @@ struct State {
     failing: Option<Failure>,
     missed: Missed,
     closing: bool,
+    /// The writer takes nothing more.
+    ended: bool,
     /// Why nothing is taken any more.
     closed: Option<Arc<str>>,
     /// What is held but not in `pending`, the batch that is being written: its bytes,
@@ -244,6 +246,7 @@ impl Queue {
         }
         state.writer = Writer::Busy;
         if state.pending.entries.is_empty() && state.closing {
+            state.ended = true;
             return None;
         }
         state.urgent = false;
@@ -324,6 +327,7 @@ impl Queue {
     pub(super) fn abandon(&self, reason: &Arc<str>) -> usize {
         let mut state = self.lock();
         state.closing = true;
+        state.ended = true;
         state.closed.get_or_insert_with(|| Arc::clone(reason));
         let left = std::mem::take(&mut state.pending);
         let gates = [Some(Arc::clone(&left.gate)), state.written.take()];
@@ -366,7 +370,10 @@ impl Queue {
 
 impl State {
     fn refusal(&self, bytes: usize, urgency: Urgency, capacity: usize) -> Option<Arc<str>> {
-        if let Some(reason) = &self.closed {
+        // What came of a call is taken as long as there is a writer.
+        if let Some(reason) = &self.closed
+            && (self.ended || urgency != Urgency::Due)
+        {
             return Some(Arc::clone(reason));
         }
         let share = match urgency {

@@ -119,19 +119,28 @@ impl Acceptor {
         tokio::select! {
             biased;
             () = stop.cancelled() => {}
-            () = accept_all(async || listener.accept().await, &mut dispatch) => {}
+            () = accept_all(listener, &mut dispatch) => {}
         }
     }
 }
 
+/// Where connections come from; a trait so that tests can have them fail to come.
+pub(super) trait Source {
+    /// The next connection. Cancel-safe.
+    fn next(&mut self) -> impl Future<Output = io::Result<(TcpStream, SocketAddr)>> + Send;
+}
+
+impl Source for TcpListener {
+    async fn next(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
+        self.accept().await
+    }
+}
+
 /// Accepts for ever; returns when there is no worker left.
-pub(super) async fn accept_all(
-    mut accept: impl AsyncFnMut() -> io::Result<(TcpStream, SocketAddr)>,
-    dispatch: &mut Dispatch,
-) {
+pub(super) async fn accept_all(mut source: impl Source, dispatch: &mut Dispatch) {
     let mut trouble = Trouble::default();
     loop {
-        match accept().await {
+        match source.next().await {
             Ok((stream, peer)) => {
                 trouble.over();
                 match dispatch.hand_over(stream, peer).await {

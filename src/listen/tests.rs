@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::accept::{Dispatch, FIRST_PAUSE, LONGEST_PAUSE, Trouble, accept_all};
+use super::accept::{Dispatch, FIRST_PAUSE, LONGEST_PAUSE, Source, Trouble, accept_all};
 use super::{Acceptor, Connections, Drained, ListenError, Workers, bind};
 
 /// Long enough that only what never happens takes longer.
@@ -270,6 +270,21 @@ async fn context_is_made_once_in_each_worker() {
     assert_eq!(made, expected);
 }
 
+/// Fails in each of these ways, the last one first, before it accepts.
+struct Troubled {
+    troubles: Vec<io::Error>,
+    listener: TcpListener,
+}
+
+impl Source for Troubled {
+    async fn next(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
+        match self.troubles.pop() {
+            Some(trouble) => Err(trouble),
+            None => self.listener.accept().await,
+        }
+    }
+}
+
 #[tokio::test]
 async fn acceptor_survives_what_accepting_can_throw_at_it() {
     let listener = TcpListener::bind(loopback()).await.unwrap();
@@ -277,19 +292,13 @@ async fn acceptor_survives_what_accepting_can_throw_at_it() {
     let workers = echoing(1);
     let mut dispatch = Dispatch::new(&workers, 10);
     let connections = Arc::clone(&dispatch.connections);
-    let mut troubles = vec![
+    let troubles = vec![
         // EMFILE and ENFILE on Linux (errno(3)).
         io::Error::from_raw_os_error(24),
         io::Error::from_raw_os_error(23),
         ErrorKind::ConnectionAborted.into(),
     ];
-    let accepting = accept_all(
-        async || match troubles.pop() {
-            Some(trouble) => Err(trouble),
-            None => listener.accept().await,
-        },
-        &mut dispatch,
-    );
+    let accepting = accept_all(Troubled { troubles, listener }, &mut dispatch);
     let served = async {
         let mut client = TcpStream::connect(address).await.unwrap();
         client.read_u8().await.unwrap()
@@ -314,11 +323,7 @@ fn pauses_grow_to_a_bound_and_lines_come_once_a_second() {
         (second.length, second.worth_a_line),
         (FIRST_PAUSE * 2, false)
     );
-    assert!(
-        trouble
-            .another(start + Duration::from_millis(1000))
-            .worth_a_line
-    );
+    assert!(trouble.another(start + Duration::from_secs(1)).worth_a_line);
     for _ in 0..20 {
         assert!(trouble.another(start).length <= LONGEST_PAUSE);
     }

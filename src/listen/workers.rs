@@ -25,7 +25,7 @@ const ABORT: Duration = Duration::from_secs(1);
 /// Threads that serve connections.
 #[derive(Debug)]
 pub struct Workers {
-    workers: Vec<Worker>,
+    threads: Vec<Worker>,
     /// Tells connections to finish what they are doing.
     finish: CancellationToken,
     /// Tells workers not to wait for them any longer.
@@ -72,7 +72,7 @@ impl Workers {
         let make = Arc::new(make);
         let serve = Arc::new(serve);
         let mut workers = Self {
-            workers: Vec::with_capacity(count),
+            threads: Vec::with_capacity(count),
             finish: CancellationToken::new(),
             abort: CancellationToken::new(),
             cut: Arc::new(AtomicUsize::new(0)),
@@ -107,7 +107,7 @@ impl Workers {
                     drop(ending);
                 })
                 .map_err(failed)?;
-            workers.workers.push(Worker {
+            workers.threads.push(Worker {
                 door,
                 ended,
                 thread,
@@ -118,11 +118,11 @@ impl Workers {
 
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.workers.len()
+        self.threads.len()
     }
 
     pub(super) fn doors(&self) -> Vec<mpsc::Sender<Accepted>> {
-        self.workers
+        self.threads
             .iter()
             .map(|worker| worker.door.clone())
             .collect()
@@ -133,7 +133,7 @@ impl Workers {
     /// Call it when the acceptor has stopped.
     pub async fn drain(self, limit: Duration) -> Drained {
         let Self {
-            workers,
+            threads: workers,
             finish,
             abort,
             cut,

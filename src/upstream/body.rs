@@ -9,7 +9,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
-use super::pool::Shelf;
+use super::pool::Rack;
 use super::{Phase, Upstream, UpstreamError, http1, http2};
 
 /// What an upstream answers, chunk by chunk.
@@ -28,7 +28,7 @@ pub struct UpstreamBody {
 /// What a body that has not ended holds on to.
 #[derive(Debug)]
 pub(super) enum Live {
-    Http1(http1::Connection, Arc<Shelf>),
+    Http1(http1::Connection, Arc<Rack>),
     /// The stream's place among those of the connection, and its timer.
     Http2(http2::Place, Pin<Box<Sleep>>),
 }
@@ -62,7 +62,7 @@ impl UpstreamBody {
 
     fn finish(&mut self) {
         match self.live.take() {
-            Some(Live::Http1(connection, shelf)) => shelf.put_back(connection, &self.upstream),
+            Some(Live::Http1(connection, rack)) => rack.put_back(connection, &self.upstream),
             Some(Live::Http2(place, _timer)) => drop(place),
             None => {}
         }

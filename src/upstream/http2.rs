@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -26,7 +26,7 @@ use super::pool::Failure;
 use super::{Phase, Target};
 
 /// The most requests at a time on one connection, even if the upstream allows more: beyond it another connection serves better.
-const MOST_STREAMS: usize = 100;
+pub(super) const MOST_STREAMS: usize = 100;
 
 /// The longest head of an answer, bytes; the same as for HTTP/1.1.
 const HEAD: u32 = 64 * 1024;
@@ -47,8 +47,8 @@ pub(super) struct Connection {
 struct Load {
     /// Requests whose answers are not read to their end yet.
     open: AtomicUsize,
-    /// How many the upstream allows, as it last said; a hundred until it has said something.
-    allowed: AtomicUsize,
+    /// How many the upstream allows on a connection, as it last said on any of them: see [`Target::streams`](super::Target).
+    allowed: Arc<AtomicUsize>,
     /// Whether an answer has come: with it, or before, came what the upstream allows.
     answered: AtomicBool,
     driver: AtomicWaker,
@@ -84,7 +84,7 @@ impl Connection {
             })?;
         let load = Arc::new(Load {
             open: AtomicUsize::new(0),
-            allowed: AtomicUsize::new(MOST_STREAMS),
+            allowed: Arc::clone(&target.streams),
             answered: AtomicBool::new(false),
             driver: AtomicWaker::new(),
         });
@@ -212,8 +212,13 @@ impl<T: Read + Write + Unpin + Send + 'static> Future for Watched<T> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         self.load.driver.register(context.waker());
         let ended = Pin::new(&mut self.driver).poll(context);
-        let allowed = self.driver.current_max_send_streams();
-        self.load.allowed.store(allowed, Ordering::Relaxed);
-        Poll::Ready(ready!(ended))
+        // Before its first answer a connection may not have heard from the upstream yet, and would tell hyper's own guess.
+        if self.load.answered.load(Ordering::Relaxed) {
+            let allowed = self.driver.current_max_send_streams();
+            if self.load.allowed.load(Ordering::Relaxed) != allowed {
+                self.load.allowed.store(allowed, Ordering::Relaxed);
+            }
+        }
+        ended
     }
 }

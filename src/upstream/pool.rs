@@ -33,7 +33,7 @@ const GET_READY: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub struct Pool {
     /// By [`Target::index`].
-    shelves: RwLock<Vec<Arc<Shelf>>>,
+    racks: RwLock<Vec<Arc<Rack>>>,
 }
 
 impl Pool {
@@ -57,21 +57,20 @@ impl Pool {
         mut request: Request<Full<Bytes>>,
     ) -> Result<Response<UpstreamBody>, UpstreamError> {
         let target = &*upstream.0;
-        let shelf = self.shelf(target);
+        let rack = self.rack(target);
         let mut fresh = 0;
         loop {
-            let line = match shelf.take(target) {
-                Some(line) => line,
-                None => {
-                    fresh += 1;
-                    // Boxed because it is rare and large: the future of a request on a connection that exists stays small.
-                    Box::pin(shelf.connect(target)).await?
-                }
+            let line = if let Some(line) = rack.take(target) {
+                line
+            } else {
+                fresh += 1;
+                // Boxed because it is rare and large: the future of a request on a connection that exists stays small.
+                Box::pin(rack.connect(target)).await?
             };
             let failure = match line {
                 Line::Http1(mut connection) => match connection.send(target, request).await {
                     Ok(response) => {
-                        return answer(upstream, response, || Live::Http1(connection, shelf));
+                        return answer(upstream, response, || Live::Http1(connection, rack));
                     }
                     Err(failure) => failure,
                 },
@@ -100,17 +99,17 @@ impl Pool {
         }
     }
 
-    fn shelf(&self, target: &Target) -> Arc<Shelf> {
-        let shelves = self.shelves.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(shelf) = shelves.get(target.index) {
-            return Arc::clone(shelf);
+    fn rack(&self, target: &Target) -> Arc<Rack> {
+        let racks = self.racks.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(rack) = racks.get(target.index) {
+            return Arc::clone(rack);
         }
-        drop(shelves);
-        let mut shelves = self.shelves.write().unwrap_or_else(PoisonError::into_inner);
-        while shelves.len() <= target.index {
-            shelves.push(Arc::default());
+        drop(racks);
+        let mut racks = self.racks.write().unwrap_or_else(PoisonError::into_inner);
+        while racks.len() <= target.index {
+            racks.push(Arc::default());
         }
-        shelves
+        racks
             .get(target.index)
             .map_or_else(Arc::default, Arc::clone)
     }
@@ -120,8 +119,8 @@ impl Pool {
 impl Pool {
     /// HTTP/1.1 connections at rest that could be used.
     pub(super) fn at_rest(&self, upstream: &Upstream) -> usize {
-        let shelf = self.shelf(&upstream.0);
-        let resting = shelf.resting();
+        let rack = self.rack(&upstream.0);
+        let resting = rack.resting();
         resting
             .iter()
             .filter(|resting| resting.connection.is_usable())
@@ -130,8 +129,8 @@ impl Pool {
 
     /// HTTP/2 connections that could be used.
     pub(super) fn shared(&self, upstream: &Upstream) -> usize {
-        let shelf = self.shelf(&upstream.0);
-        let shared = shelf.shared();
+        let rack = self.rack(&upstream.0);
+        let shared = rack.shared();
         shared
             .iter()
             .filter(|connection| connection.is_alive(Instant::now(), upstream.0.keep.age))
@@ -201,7 +200,7 @@ enum Line {
 
 /// One upstream's connections.
 #[derive(Debug)]
-pub(super) struct Shelf {
+pub(super) struct Rack {
     /// HTTP/1.1 connections at rest, the longest unused first.
     resting: Mutex<VecDeque<Resting>>,
     shared: Mutex<Vec<http2::Connection>>,
@@ -217,7 +216,7 @@ struct Resting {
     since: Instant,
 }
 
-impl Default for Shelf {
+impl Default for Rack {
     fn default() -> Self {
         Self {
             resting: Mutex::default(),
@@ -228,7 +227,7 @@ impl Default for Shelf {
     }
 }
 
-impl Shelf {
+impl Rack {
     /// A connection that exists and can take a request now: the one used last, so that those not needed grow old.
     fn take(&self, target: &Target) -> Option<Line> {
         let now = Instant::now();
@@ -244,9 +243,8 @@ impl Shelf {
                 }
             }
         }
-        if target.tls.is_none() {
-            return None;
-        }
+        // Without TLS there is no HTTP/2.
+        target.tls.as_ref()?;
         let mut shared = self.shared();
         shared.retain(|connection| connection.is_alive(now, age));
         let enough = shared.len() >= MOST_HTTP2;

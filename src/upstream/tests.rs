@@ -118,10 +118,10 @@ fn sending_can_be_spawned() {
     fn is_send<T: Send>(value: T) -> T {
         value
     }
+    fn is_shared<T: Send + Sync>() {}
     let pool = Pool::new();
     let upstream = upstream(&"http://127.0.0.1:1".parse().unwrap());
     drop(is_send(pool.send(&upstream, post("/"))));
-    fn is_shared<T: Send + Sync>() {}
     is_shared::<Pool>();
     is_shared::<Upstream>();
 }

@@ -12,6 +12,15 @@ use crate::model::Value;
 use super::headers;
 use super::refuse::{JSON_TYPE, refuse};
 
+/// One answer to a batch, and what the upstream said of its items.
+#[derive(Clone, Debug)]
+pub struct MergedBatch {
+    /// The answer for the client.
+    pub reply: Reply,
+    /// Ids of the items that the upstream answered, with its status for each; 0 where it gave none that can be read.
+    pub statuses: Vec<(String, u16)>,
+}
+
 /// Puts the upstream's `$batch` answer and the gateway's own item answers into one answer, in the order of `order` (item ids).
 /// The upstream's items keep their bytes. An item that nobody answered is answered 502.
 ///
@@ -20,11 +29,11 @@ pub fn merge_batch(
     upstream: Option<&[u8]>,
     own: &[(String, Reply)],
     order: &[String],
-) -> Result<Reply, Unreadable> {
+) -> Result<MergedBatch, Unreadable> {
     let theirs = upstream.map(responses).transpose()?.unwrap_or_default();
-    for (index, (id, _)) in theirs.iter().enumerate() {
+    for (index, id) in theirs.iter().map(|it| &it.id).enumerate() {
         let is_asked = order.contains(id) && !own.iter().any(|(it, _)| it == id);
-        if !is_asked || theirs.iter().take(index).any(|(it, _)| it == id) {
+        if !is_asked || theirs.iter().take(index).any(|it| it.id == *id) {
             return Err(wrong(&format!(
                 "it answers the item `{}`, which it should not",
                 shown(id)
@@ -37,25 +46,35 @@ pub fn merge_batch(
             body.push(b',');
         }
         let ours = own.iter().find(|(it, _)| it == id).map(|(_, reply)| reply);
-        let theirs = theirs.iter().find(|(it, _)| it == id).map(|(_, raw)| raw);
+        let theirs = theirs.iter().find(|it| it.id == *id);
         match (ours, theirs) {
             (Some(reply), _) => write_item(id, reply, &mut body),
-            (None, Some(raw)) => body.extend_from_slice(raw.get().as_bytes()),
+            (None, Some(item)) => body.extend_from_slice(item.raw.get().as_bytes()),
             (None, None) => write_item(id, &unanswered(), &mut body),
         }
     }
     body.extend_from_slice(b"]}");
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, JSON_TYPE);
-    Ok(Reply {
-        status: StatusCode::OK,
-        headers,
-        body: Bytes::from(body),
+    Ok(MergedBatch {
+        reply: Reply {
+            status: StatusCode::OK,
+            headers,
+            body: Bytes::from(body),
+        },
+        statuses: theirs.into_iter().map(|it| (it.id, it.status)).collect(),
     })
 }
 
+/// An item of the upstream's answer, in its own bytes.
+struct Answered<'a> {
+    id: String,
+    status: u16,
+    raw: &'a RawValue,
+}
+
 /// The items of the upstream's answer, by id. Other members of the answer say nothing about items, and are dropped.
-fn responses(body: &[u8]) -> Result<Vec<(String, &RawValue)>, Unreadable> {
+fn responses(body: &[u8]) -> Result<Vec<Answered<'_>>, Unreadable> {
     let unreadable = |error: json::JsonError| wrong(&error.to_string());
     let budget = &mut Budget::default();
     let raw = json::document(body).map_err(unreadable)?;
@@ -69,7 +88,14 @@ fn responses(body: &[u8]) -> Result<Vec<(String, &RawValue)>, Unreadable> {
         let id = members.iter().find(|(name, _)| name == "id");
         let (_, id) = id.ok_or_else(|| wrong("an item has no `id`"))?;
         let id = json::text(id, "an item's `id`").map_err(unreadable)?;
-        items.push((id.into_owned(), raw));
+        let status = members.iter().find(|(name, _)| name == "status");
+        items.push(Answered {
+            id: id.into_owned(),
+            status: status
+                .and_then(|(_, raw)| raw.get().parse().ok())
+                .unwrap_or(0),
+            raw,
+        });
     }
     Ok(items)
 }

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::super::{HandshakeError, ReloadableServer, client};
+use super::super::{HandshakeError, ReloadableServer, client, write_development_certificates};
 use super::{development, load, replace, replace_key, said, write};
 
 const LONG: Duration = Duration::from_secs(30);
@@ -133,6 +133,19 @@ async fn pair_that_does_not_fit_leaves_the_old_one_in_use() {
     replace(&settings, &replacement);
     assert!(server.changed());
     server.reload().unwrap();
+}
+
+#[tokio::test]
+async fn further_certificate_of_the_same_ca_is_trusted_like_the_first() {
+    let (directory, settings) = development();
+    let trusting = client(Some(&directory.path().join("ca.pem"))).unwrap();
+    std::fs::remove_file(&settings.certificate).unwrap();
+    std::fs::remove_file(&settings.key).unwrap();
+    write_development_certificates(directory.path(), &["gateway.example", "10.0.0.1"]).unwrap();
+    let port = echo(&load(&settings)).await;
+    for name in ["gateway.example", "10.0.0.1", "localhost"] {
+        works(&mut connect(port, Arc::clone(&trusting), name).await.unwrap()).await;
+    }
 }
 
 #[tokio::test]

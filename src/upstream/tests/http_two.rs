@@ -1,6 +1,8 @@
 //! HTTP/2: connections shared, multiplied and replaced.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -23,12 +25,10 @@ async fn together(pool: &Pool, upstream: &Upstream, count: usize) {
     }
 }
 
-/// Answers once that many requests are there at the same time.
-fn when_all_are_there(
-    count: usize,
-) -> impl Fn(Request<Incoming>) -> std::pin::Pin<Box<dyn Future<Output = Response<Full<Bytes>>> + Send>>
-+ Clone
-+ Send {
+type Answering = Pin<Box<dyn Future<Output = Response<Full<Bytes>>> + Send>>;
+
+/// Answers requests for `/` once that many are there at the same time, others at once.
+fn when_all_are_there(count: usize) -> impl Fn(Request<Incoming>) -> Answering + Clone + Send {
     let all = Arc::new(Barrier::new(count));
     move |request| {
         let all = Arc::clone(&all);
@@ -59,11 +59,14 @@ async fn full_connection_is_joined_by_another() {
     let away = CancellationToken::new();
     let (url, counts) = server::http2(&tls, 2, away, when_all_are_there(6)).await;
     let (pool, upstream) = (Pool::new(), over_tls(&url, tls.client()));
-    // With the first answer the upstream's limit is known.
+    // Soon after the first answer the upstream's limit is known.
     let first = Request::get("/first").body(Full::default()).unwrap();
     text(pool.send(&upstream, first).await.unwrap())
         .await
         .unwrap();
+    while upstream.0.streams.load(Ordering::Relaxed) != 2 {
+        tokio::task::yield_now().await;
+    }
     together(&pool, &upstream, 6).await;
     assert!((3..=6).contains(&counts.connections()), "{counts:?}");
     assert_eq!(counts.requests(), 7);

@@ -26,6 +26,8 @@ async fn connection_is_used_again() {
     let (pool, upstream) = (Pool::new(), upstream(&url));
     for _ in 0..5 {
         assert_eq!(call(&pool, &upstream).await.unwrap(), "ok");
+        // At once: a connection that had to be waited for would cost a task for each request.
+        assert_eq!(pool.at_rest(&upstream), 1);
     }
     assert_eq!((counts.connections(), counts.requests()), (1, 5));
 }
@@ -75,7 +77,9 @@ async fn no_more_connections_rest_than_may() {
         call(&pool, &upstream),
         call(&pool, &upstream)
     );
-    (one.unwrap(), two.unwrap(), three.unwrap());
+    for answer in [one, two, three] {
+        assert_eq!(answer.unwrap(), "ok");
+    }
     assert_eq!(counts.connections(), 3);
     assert_eq!(pool.at_rest(&upstream), 2);
 }

@@ -1,0 +1,133 @@
+//! Reading a request's body whole, within bounds of size, time and memory.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt as _;
+use hyper::body::{Body as _, Incoming};
+use tokio::time::timeout;
+
+use super::reject::Rejection;
+
+/// Bytes of request bodies that may be held at once, all connections together.
+#[derive(Clone, Debug)]
+pub struct BodyBudget {
+    free: Arc<AtomicUsize>,
+}
+
+impl BodyBudget {
+    /// A budget of `total` bytes.
+    pub fn new(total: usize) -> Self {
+        Self {
+            free: Arc::new(AtomicUsize::new(total)),
+        }
+    }
+
+    fn take(&self, bytes: usize) -> Option<Share> {
+        self.free
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |free| {
+                free.checked_sub(bytes)
+            })
+            .ok()
+            .map(|_| Share {
+                free: Arc::clone(&self.free),
+                bytes,
+            })
+    }
+}
+
+/// A part of the budget, given back on drop.
+#[derive(Debug)]
+pub(super) struct Share {
+    free: Arc<AtomicUsize>,
+    bytes: usize,
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.free.fetch_add(self.bytes, Ordering::AcqRel);
+    }
+}
+
+/// A body that was read whole, with its share of the memory budget.
+#[derive(Debug)]
+pub(super) struct WholeBody {
+    pub(super) bytes: Bytes,
+    _share: Share,
+}
+
+/// Reads `body` to its end: at most `limit` bytes, within `patience`. Trailers are dropped.
+pub(super) async fn read_whole(
+    mut body: Incoming,
+    limit: usize,
+    patience: Duration,
+    budget: &BodyBudget,
+) -> Result<WholeBody, Rejection> {
+    let hint = body.size_hint();
+    if hint.lower() > limit as u64 {
+        return Err(Rejection::body_too_large(limit));
+    }
+    // A body of unknown length is charged at the limit: what it could grow to.
+    let charged = hint
+        .exact()
+        .map_or(limit, |exact| usize::try_from(exact).unwrap_or(limit));
+    let share = budget
+        .take(charged)
+        .ok_or_else(Rejection::no_room_for_body)?;
+    let reading = async {
+        let mut whole: Option<Bytes> = None;
+        let mut more = BytesMut::new();
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame.map_err(|_| Rejection::body_broken())?.into_data() else {
+                continue;
+            };
+            let length = whole.as_ref().map_or(0, Bytes::len) + more.len();
+            if length.saturating_add(data.len()) > limit {
+                return Err(Rejection::body_too_large(limit));
+            }
+            // Nearly every command comes in one piece, which is then used as it is.
+            if whole.is_none() && more.is_empty() {
+                whole = Some(data);
+            } else {
+                if let Some(first) = whole.take() {
+                    more.extend_from_slice(&first);
+                }
+                more.extend_from_slice(&data);
+            }
+        }
+        Ok(whole.unwrap_or_else(|| more.freeze()))
+    };
+    if body_is_empty(charged, hint.exact()) {
+        return Ok(WholeBody {
+            bytes: Bytes::new(),
+            _share: share,
+        });
+    }
+    let bytes = timeout(patience, reading)
+        .await
+        .map_err(|_| Rejection::body_too_slow())??;
+    Ok(WholeBody {
+        bytes,
+        _share: share,
+    })
+}
+
+fn body_is_empty(charged: usize, exact: Option<u64>) -> bool {
+    charged == 0 && exact == Some(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_budget_is_given_back() {
+        let budget = BodyBudget::new(10);
+        let share = budget.take(8).unwrap();
+        assert!(budget.take(3).is_none());
+        drop(share);
+        assert!(budget.take(10).is_some());
+    }
+}

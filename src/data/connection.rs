@@ -1,0 +1,157 @@
+//! One client connection: handshake, then HTTP/1.1 or HTTP/2, until it ends, idles too long or the gateway drains.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use super::call;
+use super::gate::Worker;
+use super::tap::{Tap, Tapped};
+
+/// How an HTTP/2 client begins when it knows that the server speaks it (RFC 9113 section 3.4): no HTTP/1.1 method is `PRI`.
+const HTTP2_PREFACE: &[u8] = b"PRI ";
+
+/// HTTP/2 resets that a peer may cause before the connection is dropped (CVE-2023-44487).
+const MAX_RESET_STREAMS: usize = 50;
+
+/// Serves one accepted connection to its end. When `drain` fires, requests in flight are finished and no more are taken.
+pub async fn serve_connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    worker: Arc<Worker>,
+    drain: CancellationToken,
+) {
+    let gate = &worker.gate;
+    let _open = gate.metrics.connection();
+    let result = match &gate.tls {
+        None => match speaks_http2(&stream, gate.timeouts.head).await {
+            None => return,
+            Some(true) => serve_http2(stream, peer, &worker, &drain).await,
+            Some(false) => serve_http1(stream, peer, &worker, &drain).await,
+        },
+        Some(tls) => match tls.accept(stream, gate.timeouts.handshake).await {
+            Err(error) => {
+                debug!(%error, %peer, "TLS handshake failed");
+                return;
+            }
+            Ok(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
+                serve_http2(stream, peer, &worker, &drain).await
+            }
+            Ok(stream) => serve_http1(stream, peer, &worker, &drain).await,
+        },
+    };
+    if let Err(error) = result {
+        debug!(%error, %peer, "Connection ended with an error");
+    }
+}
+
+/// Whether a plain connection begins with HTTP/2's preface; `None` if it ends or stays silent too long.
+async fn speaks_http2(stream: &TcpStream, patience: Duration) -> Option<bool> {
+    let mut start = [0; HTTP2_PREFACE.len()];
+    let peek = async {
+        let length = stream
+            .peek(&mut start)
+            .await
+            .ok()
+            .filter(|length| *length > 0)?;
+        Some(length == HTTP2_PREFACE.len() && start == HTTP2_PREFACE)
+    };
+    timeout(patience, peek).await.ok().flatten()
+}
+
+async fn serve_http1<S>(
+    stream: S,
+    peer: SocketAddr,
+    worker: &Arc<Worker>,
+    drain: &CancellationToken,
+) -> hyper::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let gate = &worker.gate;
+    let (stream, tap) = Tapped::new(stream);
+    let service = {
+        let worker = Arc::clone(worker);
+        let tap: Tap = tap;
+        service_fn(move |request| {
+            let (worker, tap) = (Arc::clone(&worker), tap.clone());
+            async move { Ok::<_, Infallible>(call::handle(&worker, peer, Some(&tap), request).await) }
+        })
+    };
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(gate.timeouts.head)
+        .max_headers(gate.limits.head_fields)
+        .max_buf_size(gate.limits.head_bytes.max(8192))
+        .half_close(false)
+        .pipeline_flush(true)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    tokio::select! {
+        result = connection.as_mut() => return result,
+        () = drain.cancelled() => connection.as_mut().graceful_shutdown(),
+    }
+    connection.await
+}
+
+async fn serve_http2<S>(
+    stream: S,
+    peer: SocketAddr,
+    worker: &Arc<Worker>,
+    drain: &CancellationToken,
+) -> hyper::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let gate = &worker.gate;
+    let requests = Arc::new(AtomicUsize::new(0));
+    let service = {
+        let (worker, requests) = (Arc::clone(worker), Arc::clone(&requests));
+        service_fn(move |request| {
+            requests.fetch_add(1, Ordering::Relaxed);
+            let worker = Arc::clone(&worker);
+            async move { Ok::<_, Infallible>(call::handle(&worker, peer, None, request).await) }
+        })
+    };
+    let connection = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(gate.limits.streams)
+        .max_header_list_size(u32::try_from(gate.limits.head_bytes).unwrap_or(u32::MAX))
+        .max_pending_accept_reset_streams(MAX_RESET_STREAMS)
+        .max_local_error_reset_streams(MAX_RESET_STREAMS)
+        .keep_alive_interval(gate.timeouts.idle / 2)
+        .keep_alive_timeout(gate.timeouts.head)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    // A connection that began no request between two ticks is asked to end; what is in flight is finished all the same.
+    let mut tick = interval(gate.timeouts.idle);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut seen = usize::MAX;
+    loop {
+        tokio::select! {
+            result = connection.as_mut() => return result,
+            () = drain.cancelled() => break,
+            _ = tick.tick() => {
+                let now = requests.load(Ordering::Relaxed);
+                if now == seen {
+                    break;
+                }
+                seen = now;
+            }
+        }
+    }
+    connection.as_mut().graceful_shutdown();
+    connection.await
+}

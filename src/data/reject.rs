@@ -1,0 +1,233 @@
+//! Refusals that are not decisions: what went wrong before or around one, for the client, the log and the counters.
+
+use http::header::{CONNECTION, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderMap, StatusCode};
+use uuid::Uuid;
+
+use crate::audit;
+use crate::dialect::exchange_rest;
+use crate::dialect::{Problem, Reply, Unreadable};
+use crate::identity::SignInFailure;
+use crate::telemetry::metrics::RefusedReason;
+use crate::upstream::UpstreamError;
+
+/// Why a request is refused without a decision.
+#[derive(Debug)]
+pub(super) struct Rejection {
+    /// The answer's status.
+    pub(super) status: StatusCode,
+    /// A stable word for records and counters.
+    pub(super) reason: &'static str,
+    /// What the client is told.
+    pub(super) text: String,
+    /// How it is counted; `None` where another count says it already.
+    pub(super) kind: Option<RefusedReason>,
+    /// Headers that the answer needs besides.
+    headers: HeaderMap,
+}
+
+impl Rejection {
+    fn new(
+        kind: impl Into<Option<RefusedReason>>,
+        status: StatusCode,
+        reason: &'static str,
+        text: impl Into<String>,
+    ) -> Self {
+        Self {
+            status,
+            reason,
+            text: text.into(),
+            kind: kind.into(),
+            headers: HeaderMap::new(),
+        }
+    }
+
+    /// The head is not one that the gateway passes on. The connection is closed after the answer.
+    pub(super) fn head(reason: &'static str, text: &str) -> Self {
+        Self::new(
+            RefusedReason::Unreadable,
+            StatusCode::BAD_REQUEST,
+            reason,
+            text,
+        )
+        .closing()
+    }
+
+    pub(super) fn no_such_endpoint() -> Self {
+        Self::new(
+            RefusedReason::Unreadable,
+            StatusCode::BAD_REQUEST,
+            "no-endpoint",
+            "nothing is served at this path; point the tool at an endpoint of the gateway's configuration",
+        )
+    }
+
+    pub(super) fn body_too_large(limit: usize) -> Self {
+        Self::new(RefusedReason::Limit, StatusCode::PAYLOAD_TOO_LARGE, "body-too-large",
+            format!("the request's body is larger than {limit} bytes (the gateway's `proxy.limits.body`)"),
+        )
+        .closing()
+    }
+
+    pub(super) fn no_room_for_body() -> Self {
+        let mut rejection = Self::new(
+            RefusedReason::Limit,
+            StatusCode::SERVICE_UNAVAILABLE,
+            "bodies-at-limit",
+            "the gateway holds as many request bodies as it may; try again in a moment",
+        );
+        rejection
+            .headers
+            .insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        rejection.closing()
+    }
+
+    pub(super) fn body_broken() -> Self {
+        Self::new(
+            RefusedReason::Unreadable,
+            StatusCode::BAD_REQUEST,
+            "body-broken",
+            "the request's body ended early or is badly framed",
+        )
+        .closing()
+    }
+
+    pub(super) fn body_too_slow() -> Self {
+        Self::new(
+            RefusedReason::Limit,
+            StatusCode::BAD_REQUEST,
+            "body-too-slow",
+            "the request's body took too long to arrive",
+        )
+        .closing()
+    }
+
+    pub(super) fn wrong_tenant(tenant: &str) -> Self {
+        Self::new(
+            RefusedReason::SignIn,
+            StatusCode::FORBIDDEN,
+            "wrong-tenant",
+            format!("the URL names tenant `{tenant}`, which your sign-in is not for"),
+        )
+    }
+
+    pub(super) fn foreign_item(id: &str) -> Self {
+        Self::new(
+            RefusedReason::SignIn,
+            StatusCode::FORBIDDEN,
+            "foreign-item",
+            format!(
+                "item `{id}` of the batch carries another caller's credential than the request itself"
+            ),
+        )
+    }
+
+    pub(super) fn unlisted_host(host: &str) -> Self {
+        Self::new(
+            RefusedReason::Unreadable,
+            StatusCode::FORBIDDEN,
+            "unlisted-host",
+            format!("`{host}` is not a regional host that this endpoint may lead to"),
+        )
+    }
+
+    pub(super) fn unlisted_redirect(host: &str) -> Self {
+        Self::new(
+            None,
+            StatusCode::BAD_GATEWAY,
+            "unlisted-redirect",
+            format!(
+                "the upstream redirects to `{host}`, which is not in the endpoint's `regional_hosts`; an operator can add it"
+            ),
+        )
+    }
+
+    pub(super) fn upstream_answer(text: &str) -> Self {
+        Self::new(None, StatusCode::BAD_GATEWAY, "upstream-answer", text)
+    }
+
+    fn closing(mut self) -> Self {
+        self.headers
+            .insert(CONNECTION, HeaderValue::from_static("close"));
+        self
+    }
+
+    /// The answer in the dialect's shape. `id` is the request's.
+    pub(super) fn into_reply(self, id: Uuid) -> Reply {
+        let problem = Problem {
+            status: self.status,
+            target: String::new(),
+            text: self.text,
+        };
+        let mut reply = exchange_rest::refuse(&problem, id);
+        reply.headers.extend(self.headers);
+        reply
+    }
+}
+
+impl From<SignInFailure> for Rejection {
+    fn from(failure: SignInFailure) -> Self {
+        let mut rejection = Self::new(
+            RefusedReason::SignIn,
+            failure.status(),
+            failure.reason(),
+            failure.public_text(),
+        );
+        if failure.status() == StatusCode::UNAUTHORIZED {
+            rejection
+                .headers
+                .insert(WWW_AUTHENTICATE, failure.challenge());
+        }
+        rejection
+    }
+}
+
+impl From<Unreadable> for Rejection {
+    fn from(unreadable: Unreadable) -> Self {
+        Self::new(
+            RefusedReason::Unreadable,
+            unreadable.status,
+            unreadable.reason,
+            unreadable.text,
+        )
+    }
+}
+
+impl From<audit::Unavailable> for Rejection {
+    fn from(unavailable: audit::Unavailable) -> Self {
+        let mut rejection = Self::new(
+            RefusedReason::Audit,
+            StatusCode::SERVICE_UNAVAILABLE,
+            "audit-unavailable",
+            format!(
+                "nothing runs without a record, and {unavailable}; the gateway goes on by itself when it can be"
+            ),
+        );
+        rejection
+            .headers
+            .insert(RETRY_AFTER, HeaderValue::from_static("5"));
+        rejection
+    }
+}
+
+impl From<&UpstreamError> for Rejection {
+    fn from(error: &UpstreamError) -> Self {
+        Self::new(
+            None,
+            error.status(),
+            upstream_result(error),
+            error.client_text(),
+        )
+    }
+}
+
+/// The word for an outcome record of a call that the upstream did not answer.
+pub(super) fn upstream_result(error: &UpstreamError) -> &'static str {
+    match error {
+        UpstreamError::Timeout { .. } => "upstream-timeout",
+        UpstreamError::Closed { .. } | UpstreamError::Protocol { .. } => "upstream-broken",
+        UpstreamError::Connect { .. } | UpstreamError::Dns { .. } | UpstreamError::Tls { .. } => {
+            "upstream-unreachable"
+        }
+    }
+}

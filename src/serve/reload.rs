@@ -1,0 +1,167 @@
+//! What may change while the gateway runs: policies, the certificate, users, keys and secrets. Noticed once a second, or
+//! asked for by SIGHUP; each is validated whole before it replaces what is in force.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::Utc;
+use serde_json::{Map, Value};
+use tokio::sync::Notify;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+use uuid::Uuid;
+
+use crate::audit::Event;
+use crate::data::Gate;
+use crate::policy::{Mode, PolicyProblem, PolicySet};
+use crate::state::Snapshot;
+use crate::telemetry::Chain;
+use crate::telemetry::metrics::ReloadResult;
+
+use super::policies::{Looks, PolicySource};
+
+/// How often files are looked at.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// Keeps what is in force as it is on disk.
+pub(super) struct Reloader {
+    pub(super) gate: Arc<Gate>,
+    pub(super) policies: PolicySource,
+    /// Whether a changed policy file is read by itself.
+    pub(super) watch: bool,
+    pub(super) mode: Mode,
+    /// How the policy directory looked when it was last read.
+    pub(super) looked: Looks,
+}
+
+impl Reloader {
+    /// Looks once a second, and reads everything when `asked`, until `stop` fires.
+    pub(super) async fn run(mut self, asked: Arc<Notify>, stop: CancellationToken) {
+        let mut tick = interval(PERIOD);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = asked.notified() => {
+                    info!("Reload was asked for");
+                    self.reload_policies().await;
+                    self.reload_certificate();
+                    self.reload_identities().await;
+                }
+                _ = tick.tick() => {
+                    if self.watch && self.policies.looks() != self.looked {
+                        self.reload_policies().await;
+                    }
+                    if self.gate.tls.as_ref().is_some_and(|tls| tls.changed()) {
+                        self.reload_certificate();
+                    }
+                }
+            }
+            self.reload_credentials();
+        }
+    }
+
+    /// Puts the policy files in force, or says where they are broken and leaves the old set.
+    async fn reload_policies(&mut self) {
+        self.looked = self.policies.looks();
+        match self.policies.load() {
+            Ok(policies) if policies.hash() == self.gate.state.snapshot().policies.hash() => {}
+            Ok(policies) => {
+                if let Err(error) = self.gate.audit.event(policies_loaded(&policies)).await {
+                    // No record, no change: it is tried again at the next tick.
+                    error!(%error, "Policies could not be put in force");
+                    self.looked.clear();
+                    return;
+                }
+                info!(
+                    policies = policies.policies().len(),
+                    hash = policies.hash(),
+                    "Policies are in force"
+                );
+                self.gate.metrics.policies_reloaded(ReloadResult::Succeeded);
+                self.gate.state.publish(Snapshot {
+                    policies,
+                    mode: self.mode,
+                });
+            }
+            Err(problems) => {
+                for problem in &problems {
+                    error!(%problem, hint = problem.hint, "Policy file is broken; the old policies stay in force");
+                }
+                self.gate.metrics.policies_reloaded(ReloadResult::Rejected);
+                self.gate.audit.event_soon(policies_rejected(&problems));
+            }
+        }
+    }
+
+    fn reload_certificate(&self) {
+        let Some(tls) = &self.gate.tls else {
+            return;
+        };
+        match tls.reload() {
+            Ok(()) => info!("Certificate is in force"),
+            Err(error) => {
+                error!(error = %Chain(&error), "Certificate is broken; the old one stays in force")
+            }
+        }
+    }
+
+    async fn reload_identities(&self) {
+        for error in self.gate.identities.reload().await {
+            error!(error = %Chain(&error), "Identity could not be read again; the old one stays in force");
+        }
+    }
+
+    fn reload_credentials(&self) {
+        for route in &self.gate.routes {
+            match route.credential.reload() {
+                Ok(false) => {}
+                Ok(true) => info!(endpoint = %route.path, "Upstream credential was read again"),
+                Err(error) => {
+                    error!(error = %Chain(&error), endpoint = %route.path, "Upstream credential is broken; the old one stays in use");
+                }
+            }
+        }
+    }
+}
+
+/// The record of a policy set that goes in force.
+pub(super) fn policies_loaded(policies: &PolicySet) -> Event {
+    let mut details = Map::new();
+    details.insert("policy_set".to_owned(), policies.hash().into());
+    details.insert("policies".to_owned(), policies.policies().len().into());
+    details.insert("groups".to_owned(), policies.groups().len().into());
+    details.insert("exemptions".to_owned(), policies.exemptions().len().into());
+    event("policies.loaded", details)
+}
+
+fn policies_rejected(problems: &[PolicyProblem]) -> Event {
+    /// Problems that one record tells; the log has them all.
+    const TOLD: usize = 20;
+    let told: Vec<Value> = problems
+        .iter()
+        .take(TOLD)
+        .map(|problem| problem.to_string().into())
+        .collect();
+    let mut details = Map::new();
+    details.insert("problems".to_owned(), told.into());
+    details.insert("problem_count".to_owned(), problems.len().into());
+    event("policies.rejected", details)
+}
+
+/// An event of the gateway's own.
+pub(super) fn event(kind: &str, details: Map<String, Value>) -> Event {
+    Event {
+        id: Uuid::now_v7(),
+        at: Utc::now(),
+        kind: kind.to_owned(),
+        principal: None,
+        source: None,
+        request: None,
+        grant: None,
+        policy: None,
+        decision: None,
+        details,
+    }
+}
