@@ -38,7 +38,7 @@ impl Tour<'_> {
         let mut text = format!(
             "{HEADING}Portcullis demo{HEADING:#}\n\
              The gateway is at https://{}, health and metrics at http://{}.\n\
-             Behind it is a sample management endpoint, https://{}, which lets in nobody but the gateway.\n\
+             Behind it, at https://{}, is a sample management endpoint that nobody else gets into.\n\
              Ana is an administrator, Amy and Bo approve, sys1 is a system account, Ivy an auditor.\n\
              Their passwords are in {directory}/<name>.curl; policies to change are in {directory}/policies.\n\n",
             self.gateway, self.control, self.sample,
@@ -110,7 +110,8 @@ const STEPS: [(&str, &str); 10] = [
     ("The move is blocked again.", MOVE),
     (
         "All of this is on record: what was done with the task, and what became of the request.",
-        r"{portcullis} audit search --directory {dir}/audit --task 'Exchange\New-MoveRequest'
+        r"{portcullis} audit search --directory {dir}/audit \
+  --task 'Exchange\New-MoveRequest'
 {portcullis} audit search --directory {dir}/audit --request $ID",
     ),
     (
