@@ -114,6 +114,7 @@ fn grants(count: usize, set: &PolicySet, interner: &Interner, now: DateTime<Utc>
                 approved_by: Vec::new(),
                 created: now,
                 revoked: None,
+                version: 0,
             },
             interner,
         );
@@ -250,7 +251,7 @@ fn audit(criterion: &mut Criterion) {
             }
         });
     });
-    runtime.block_on(log.close());
+    log.close().unwrap();
 }
 
 criterion_group!(benches, wire, decision, audit);

@@ -33,7 +33,7 @@ pub struct CallContext {
 }
 
 /// What came of a call.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Outcome {
     /// The decision's id.
     pub decision_id: Uuid,

@@ -115,18 +115,15 @@ impl Future for Wait {
             let mut state = self.gate.lock();
             let Some(written) = state.written.clone() else {
                 let waker = context.waker();
-                match place {
-                    Some(place) => {
-                        if let Some(known) = state.waiter(place) {
-                            known.clone_from(waker);
-                        }
+                if let Some(place) = place {
+                    if let Some(known) = state.waiter(place) {
+                        known.clone_from(waker);
                     }
-                    None => {
-                        let thread = std::thread::current().id();
-                        let ticket = state.register(thread, waker.clone());
-                        drop(state);
-                        self.place = Some((thread, ticket));
-                    }
+                } else {
+                    let thread = std::thread::current().id();
+                    let ticket = state.register(thread, waker.clone());
+                    drop(state);
+                    self.place = Some((thread, ticket));
                 }
                 return Poll::Pending;
             };
@@ -160,7 +157,9 @@ impl Drop for Wait {
 }
 
 fn wake(waiters: Vec<(u64, Waker)>) {
-    waiters.into_iter().for_each(|(_, waker)| waker.wake());
+    for (_, waker) in waiters {
+        waker.wake();
+    }
 }
 
 #[cfg(test)]

@@ -130,6 +130,12 @@ impl Follower {
                 let read = added(&file.path, from, &mut log)?;
                 self.positions.insert(name.clone(), (file.first_seq, read));
             }
+            // A node's times are not strictly ascending; what it wrote later is not shown earlier.
+            let mut latest = String::new();
+            for (time, line) in log {
+                latest = latest.max(time);
+                found.push((latest.clone(), line));
+            }
         }
         found.sort_by(|one, other| one.0.cmp(&other.0));
         Ok(found.into_iter().map(|it| it.1).collect())

@@ -173,6 +173,10 @@ impl AuditLog {
 
     /// Puts an event on record; does not wait. For refusals before any decision, which must not wait for a disk. While the
     /// queue is half full, and after the log was closed, it is dropped; the log counts how many were (`audit.resumed`, `audit.overloaded`).
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "as `event`: whoever makes an event has no further use for it"
+    )]
     pub fn event_soon(&self, event: Event) {
         drop(self.queue_event(&event, Urgency::Soon));
     }

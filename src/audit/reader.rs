@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn the_last_lines_are_found_across_blocks() {
-        let line = [&[b'y'; 40_000][..], b"\n"].concat();
+        let line = [&vec![b'y'; 40_000][..], b"\n"].concat();
         let mut content = line.repeat(5);
         content.extend_from_slice(b"half");
         let file = file(&content);

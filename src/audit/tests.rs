@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use serde_json::Value as Json;
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -151,7 +151,7 @@ fn decision(verdict: Verdict) -> Decision {
     Decision {
         verdict,
         rule: Rule::Granted,
-        policy: Some(r"exchange\set-*".to_owned()),
+        policy: Some(r"exchange\set-*".into()),
         grant: Some(Uuid::from_u128(7)),
         exemption: None,
         explanation: String::new(),

@@ -285,7 +285,7 @@ impl Check {
 
     /// Takes in a record that is intact by itself.
     fn record(&mut self, line: &Line<'_>, file: &SegmentFile) {
-        let link = line.link();
+        let own = line.link();
         if self.place.line == 1 && line.seq != file.first_seq {
             let detail = format!(
                 "the segment's name says that it begins with record {}, it begins with {}",
@@ -309,14 +309,14 @@ impl Check {
                 detail,
             );
         }
-        if link.seq <= self.tip.seq {
+        if own.seq <= self.tip.seq {
             self.settle_limbo(0);
-            return self.out_of_order(link);
+            return self.out_of_order(own);
         }
         if self.first_seq.is_none() && self.limbo.lines == 0 {
             self.begins(line);
         } else {
-            let passed = link.seq - self.tip.seq - 1;
+            let passed = own.seq - self.tip.seq - 1;
             let explained = self.settle_limbo(passed);
             if passed == 0 && !line.follows(&self.tip) {
                 let detail = format!(
@@ -331,9 +331,9 @@ impl Check {
                     detail,
                 );
             }
-            self.gap(self.tip.seq + 1 + explained, link.seq - 1);
+            self.gap(self.tip.seq + 1 + explained, own.seq - 1);
         }
-        self.accept(line, link);
+        self.accept(line, own);
     }
 
     /// The first record of what is there.
@@ -353,22 +353,23 @@ impl Check {
         }
     }
 
-    fn accept(&mut self, line: &Line<'_>, link: Link) {
+    fn accept(&mut self, line: &Line<'_>, own: Link) {
         self.records += 1;
-        self.first_seq.get_or_insert(link.seq);
-        self.tip = link;
+        self.first_seq.get_or_insert(own.seq);
+        self.tip = own;
         self.last_time = Some(line.time.to_owned());
         if self.remembered.len() == REMEMBERED {
             self.remembered.pop_front();
         }
-        self.remembered.push_back(link);
-        self.witness(link);
-        let own = [
+        self.remembered.push_back(own);
+        self.witness(own);
+        let notable = [
             "audit.truncation-found",
             "audit.damage-found",
             "audit.repaired",
         ];
-        if own.contains(&line.kind) || matches!(line.kind, "audit.interrupted" | "audit.overloaded")
+        if notable.contains(&line.kind)
+            || matches!(line.kind, "audit.interrupted" | "audit.overloaded")
         {
             *self.own.entry(line.kind.to_owned()).or_default() += 1;
         }

@@ -32,8 +32,7 @@ mod tests;
 
 use http::{HeaderMap, Method, StatusCode};
 
-use crate::dialect::json::{self, Budget};
-use crate::dialect::{Unreadable, shown};
+use crate::dialect::{Unreadable, json, shown};
 
 use self::call::Form;
 use self::headers::Body;
@@ -131,10 +130,7 @@ pub fn read(
     };
     let mut query = Query::read(query, known)?;
     let regional_host = take_host(&mut query)?;
-    let envelope = || {
-        let raw = json::document(body)?;
-        envelope::read(raw, reading.workload, &mut Budget::default())
-    };
+    let envelope = || envelope::read(json::read(body)?, reading.workload);
     let form = match route {
         Route::Batch | Route::Invoke => Form::Invoke(envelope()?),
         Route::Read => {

@@ -76,7 +76,9 @@ async fn run(durability: Durability, segment_bytes: u64, steps: Vec<Step>) {
                 drop(log.close());
                 if durability == Durability::Buffered {
                     // What nobody waited for may be lost with the machine.
-                    volatile.drain(..).for_each(|id| drop(due.remove(&id)));
+                    for id in volatile.drain(..) {
+                        due.remove(&id);
+                    }
                 }
                 unfinished.clear();
                 fixture.control.revive();

@@ -75,7 +75,9 @@ fn a_buffered_log_loses_nothing_when_it_is_closed() {
     let ids: Vec<Uuid> = (0..500)
         .map(|_| queue(&log, &context, &command, &decisions).unwrap().0[0])
         .collect();
-    ids.iter().for_each(|id| log.outcome(outcome(*id)));
+    for id in &ids {
+        log.outcome(outcome(*id));
+    }
     log.close().unwrap();
     let records = fixture.records();
     for (kind, offset) in [("decision", 1), ("outcome", 501)] {

@@ -4,10 +4,9 @@
 //! something else than an `InvokeCommand` are refused with the whole batch.
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use serde_json::value::RawValue;
 
-use crate::dialect::json::{self, Budget};
-use crate::dialect::{Unreadable, shown};
+use crate::dialect::{Unreadable, json, shown};
+use crate::model::Value;
 
 use super::Reading;
 use super::call::{Call, Form};
@@ -67,16 +66,15 @@ pub(super) fn read(
     body: &[u8],
     reading: &Reading<'_>,
 ) -> Result<Batch, Unreadable> {
-    let budget = &mut Budget::default();
     let mut requests = None;
-    for (name, raw) in json::object(json::document(body)?, "the body", budget)? {
-        match &*name {
-            "requests" => requests = Some(raw),
+    for (name, value) in json::table(json::read(body)?, "the body")? {
+        match name.as_str() {
+            "requests" => requests = Some(value),
             other => return Err(envelope::unknown(other, "the body", "`requests`")),
         }
     }
     let requests = requests.ok_or_else(|| envelope::missing("the body", "requests"))?;
-    let requests = json::list(requests, "`requests`", budget)?;
+    let requests = json::list(requests, "`requests`")?;
     if requests.is_empty() || requests.len() > MAX_BATCH_ITEMS {
         let text = format!("a batch holds 1 to {MAX_BATCH_ITEMS} requests");
         return Err(Unreadable::bad("batch-size", text));
@@ -87,8 +85,8 @@ pub(super) fn read(
         headers,
     };
     let mut items: Vec<BatchItem> = Vec::with_capacity(requests.len());
-    for raw in requests {
-        let item = read_item(raw, &frame, reading, budget)?;
+    for value in requests {
+        let item = read_item(value, &frame, reading)?;
         if items.iter().any(|it| it.id == item.id) {
             let text = format!("the batch holds the id `{}` twice", shown(&item.id));
             return Err(Unreadable::bad("duplicate-id", text));
@@ -100,23 +98,22 @@ pub(super) fn read(
 
 /// The members of an item, before they are understood.
 #[derive(Default)]
-struct RawItem<'a> {
-    body: Option<&'a RawValue>,
-    headers: Option<&'a RawValue>,
-    id: Option<&'a RawValue>,
-    method: Option<&'a RawValue>,
-    url: Option<&'a RawValue>,
+struct RawItem {
+    body: Option<Value>,
+    headers: Option<Value>,
+    id: Option<Value>,
+    method: Option<Value>,
+    url: Option<Value>,
 }
 
 fn read_item(
-    raw: &RawValue,
+    value: Value,
     frame: &BatchFrame,
     reading: &Reading<'_>,
-    budget: &mut Budget,
 ) -> Result<BatchItem, Unreadable> {
-    let item = raw_item(raw, budget)?;
+    let item = raw_item(value)?;
     let required =
-        |raw: Option<_>, name| raw.ok_or_else(|| envelope::missing("a batch item", name));
+        |value: Option<_>, name| value.ok_or_else(|| envelope::missing("a batch item", name));
     let id = json::text(required(item.id, "id")?, "an item's `id`")?;
     if id.is_empty() || id.len() > MAX_ID_BYTES || id.chars().any(char::is_control) {
         let text =
@@ -150,14 +147,11 @@ fn read_item(
         ));
     }
     let mut query = Query::read(query, query::OF_COMMAND)?;
-    let sent = item
-        .headers
-        .map(|raw| read_headers(raw, budget))
-        .transpose()?;
+    let sent = item.headers.map(read_headers).transpose()?;
     let sent = sent.unwrap_or_default();
     let authorization = headers::single(&sent, &header::AUTHORIZATION)?.map(str::to_owned);
     let body = required(item.body, "body")?;
-    let command = envelope::read(body, reading.workload, budget)?;
+    let command = envelope::read(body, reading.workload)?;
     let call = Call {
         version: target.version,
         tenant: target.tenant,
@@ -167,16 +161,16 @@ fn read_item(
         headers: headers::read(&sent, Body::JsonItem)?,
     };
     Ok(BatchItem {
-        id: id.into_owned(),
+        id,
         authorization,
         call,
     })
 }
 
-fn raw_item<'a>(raw: &'a RawValue, budget: &mut Budget) -> Result<RawItem<'a>, Unreadable> {
+fn raw_item(value: Value) -> Result<RawItem, Unreadable> {
     let mut item = RawItem::default();
-    for (name, raw) in json::object(raw, "a batch item", budget)? {
-        let place = match &*name {
+    for (name, value) in json::table(value, "a batch item")? {
+        let place = match name.as_str() {
             "body" => &mut item.body,
             "headers" => &mut item.headers,
             "id" => &mut item.id,
@@ -192,7 +186,7 @@ fn raw_item<'a>(raw: &'a RawValue, budget: &mut Budget) -> Result<RawItem<'a>, U
                 return Err(envelope::unknown(other, "a batch item", known));
             }
         };
-        *place = Some(raw);
+        *place = Some(value);
     }
     Ok(item)
 }
@@ -236,18 +230,17 @@ fn read_url<'a>(
     Ok((target, query))
 }
 
-fn read_headers(raw: &RawValue, budget: &mut Budget) -> Result<HeaderMap, Unreadable> {
+fn read_headers(value: Value) -> Result<HeaderMap, Unreadable> {
     let mut headers = HeaderMap::new();
-    for (name, raw) in json::object(raw, "an item's `headers`", budget)? {
-        let value = json::text(raw, "an item's header")?;
+    for (name, value) in json::table(value, "an item's `headers`")? {
+        let value = json::text(value, "an item's header")?;
         let wrong = || {
             let text = format!("`{}` is not a header that can be read", shown(&name));
             Unreadable::bad("bad-header", text)
         };
         let value = HeaderValue::from_str(&value).map_err(|_| wrong())?;
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?;
-        // As repeated headers are, wherever the name differs in case.
-        headers.append(name, value);
+        headers.insert(name, value);
     }
     Ok(headers)
 }

@@ -1,34 +1,28 @@
 //! The envelope: `{"CmdletInput":{"CmdletName":"…","Parameters":{…}}}`, a closed list of members at each level, each
 //! spelled exactly so. A service that reads names more loosely finds no second one to read.
 
-use serde_json::value::RawValue;
-
-use crate::dialect::json::{self, Budget};
-use crate::dialect::{Unreadable, shown};
-use crate::model::{Command, Parameters, Task, Workload};
+use crate::dialect::{Unreadable, json, shown};
+use crate::model::{Command, InvalidName, Parameters, Task, Value, Workload};
 
 use super::parameters;
 
-/// Reads the command in the envelope `raw`.
-pub(super) fn read(
-    raw: &RawValue,
-    workload: &Workload,
-    budget: &mut Budget,
-) -> Result<Command, Unreadable> {
+/// Reads the command in the envelope `body`.
+pub(super) fn read(body: Value, workload: &Workload) -> Result<Command, Unreadable> {
     let mut input = None;
-    for (name, raw) in json::object(raw, "the body", budget)? {
-        match &*name {
-            "CmdletInput" => input = Some(raw),
+    for (name, value) in json::table(body, "the body")? {
+        match name.as_str() {
+            "CmdletInput" => input = Some(value),
             other => return Err(unknown(other, "the body", "`CmdletInput`")),
         }
     }
     let input = input.ok_or_else(|| missing("the body", "CmdletInput"))?;
     let mut cmdlet = None;
-    let mut given = None;
-    for (name, raw) in json::object(input, "`CmdletInput`", budget)? {
-        match &*name {
-            "CmdletName" => cmdlet = Some(json::text(raw, "`CmdletName`")?),
-            "Parameters" => given = Some(raw),
+    let mut parameters = Parameters::default();
+    for (name, value) in json::table(input, "`CmdletInput`")? {
+        match name.as_str() {
+            "CmdletName" => cmdlet = Some(json::text(value, "`CmdletName`")?),
+            "Parameters" if value == Value::Null => {}
+            "Parameters" => parameters = parameters::read(json::table(value, "`Parameters`")?)?,
             other => {
                 let known = "`CmdletName` and `Parameters`";
                 return Err(unknown(other, "`CmdletInput`", known));
@@ -36,13 +30,9 @@ pub(super) fn read(
         }
     }
     let cmdlet = cmdlet.ok_or_else(|| missing("`CmdletInput`", "CmdletName"))?;
-    let cmdlet = cmdlet.parse().map_err(|error: crate::model::InvalidName| {
-        Unreadable::bad("bad-cmdlet-name", error.to_string())
-    })?;
-    let parameters = match given.filter(|raw| !json::is_null(raw)) {
-        Some(raw) => parameters::read(raw, budget)?,
-        None => Parameters::default(),
-    };
+    let cmdlet = cmdlet
+        .parse()
+        .map_err(|error: InvalidName| Unreadable::bad("bad-cmdlet-name", error.to_string()))?;
     let workload = workload.clone();
     let task = Task { workload, cmdlet };
     Ok(Command { task, parameters })

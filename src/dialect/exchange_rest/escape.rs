@@ -21,6 +21,13 @@ const IN_QUERY: &AsciiSet = &IN_LITERAL.remove(b',').remove(b'/').remove(b'\'');
 /// `text` decoded once. Refused: a broken escape, an escape that is still there after decoding, control characters, and
 /// text that is not UTF-8.
 pub(super) fn decode<'a>(text: &'a str, what: &'static str) -> Result<Cow<'a, str>, Unreadable> {
+    if !text.contains('%') {
+        return if text.chars().any(char::is_control) {
+            Err(control_character(what))
+        } else {
+            Ok(Cow::Borrowed(text))
+        };
+    }
     if !escapes_are_whole(text) {
         return Err(Unreadable::bad(
             "broken-escape",
@@ -40,10 +47,14 @@ pub(super) fn decode<'a>(text: &'a str, what: &'static str) -> Result<Cow<'a, st
         ));
     }
     if decoded.chars().any(char::is_control) {
-        let text = format!("{what} holds a control character");
-        return Err(Unreadable::bad("control-character", text));
+        return Err(control_character(what));
     }
     Ok(decoded)
+}
+
+fn control_character(what: &str) -> Unreadable {
+    let text = format!("{what} holds a control character");
+    Unreadable::bad("control-character", text)
 }
 
 /// `text` for a quoted literal in a path.

@@ -17,7 +17,7 @@ pub(super) const CMDLET_NAME: HeaderName = HeaderName::from_static("x-cmdletname
 /// `clixml` or `json`.
 pub(super) const RESPONSE_FORMAT: HeaderName = HeaderName::from_static("x-responseformat");
 
-/// Headers that go on: as they are looked up, and as clients spell them inside a `$batch`.
+/// Headers that go on: as they are looked up, in order, and as clients spell them inside a `$batch`.
 const KNOWN: &[(&str, &str)] = &[
     ("accept", "Accept"),
     ("accept-charset", "Accept-Charset"),
@@ -74,7 +74,7 @@ pub(super) fn read(headers: &HeaderMap, body: Body) -> Result<HeaderMap, Unreada
     let mut passed = HeaderMap::with_capacity(headers.keys_len());
     for (name, value) in headers {
         refuse_meddling(name, body)?;
-        if KNOWN.iter().any(|(known, _)| *known == name.as_str()) {
+        if known(name).is_some() {
             let value = pass(name, value, passed.get(name))?;
             passed.insert(name.clone(), value);
         }
@@ -114,11 +114,16 @@ pub(super) fn spelled(name: &HeaderName) -> &str {
         "authorization" => "Authorization",
         "content-type" => "Content-Type",
         "x-cmdletname" => "X-CmdletName",
-        other => KNOWN
-            .iter()
-            .find(|(known, _)| *known == other)
-            .map_or(other, |(_, spelled)| spelled),
+        other => known(name).unwrap_or(other),
     }
+}
+
+/// As clients spell the header, if it goes on.
+fn known(name: &HeaderName) -> Option<&'static str> {
+    let at = KNOWN.binary_search_by(|(known, _)| (*known).cmp(name.as_str()));
+    at.ok()
+        .and_then(|at| KNOWN.get(at))
+        .map(|(_, spelled)| *spelled)
 }
 
 fn pass(

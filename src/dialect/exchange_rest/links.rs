@@ -12,7 +12,6 @@ use std::ops::Range;
 use bytes::{Bytes, BytesMut};
 use memchr::memmem;
 
-use crate::dialect::json;
 use crate::model::Value;
 
 use super::batch::UPSTREAM_BASE;
@@ -132,7 +131,7 @@ impl LinkRewriter {
 
     /// What stands in place of the JSON text `quoted`.
     fn replacement(&self, name: Name, quoted: &[u8]) -> Option<Vec<u8>> {
-        let link = json::text(json::document(quoted).ok()?, "a link").ok()?;
+        let link = serde_json::from_slice::<String>(quoted).ok()?;
         let link = self.gateway_link(&link, name)?;
         let mut out = Vec::with_capacity(link.len() + 2);
         Value::Text(link).write_json(&mut out);

@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::dialect::json::{self, Budget};
 use crate::dialect::{Problem, Reply, Unreadable, shown};
 use crate::model::Value;
 
@@ -73,31 +73,34 @@ struct Answered<'a> {
     raw: &'a RawValue,
 }
 
-/// The items of the upstream's answer, by id. Other members of the answer say nothing about items, and are dropped.
+/// The upstream's answer. Its other members say nothing about items, and are dropped.
+#[derive(Deserialize)]
+struct Answer<'a> {
+    #[serde(borrow)]
+    responses: Vec<&'a RawValue>,
+}
+
+/// What an item's answer is known by.
+#[derive(Deserialize)]
+struct Identified {
+    id: String,
+    #[serde(default)]
+    status: u16,
+}
+
+/// The items of the upstream's answer, by id.
 fn responses(body: &[u8]) -> Result<Vec<Answered<'_>>, Unreadable> {
-    let unreadable = |error: json::JsonError| wrong(&error.to_string());
-    let budget = &mut Budget::default();
-    let raw = json::document(body).map_err(unreadable)?;
-    let members = json::object(raw, "the answer", budget).map_err(unreadable)?;
-    let responses = members.iter().find(|(name, _)| name == "responses");
-    let (_, responses) = responses.ok_or_else(|| wrong("it has no `responses`"))?;
-    let responses = json::list(responses, "`responses`", budget).map_err(unreadable)?;
-    let mut items = Vec::with_capacity(responses.len());
-    for raw in responses {
-        let members = json::object(raw, "an item", budget).map_err(unreadable)?;
-        let id = members.iter().find(|(name, _)| name == "id");
-        let (_, id) = id.ok_or_else(|| wrong("an item has no `id`"))?;
-        let id = json::text(id, "an item's `id`").map_err(unreadable)?;
-        let status = members.iter().find(|(name, _)| name == "status");
-        items.push(Answered {
-            id: id.into_owned(),
-            status: status
-                .and_then(|(_, raw)| raw.get().parse().ok())
-                .unwrap_or(0),
+    let unreadable = |error: serde_json::Error| wrong(&error.to_string());
+    let answer: Answer<'_> = serde_json::from_slice(body).map_err(unreadable)?;
+    let items = answer.responses.into_iter().map(|raw| {
+        let item: Identified = serde_json::from_str(raw.get()).map_err(unreadable)?;
+        Ok(Answered {
+            id: item.id,
+            status: item.status,
             raw,
-        });
-    }
-    Ok(items)
+        })
+    });
+    items.collect()
 }
 
 fn wrong(text: &str) -> Unreadable {

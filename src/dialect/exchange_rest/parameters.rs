@@ -4,11 +4,7 @@
 //! send are known, and a value must be of the kind that its annotation says: an annotation cannot make the service read
 //! something else than was decided on.
 
-use std::borrow::Cow;
-
-use serde_json::value::RawValue;
-
-use crate::dialect::json::{self, Budget};
+use crate::dialect::json::{self, Members};
 use crate::dialect::{Unreadable, shown};
 use crate::model::{InvalidName, Parameter, ParameterName, Parameters, Value};
 
@@ -37,41 +33,23 @@ const PRIMITIVES: &[&str] = &[
 ];
 
 /// Reads the table of parameters.
-pub(super) fn read(raw: &RawValue, budget: &mut Budget) -> Result<Parameters, Unreadable> {
-    let members = json::object(raw, "`Parameters`", budget)?;
+pub(super) fn read(members: Members) -> Result<Parameters, Unreadable> {
     let mut parameters = Parameters::default();
-    let mut members = members.into_iter().peekable();
-    while let Some((name, raw)) = members.next() {
-        let (name, value, annotation) = if let Some(owner) = annotated(&name) {
-            // The annotation of the next member.
-            let (_, value) = members
-                .next_if(|(next, _)| *next == owner)
-                .ok_or_else(|| astray(&name))?;
-            (Cow::Owned(owner.to_owned()), value, Some(raw))
-        } else {
-            let behind = members.next_if(|(next, _)| annotated(next).is_some_and(|it| it == name));
-            (name, raw, behind.map(|(_, raw)| raw))
-        };
+    for_each_annotated(members, |name, annotation, value| {
         let name: ParameterName = name.parse().map_err(|error: InvalidName| {
             Unreadable::bad("bad-parameter-name", error.to_string())
         })?;
-        let value = tidied(json::value(value, budget)?)?;
-        let type_annotation = match annotation {
-            None => None,
-            Some(raw) => {
-                let annotation = json::text(raw, "an `@odata.type`")?;
-                check(&annotation, &value)?;
-                Some(annotation.into_owned())
-            }
+        let value = tidied(value)?;
+        let type_annotation = annotation.map(|it| checked(it, &value)).transpose()?;
+        let parameter = Parameter {
+            name,
+            value,
+            type_annotation,
         };
         parameters
-            .push(Parameter {
-                name,
-                value,
-                type_annotation,
-            })
-            .map_err(|error| Unreadable::bad("duplicate-parameter", error.to_string()))?;
-    }
+            .push(parameter)
+            .map_err(|error| Unreadable::bad("duplicate-parameter", error.to_string()))
+    })?;
     Ok(parameters)
 }
 
@@ -82,15 +60,23 @@ pub(super) fn write(parameters: &Parameters, out: &mut Vec<u8>) {
         if index > 0 {
             out.push(b',');
         }
-        let name = parameter.name.as_str();
+        // Neither names of parameters nor those of the known types need escapes.
+        let name = parameter.name.as_str().as_bytes();
         if let Some(annotation) = &parameter.type_annotation {
-            Value::text(format!("{name}{TYPE}")).write_json(out);
-            out.push(b':');
-            Value::text(annotation.as_str()).write_json(out);
-            out.push(b',');
+            for part in [
+                b"\"",
+                name,
+                TYPE.as_bytes(),
+                b"\":\"",
+                annotation.as_bytes(),
+                b"\",",
+            ] {
+                out.extend_from_slice(part);
+            }
         }
-        Value::text(name).write_json(out);
-        out.push(b':');
+        for part in [b"\"", name, b"\":"] {
+            out.extend_from_slice(part);
+        }
         parameter.value.write_json(out);
     }
     out.push(b'}');
@@ -110,72 +96,71 @@ fn tidied(value: Value) -> Result<Value, Unreadable> {
     })
 }
 
-fn tidied_members(members: Vec<(String, Value)>) -> Result<Vec<(String, Value)>, Unreadable> {
-    let mut tidy: Vec<(String, Value)> = Vec::with_capacity(members.len());
+fn tidied_members(members: Members) -> Result<Members, Unreadable> {
+    let mut tidy = Members::with_capacity(members.len());
     let mut own_type = None;
-    let mut members = members.into_iter().peekable();
-    while let Some((name, value)) = members.next() {
+    for_each_annotated(members, |name, annotation, value| {
         if name == TYPE {
-            own_type = Some(type_text(value)?);
-        } else if let Some(owner) = annotated(&name) {
-            let next = members.next_if(|(next, _)| next == owner);
-            let (owner, about) = next.ok_or_else(|| astray(&name))?;
-            push_member(&mut tidy, owner, Some((name, value)), about)?;
-        } else {
-            let behind = members.next_if(|(next, _)| annotated(next).is_some_and(|it| it == name));
-            push_member(&mut tidy, name, behind, value)?;
+            own_type = Some(json::text(value, "an `@odata.type`")?);
+            return Ok(());
         }
-    }
-    match own_type.as_deref() {
-        None => Ok(tidy),
-        Some(own) => {
-            let is_table = own.strip_prefix('#') == Some(TABLE);
-            let is_bytes = own.strip_prefix('#') == Some(BYTES)
-                && matches!(tidy.as_slice(), [(name, Value::List(_) | Value::Null | Value::Text(_))] if name == "Data");
-            if !is_table && !is_bytes {
-                return Err(unknown_type(own));
-            }
-            tidy.insert(0, (TYPE.to_owned(), Value::text(own)));
-            Ok(tidy)
+        if name.is_empty() || name.contains('@') || name.chars().any(char::is_control) {
+            return Err(Unreadable::bad(
+                "bad-member-name",
+                format!(
+                    "`{}` is not a member's name; with `@`, only `@odata.type` annotations are read",
+                    shown(&name)
+                ),
+            ));
         }
+        let value = tidied(value)?;
+        if let Some(annotation) = annotation {
+            let annotation = checked(annotation, &value)?;
+            tidy.push((format!("{name}{TYPE}"), Value::Text(annotation)));
+        }
+        tidy.push((name, value));
+        Ok(())
+    })?;
+    let Some(own) = own_type else {
+        return Ok(tidy);
+    };
+    let is_bytes = matches!(tidy.as_slice(), [(name, Value::List(_) | Value::Null | Value::Text(_))] if name == "Data");
+    match own.strip_prefix('#') {
+        Some(TABLE) => {}
+        Some(BYTES) if is_bytes => {}
+        Some(_) | None => return Err(unknown_type(&own)),
     }
+    tidy.insert(0, (TYPE.to_owned(), Value::Text(own)));
+    Ok(tidy)
 }
 
-fn push_member(
-    tidy: &mut Vec<(String, Value)>,
-    name: String,
-    annotation: Option<(String, Value)>,
-    value: Value,
+/// Calls `each` with each member and the annotation directly beside it, whichever of the two comes first.
+fn for_each_annotated(
+    members: Members,
+    mut each: impl FnMut(String, Option<Value>, Value) -> Result<(), Unreadable>,
 ) -> Result<(), Unreadable> {
-    if name.is_empty() || name.contains('@') || name.chars().any(char::is_control) {
-        return Err(Unreadable::bad(
-            "bad-member-name",
-            format!(
-                "`{}` is not a member's name; with `@`, only `@odata.type` annotations are read",
-                shown(&name)
-            ),
-        ));
+    let mut members = members.into_iter().peekable();
+    while let Some((name, value)) = members.next() {
+        if let Some(owner) = annotated(&name) {
+            let (owner, about) = members
+                .next_if(|(next, _)| next == owner)
+                .ok_or_else(|| astray(&name))?;
+            each(owner, Some(value), about)?;
+        } else {
+            let behind = members.next_if(|(next, _)| annotated(next).is_some_and(|it| it == name));
+            each(name, behind.map(|(_, annotation)| annotation), value)?;
+        }
     }
-    let value = tidied(value)?;
-    if let Some((about, annotation)) = annotation {
-        let annotation = type_text(annotation)?;
-        check(&annotation, &value)?;
-        tidy.push((about, Value::Text(annotation)));
-    }
-    tidy.push((name, value));
     Ok(())
 }
 
-fn type_text(value: Value) -> Result<String, Unreadable> {
-    match value {
-        Value::Text(text) => Ok(text),
-        Value::Bool(_) | Value::List(_) | Value::Null | Value::Number(_) | Value::Table(_) => Err(
-            Unreadable::bad("bad-annotation", "an `@odata.type` must be a text"),
-        ),
-    }
+/// The annotation, if it is known, and `value` of the kind it says.
+fn checked(annotation: Value, value: &Value) -> Result<String, Unreadable> {
+    let annotation = json::text(annotation, "an `@odata.type`")?;
+    check(&annotation, value)?;
+    Ok(annotation)
 }
 
-/// Whether the annotation is known, and `value` is of the kind it says.
 fn check(annotation: &str, value: &Value) -> Result<(), Unreadable> {
     let name = annotation
         .strip_prefix('#')

@@ -87,8 +87,14 @@ pub(super) fn read(path: &str, base: &str) -> Result<Target, Unreadable> {
         let text = format!("the path is longer than {MAX_PATH_BYTES} bytes");
         return Err(Unreadable::bad("long-path", text));
     }
-    if let Some(odd) = path.chars().find(|it| !may_stand_in_path(*it)) {
-        let text = format!("the path holds `{}`", odd.escape_debug());
+    if !path.bytes().all(may_stand_in_path) {
+        let odd = path
+            .chars()
+            .find(|it| u8::try_from(*it).map_or(true, |it| !may_stand_in_path(it)));
+        let text = format!(
+            "the path holds `{}`",
+            odd.unwrap_or_default().escape_debug()
+        );
         return Err(Unreadable::bad("path-character", text));
     }
     let rest = below(path, base).ok_or_else(|| {
@@ -139,8 +145,28 @@ fn below<'a>(path: &'a str, base: &str) -> Option<&'a str> {
 }
 
 /// RFC 3986's path characters, without `;`, which begins path parameters.
-fn may_stand_in_path(it: char) -> bool {
-    it.is_ascii_alphanumeric() || "-._~%!$&'()*+,=:@/".contains(it)
+fn may_stand_in_path(it: u8) -> bool {
+    it.is_ascii_alphanumeric()
+        || matches!(
+            it,
+            b'-' | b'.'
+                | b'_'
+                | b'~'
+                | b'%'
+                | b'!'
+                | b'$'
+                | b'&'
+                | b'\''
+                | b'('
+                | b')'
+                | b'*'
+                | b'+'
+                | b','
+                | b'='
+                | b':'
+                | b'@'
+                | b'/'
+        )
 }
 
 fn decode_segment(part: &str) -> Result<String, Unreadable> {

@@ -130,13 +130,7 @@ impl Sent {
 /// The command as PowerShell would show it.
 fn line(call: &Call) -> String {
     let command = call.command().expect("a command");
-    let mut line = command.task.to_string();
-    for parameter in &command.parameters {
-        line.push_str(&format!(
-            " -{} {}",
-            parameter.name,
-            parameter.value.display()
-        ));
-    }
-    line
+    let parameters = command.parameters.iter();
+    let parameters = parameters.map(|it| format!(" -{} {}", it.name, it.value.display()));
+    format!("{}{}", command.task, parameters.collect::<String>())
 }

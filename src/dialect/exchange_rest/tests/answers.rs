@@ -11,9 +11,10 @@ use crate::model::{Number, Object, Property, Value};
 
 const REFERENCE: Uuid = Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0001);
 
+/// The body, a line for each member.
 fn pretty(body: &[u8]) -> String {
-    let value: serde_json::Value = serde_json::from_slice(body).unwrap();
-    serde_json::to_string_pretty(&value).unwrap()
+    assert!(serde_json::from_slice::<serde_json::Value>(body).is_ok());
+    std::str::from_utf8(body).unwrap().replace(",\"", ",\n\"")
 }
 
 fn objects() -> Vec<Object> {

@@ -153,7 +153,7 @@ fn items_of_any_other_form_are_refused() {
         (with("\"id\":\"0\",", ""), "missing-member"),
         (
             with("\"id\":\"0\",", "\"id\":\"0\",\"ID\":\"1\","),
-            "unknown-member",
+            "duplicate-member",
         ),
         (
             with("\"id\":\"0\",", "\"id\":\"0\",\"dependsOn\":[\"1\"],"),
@@ -194,7 +194,7 @@ fn items_of_any_other_form_are_refused() {
                 "\"headers\":{}",
                 "\"headers\":{\"Authorization\":\"a\",\"authorization\":\"b\"}",
             ),
-            "duplicate-header",
+            "duplicate-member",
         ),
         (
             with("\"headers\":{}", "\"headers\":{\"A b\":\"c\"}"),
@@ -266,8 +266,8 @@ fn ids(ids: &[&str]) -> Vec<String> {
 fn answers_are_put_together_in_order_and_the_upstreams_bytes_kept() {
     let theirs = br#"{ "responses": [ {"id":"c","status":200,"body":{"value":[1.0e0, "\/\ud800"]}} , {"id":"a", "status":204}], "x":1 }"#;
     let merged = merge_batch(Some(theirs), &[denial("b")], &ids(&["a", "b", "c", "d"])).unwrap();
-    assert_eq!(merged.status, StatusCode::OK);
-    let text = String::from_utf8(merged.body.to_vec()).unwrap();
+    assert_eq!(merged.reply.status, StatusCode::OK);
+    let text = String::from_utf8(merged.reply.body.to_vec()).unwrap();
     assert!(text.starts_with(r#"{"responses":[{"id":"a", "status":204},{"id":"b","status":403,"headers":{"Content-Type":"#), "{text}");
     assert!(text.contains(r#"{"id":"c","status":200,"body":{"value":[1.0e0, "\/\ud800"]}},{"id":"d","status":502,"#), "{text}");
 }
@@ -285,7 +285,7 @@ fn a_batch_of_denials_needs_no_upstream() {
         &ids(&["0", "1"]),
     )
     .unwrap();
-    let body: serde_json::Value = serde_json::from_slice(&merged.body).unwrap();
+    let body: serde_json::Value = serde_json::from_slice(&merged.reply.body).unwrap();
     assert_eq!(body["responses"][0]["body"]["error"]["code"], "Forbidden");
     assert_eq!(body["responses"][0]["status"], 403);
     assert_eq!(body["responses"][1]["body"], serde_json::Value::Null);

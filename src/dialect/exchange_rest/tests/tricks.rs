@@ -27,7 +27,7 @@ fn envelopes_that_could_be_read_in_two_ways_are_refused() {
         ),
         (
             r#"{"CmdletInput":{"CmdletName":"Get-Mailbox","Parameters":{"Identity":"a","identity":"b"}}}"#,
-            "duplicate-parameter",
+            "duplicate-member",
         ),
         (
             r#"{"CmdletInput":{"CmdletName":"Get-Mailbox","Parameters":{"E":{"Add":1,"add":2}}}}"#,
@@ -44,7 +44,7 @@ fn envelopes_that_could_be_read_in_two_ways_are_refused() {
         ),
         (
             r#"{"CmdletInput":{"CmdletName":"Get-Mailbox","cmdletname":"Remove-Mailbox"}}"#,
-            "unknown-member",
+            "duplicate-member",
         ),
         (
             r#"{"CmdletInput":{"CmdletName":"Get-Mailbox","parameters":{}}}"#,
@@ -194,10 +194,7 @@ fn parameter_names_and_annotations_are_known_ones() {
             r##"{"A@odata.type":"#Exchange.Script","A":{}}"##,
             "unknown-annotation",
         ),
-        (
-            r##"{"A@odata.type":"String","A":"x"}"##,
-            "unknown-annotation",
-        ),
+        (r#"{"A@odata.type":"String","A":"x"}"#, "unknown-annotation"),
         (
             r##"{"A@odata.type":"#string","A":"x"}"##,
             "unknown-annotation",
@@ -237,10 +234,10 @@ fn parameter_names_and_annotations_are_known_ones() {
             "unknown-annotation",
         ),
         (
-            r##"{"A":[{"B":{"@odata.type":"Exchange.GenericHashTable"}}]}"##,
+            r#"{"A":[{"B":{"@odata.type":"Exchange.GenericHashTable"}}]}"#,
             "unknown-annotation",
         ),
-        (r#"{"A":{"@odata.type":{}}}"#, "bad-annotation"),
+        (r#"{"A":{"@odata.type":{}}}"#, "wrong-kind"),
         (r#"{"A":{"@odata.id":"x"}}"#, "bad-member-name"),
         (r##"{"A":{"b@odata.type":"#String"}}"##, "stray-annotation"),
         (
@@ -292,13 +289,13 @@ fn paths_that_servers_read_differently_are_refused() {
             "/adminapi/beta/{t}/contoso.example/InvokeCommand",
             "unknown-path",
         ),
-        ("/adminapi/beta/{t}/{t}/InvokeCommand", "unknown-path"),
-        ("/adminapi/beta/InvokeCommand", "unknown-path"),
+        ("/adminapi/beta/{t}/{t}/InvokeCommand", "bad-segment"),
+        ("/adminapi/beta/InvokeCommand", "method"),
         ("/adminapi/beta/a b/InvokeCommand", "path-character"),
         ("/adminapi/beta/a..b/InvokeCommand", "bad-tenant"),
         ("/adminapi/beta/a_b/InvokeCommand", "bad-tenant"),
         ("/adminapi/beta/", "bad-tenant"),
-        ("/adminapi/", "unknown-version"),
+        ("/adminapi/", "empty-segment"),
         ("/adminapi", "unknown-path"),
         ("/adminapi/v3.0/{t}/InvokeCommand", "unknown-version"),
         ("/adminapis/beta/{t}/InvokeCommand", "unknown-path"),
