@@ -73,6 +73,11 @@ impl SampleExchange {
     }
 }
 
+/// The names of all cmdlets that the endpoint knows.
+pub fn cmdlet_names() -> impl Iterator<Item = &'static str> {
+    catalogue::Cmdlet::names()
+}
+
 /// A sample endpoint that serves; dropping it stops it too, without waiting.
 #[derive(Debug)]
 pub struct Running {

@@ -90,8 +90,12 @@ impl Cmdlet {
 
     /// Names of all cmdlets, separated by commas: `exportedCmdlets` of the module file.
     pub(super) fn exported() -> String {
-        let names: Vec<&str> = CMDLETS.iter().map(|it| it.name).collect();
-        names.join(",")
+        Self::names().collect::<Vec<_>>().join(",")
+    }
+
+    /// Names of all cmdlets.
+    pub(super) fn names() -> impl Iterator<Item = &'static str> {
+        CMDLETS.iter().map(|it| it.name)
     }
 
     /// Mandatory parameters.
