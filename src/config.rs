@@ -120,9 +120,12 @@ pub fn read(path: &Path, environment: &Environment) -> Reading {
     let name = path.display().to_string();
     match file::open(path).and_then(|text| file::TomlFile::parse(&name, &text)) {
         Ok(file) => layered(path, &name, &file, environment),
-        Err(problems) => Reading {
+        Err(mut problems) => Reading {
             config: None,
-            problems,
+            problems: {
+                problems.sort();
+                problems
+            },
             warnings: Vec::new(),
             files: Vec::new(),
             identities: Vec::new(),
@@ -132,12 +135,7 @@ pub fn read(path: &Path, environment: &Environment) -> Reading {
 }
 
 fn layered(path: &Path, name: &str, file: &file::TomlFile, environment: &Environment) -> Reading {
-    let mut reader = reader::Reader {
-        file: name,
-        tables: &file.tables,
-        problems: Vec::new(),
-        warnings: Vec::new(),
-    };
+    let mut reader = reader::Reader::new(name, &file.tables);
     let variables = environment.source(file, &mut reader.problems);
     let raw = config::Config::builder()
         .add_source(file.clone())

@@ -9,6 +9,7 @@ mod summary;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::io;
 use std::path::Path;
 
@@ -37,7 +38,7 @@ pub(super) struct Finding {
 impl Finding {
     fn new(
         severity: Severity,
-        place: impl ToString,
+        place: &dyn fmt::Display,
         message: impl Into<String>,
         hint: Option<&str>,
     ) -> Self {
@@ -76,7 +77,7 @@ impl From<&PolicyProblem> for Finding {
         let place = format!("{}:{}", problem.place.file, problem.place.line);
         Self::new(
             Severity::Error,
-            place,
+            &place,
             &problem.message,
             problem.hint.as_deref(),
         )

@@ -26,7 +26,7 @@ pub struct Init {
     /// Where to write; it is made if it is not there.
     #[arg(default_value = ".", value_name = "DIR")]
     pub directory: PathBuf,
-    /// A further name or address for the development certificate, which has localhost, 127.0.0.1 and ::1; may be repeated.
+    /// A further name or address for the development certificate, which has localhost and the loopback addresses; may be repeated.
     #[arg(long = "name", value_name = "NAME")]
     pub names: Vec<String>,
 }
