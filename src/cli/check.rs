@@ -13,6 +13,7 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
+use chrono::Utc;
 use serde::Serialize;
 
 use crate::config::{self, ConfigProblem, Environment, NamedFile, Reading, Role};
@@ -148,10 +149,33 @@ fn policies(reading: &Reading, findings: &mut Vec<Finding>) -> Option<PolicySet>
         reading.default_approver_group.as_deref(),
         &Interner::default(),
     ) {
-        Ok(set) => Some(set),
+        Ok(set) => {
+            ended_exemptions(&set, findings);
+            Some(set)
+        }
         Err(problems) => {
             findings.extend(problems.iter().map(Finding::from));
             None
+        }
+    }
+}
+
+fn ended_exemptions(set: &PolicySet, findings: &mut Vec<Finding>) {
+    let today = Utc::now().date_naive();
+    for exemption in set.exemptions() {
+        if let Some(last) = exemption.expires.filter(|it| *it < today) {
+            let place = format!("{}:{}", exemption.place.file, exemption.place.line);
+            let message = format!("the exemption of `{}` ended on {last}", exemption.account);
+            let hint = format!(
+                "`{}` owns it: set a later day, or take it out",
+                exemption.owner
+            );
+            findings.push(Finding::new(
+                Severity::Warning,
+                &place,
+                message,
+                Some(&hint),
+            ));
         }
     }
 }

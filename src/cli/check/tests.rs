@@ -230,6 +230,22 @@ fn a_certificate_that_ends_is_told_before_and_after() {
 }
 
 #[test]
+fn an_exemption_that_ended_is_told() {
+    let found = finding_after(|directory| {
+        let path = directory.join("policies/exemptions.toml");
+        let text = fs::read_to_string(&path).unwrap();
+        let line = text.lines().find(|it| it.starts_with("expires")).unwrap();
+        edit(&path, line, "expires = 2020-01-31");
+    });
+    assert!(
+        found
+            .iter()
+            .any(|it| it.starts_with("Warning") && it.contains("ended on 2020-01-31")),
+        "{found:#?}"
+    );
+}
+
+#[test]
 fn a_directory_that_cannot_be_written_is_told() {
     let found = finding_after(|directory| fs::write(directory.join("data"), "a file").unwrap());
     assert!(
