@@ -1,5 +1,7 @@
 //! What a decision says, and the proof that it was made.
 
+use std::sync::Arc;
+
 use uuid::Uuid;
 
 use super::Place;
@@ -76,8 +78,8 @@ pub struct Decision {
     pub verdict: Verdict,
     /// Which step spoke.
     pub rule: Rule,
-    /// The governing policy's folded scope, if one governs.
-    pub policy: Option<String>,
+    /// The governing policy's folded scope, if one governs and was looked at.
+    pub policy: Option<Arc<str>>,
     /// The grant that covers the command, if one does.
     pub grant: Option<Uuid>,
     /// Where the exemption that holds is defined, if one does.
