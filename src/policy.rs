@@ -6,12 +6,30 @@
 
 mod decide;
 mod decision;
+mod definition;
+mod duration;
+mod explain;
+mod fields;
+mod file;
+mod folded;
+mod index;
+mod load;
+mod number;
+mod parameters;
+mod pattern;
+mod prefixes;
+mod problem;
+mod requirement;
 mod set;
 
 pub use decide::{
     Endpoint, Facts, HeldGrant, HeldGrants, Mode, SessionCall, Subject, Ungoverned, decide,
 };
 pub use decision::{Decision, Judgement, OwnCall, Permit, Refusal, Rule, Verdict};
-pub use set::{
-    Approval, Exemption, Group, Place, Policy, PolicyFile, PolicyProblem, PolicySet, Scope,
-};
+pub use definition::{Approval, Exemption, Group, Policy, Scope};
+pub use parameters::ParameterRules;
+pub use problem::{Place, PolicyProblem};
+pub use set::{PolicyFile, PolicySet};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,322 @@
+use std::fmt::Write as _;
+
+use crate::model::{Interner, Parameter, Parameters, PrincipalKind, Value};
+use crate::policy::PolicyFile;
+
+use super::*;
+
+mod properties;
+
+/// Grants as a plain list.
+#[derive(Clone, Debug, Default)]
+struct Grants(Vec<(PrincipalId, PolicyId, HeldGrant)>);
+
+impl HeldGrants for Grants {
+    fn find(
+        &self,
+        principal: PrincipalId,
+        policy: PolicyId,
+        covers: &dyn Fn(&HeldGrant) -> bool,
+    ) -> Option<Uuid> {
+        self.0
+            .iter()
+            .filter(|(holder, under, _)| (*holder, *under) == (principal, policy))
+            .map(|(_, _, grant)| grant)
+            .find(|it| covers(it))
+            .map(|it| it.id)
+    }
+}
+
+const NOW_MS: i64 = 1_800_000_000_000;
+
+#[derive(Debug)]
+struct World {
+    interner: Interner,
+    policies: PolicySet,
+    mode: Mode,
+    endpoint: Endpoint,
+    principal: Principal,
+    grants: Grants,
+}
+
+impl World {
+    fn new(policies: &str) -> Self {
+        let interner = Interner::default();
+        let files = [PolicyFile {
+            path: "p.toml".to_owned(),
+            text: format!("[[group]]\nname = 'ops'\nmembers = ['amy']\n{policies}"),
+        }];
+        let policies = PolicySet::load(&files, Some("ops"), &interner)
+            .unwrap_or_else(|problems| panic!("{problems:?}"));
+        let key = "local:zed".to_owned();
+        Self {
+            policies,
+            mode: Mode::Enforce,
+            endpoint: Endpoint {
+                ungoverned: Ungoverned::Block,
+                report_only: false,
+            },
+            principal: Principal {
+                kind: PrincipalKind::User,
+                id: interner.principal(&key),
+                key,
+                name: "zed@contoso.example".to_owned(),
+                groups: Vec::new(),
+                tenant: None,
+                identity: "test".to_owned(),
+            },
+            interner,
+            grants: Grants::default(),
+        }
+    }
+
+    fn grant(&mut self, scope: &str, starts_ms: i64, ends_ms: i64, task: Option<&str>) {
+        let grant = HeldGrant {
+            id: Uuid::from_u128(self.grants.0.len() as u128),
+            starts_ms,
+            ends_ms,
+            task: task.map(|it| Box::new(it.parse().unwrap())),
+        };
+        let policy = self.interner.policy(scope);
+        self.grants.0.push((self.principal.id, policy, grant));
+    }
+
+    fn decide(&self, task: &str, parameters: &[(&str, Value)]) -> Judgement<Command> {
+        let mut command = Command {
+            task: task.parse().unwrap(),
+            parameters: Parameters::default(),
+        };
+        for (name, value) in parameters {
+            let parameter = Parameter {
+                name: name.parse().unwrap(),
+                value: value.clone(),
+                type_annotation: None,
+            };
+            command.parameters.push(parameter).unwrap();
+        }
+        decide(command, |it| Subject::Command(it), &self.facts())
+    }
+
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            policies: &self.policies,
+            mode: self.mode,
+            endpoint: self.endpoint,
+            principal: &self.principal,
+            source: [10, 0, 0, 1].into(),
+            grants: &self.grants,
+            now: DateTime::from_timestamp_millis(NOW_MS).unwrap(),
+        }
+    }
+
+    fn verdict(&self, task: &str) -> String {
+        let judgement = self.decide(task, &[]);
+        let decision = judgement.decision();
+        format!("{} {}", decision.verdict.as_str(), decision.rule.as_str())
+    }
+
+    fn explanation(&self, task: &str) -> String {
+        self.decide(task, &[]).decision().explanation.clone()
+    }
+}
+
+const EXEMPTION: &str =
+    "[[exemption]]\naccount = 'zed@contoso.example'\nowner = 'o'\nreason = 'r'\n";
+
+/// Every mode × kind of policy × exemption × grant × report-only, each with its verdict and the rule that spoke.
+#[test]
+fn the_decision_as_a_table() {
+    let mut table = String::new();
+    for mode in [Mode::Enforce, Mode::ReportOnly, Mode::Disabled] {
+        for kind in [
+            "manual",
+            "auto",
+            "never",
+            "rule",
+            "none-block",
+            "none-allow",
+        ] {
+            for exempt in [false, true] {
+                for granted in [false, true] {
+                    for report_only in ["-", "endpoint", "policy"] {
+                        if kind.starts_with("none") && report_only == "policy" {
+                            continue;
+                        }
+                        let policy = match kind {
+                            "none-block" | "none-allow" => String::new(),
+                            "rule" => "approval = 'manual'".to_owned(),
+                            approval => format!("approval = '{approval}'"),
+                        };
+                        let mut text = String::new();
+                        if !policy.is_empty() {
+                            write!(
+                                text,
+                                "[[policy]]\ntask = 'X\\Get-It'\n{policy}\nreport_only = {}\n",
+                                report_only == "policy"
+                            )
+                            .unwrap();
+                        }
+                        if kind == "rule" {
+                            text += "[policy.parameters]\nP = { present = true }\n";
+                        }
+                        if exempt {
+                            text += EXEMPTION;
+                        }
+                        let mut world = World::new(&text);
+                        world.mode = mode;
+                        world.endpoint.report_only = report_only == "endpoint";
+                        if kind == "none-allow" {
+                            world.endpoint.ungoverned = Ungoverned::Allow;
+                        }
+                        if granted {
+                            world.grant(r"x\get-it", NOW_MS, NOW_MS + 1, None);
+                        }
+                        let row = format!(
+                            "{:10} {kind:10} {:6} {:7} {report_only:8}",
+                            format!("{mode:?}"),
+                            if exempt { "exempt" } else { "-" },
+                            if granted { "granted" } else { "-" },
+                        );
+                        writeln!(table, "{row} -> {}", world.verdict(r"X\Get-It")).unwrap();
+                    }
+                }
+            }
+        }
+    }
+    insta::assert_snapshot!(table);
+}
+
+#[test]
+fn a_judgement_is_what_its_verdict_says() {
+    let mut world = World::new("");
+    let gateway = world.decide(r"X\New-ElevatedAccessRequest", &[]);
+    assert!(matches!(gateway, Judgement::Own(_)));
+    assert!(matches!(
+        world.decide(r"X\Get-It", &[]),
+        Judgement::Refused(_)
+    ));
+    world.mode = Mode::ReportOnly;
+    let permitted = world.decide(r"X\Get-It", &[]);
+    assert!(matches!(permitted, Judgement::Permitted(_)));
+    assert!(
+        !permitted.decision().explanation.is_empty(),
+        "what would have blocked is told"
+    );
+}
+
+#[test]
+fn gateway_cmdlets_are_answered_even_while_access_control_is_disabled() {
+    let mut world = World::new("");
+    world.mode = Mode::Disabled;
+    assert_eq!(
+        world.verdict(r"X\Enable-ElevatedAccessControl"),
+        "allow gateway-cmdlet"
+    );
+    assert_eq!(
+        world.verdict(r"X\Remove-Mailbox"),
+        "allow access-control-disabled"
+    );
+}
+
+#[test]
+fn session_calls_pass() {
+    let world = World::new("");
+    let call = SessionCall {
+        name: "EXOModuleFile",
+    };
+    let judgement = decide(call, |it| Subject::Session(it), &world.facts());
+    assert!(matches!(judgement, Judgement::Permitted(_)));
+    assert_eq!(judgement.decision().rule, Rule::SessionCall);
+}
+
+#[test]
+fn a_grant_covers_its_window_with_its_start_and_without_its_end() {
+    let covered = |starts, ends| {
+        let mut world = World::new("[[policy]]\ntask = 'X\\Get-It'\napproval = 'manual'\n");
+        world.grant(r"x\get-it", starts, ends, None);
+        world.verdict(r"X\GET-IT") == "allow granted"
+    };
+    assert!(covered(NOW_MS, NOW_MS + 1));
+    assert!(covered(NOW_MS - 1, NOW_MS + 1));
+    assert!(!covered(NOW_MS + 1, NOW_MS + 2));
+    assert!(!covered(NOW_MS - 1, NOW_MS));
+    assert!(!covered(NOW_MS, NOW_MS));
+    assert!(!covered(NOW_MS + 1, NOW_MS - 1));
+}
+
+#[test]
+fn a_grant_covers_its_task_its_policy_and_its_holder_alone() {
+    let policies = "[[policy]]\ntask = 'X\\Get-*'\napproval = 'manual'\n\
+                    [[policy]]\ntask = 'X\\Get-Special'\napproval = 'manual'\n";
+    let mut world = World::new(policies);
+    world.grant(r"x\get-*", NOW_MS, NOW_MS + 1, Some(r"X\Get-This"));
+    assert_eq!(world.verdict(r"X\get-this"), "allow granted");
+    assert_eq!(world.verdict(r"X\Get-That"), "block needs-approval");
+
+    world.grant(r"x\get-*", NOW_MS, NOW_MS + 1, None);
+    assert_eq!(world.verdict(r"X\Get-That"), "allow granted");
+    assert_eq!(
+        world.verdict(r"X\Get-Special"),
+        "block needs-approval",
+        "its own policy governs"
+    );
+
+    world.principal.id = world.interner.principal("local:other");
+    assert_eq!(world.verdict(r"X\get-this"), "block needs-approval");
+}
+
+#[test]
+fn a_decision_names_what_decided() {
+    let text = format!("[[policy]]\ntask = 'X\\Get-*'\napproval = 'manual'\n{EXEMPTION}");
+    let world = World::new(&text);
+    let judgement = world.decide(r"X\Get-It", &[]);
+    let decision = judgement.decision();
+    assert_eq!(decision.policy.as_deref(), Some(r"x\get-*"));
+    assert_eq!(decision.exemption.as_ref().unwrap().to_string(), "p.toml:7");
+    assert_eq!(decision.explanation, "");
+
+    let mut world = World::new("[[policy]]\ntask = 'X\\Get-*'\napproval = 'manual'\n");
+    world.grant(r"x\get-*", NOW_MS, NOW_MS + 1, None);
+    let judgement = world.decide(r"X\Get-It", &[]);
+    assert_eq!(judgement.decision().grant, Some(Uuid::from_u128(0)));
+}
+
+#[test]
+fn explanations_say_what_to_do_next() {
+    let policy = |task: &str, rest: &str| format!("[[policy]]\ntask = 'X\\{task}'\n{rest}\n");
+    let world = World::new(
+        &[
+            policy("New-MoveRequest", "approval = 'manual'"),
+            policy("Get-Long", "approval = 'manual'\ndefault_duration = '90m'"),
+            policy("Get-Short", "approval = 'manual'\nmax_duration = '30m'"),
+            policy("Set-*", "approval = 'auto'"),
+            policy("New-JournalRule", "approval = 'never'"),
+            policy(
+                "Get-Rule",
+                "approval = 'auto'\nparameters = { P = { one_of = [1] } }",
+            ),
+        ]
+        .concat(),
+    );
+    let mut told = String::new();
+    for task in [
+        "New-MoveRequest",
+        "Get-Long",
+        "Get-Short",
+        "Set-Mailbox",
+        "New-JournalRule",
+        "Get-Rule",
+        "Get-Nothing",
+    ] {
+        writeln!(told, "{}", world.explanation(&format!(r"X\{task}"))).unwrap();
+    }
+    insta::assert_snapshot!(told, @r"
+    New-MoveRequest needs approval. Request it with: New-ElevatedAccessRequest -Task 'X\New-MoveRequest' -Reason '…' -DurationHours 4
+    Get-Long needs approval. Request it with: New-ElevatedAccessRequest -Task 'X\Get-Long' -Reason '…' -DurationHours 2
+    Get-Short needs approval. Request it with: New-ElevatedAccessRequest -Task 'X\Get-Short' -Reason '…'
+    Set-Mailbox needs approval, which is given at once. Request it with: New-ElevatedAccessRequest -Task 'X\Set-Mailbox' -Reason '…' -DurationHours 4
+    New-JournalRule is blocked for everyone by policy 'X\New-JournalRule', and no request can change that. If it has to run, ask those who keep the gateway's policies
+    Get-Rule is blocked by a parameter rule of policy 'X\Get-Rule': `P` must be given and be `1`. Change the parameters and run it again
+    Get-Nothing is blocked: no policy governs 'X\Get-Nothing', and only governed tasks pass here. If it has to run, ask those who keep the gateway's policies to add one
+    ");
+}

@@ -1,0 +1,296 @@
+//! `[[policy]]`
+
+use std::time::Duration;
+
+use crate::model::Interner;
+
+use super::super::file::RawPolicy;
+use super::super::pattern::Pattern;
+use super::super::problem::{At, Located, Report, nearest, printable};
+use super::super::{Approval, Group, ParameterRules, Place, Policy, Scope, duration};
+use super::distinct;
+use super::groups::Groups;
+use super::rules::RuleReader;
+
+/// How long a grant lasts where neither the request nor the policy says: Microsoft's default.
+const DEFAULT_DURATION: Duration = Duration::from_hours(4);
+
+/// How many approvals a policy may ask for, per group.
+const MAX_APPROVALS: u32 = 100;
+
+/// A policy without its number.
+pub(super) struct Draft {
+    pub(super) at: At,
+    pub(super) scope_text: String,
+    pub(super) pattern: Pattern,
+    approval: Approval,
+    approvers: Vec<String>,
+    approvals: u32,
+    max_duration: Option<Duration>,
+    default_duration: Duration,
+    report_only: bool,
+    parameters: ParameterRules,
+    place: Place,
+}
+
+impl Draft {
+    pub(super) fn number(self, interner: &Interner) -> Policy {
+        let folded = self.pattern.as_str();
+        Policy {
+            id: interner.policy(folded),
+            name: folded.into(),
+            scope: Scope {
+                folded: folded.to_owned(),
+                text: self.scope_text,
+            },
+            approval: self.approval,
+            approvers: self.approvers,
+            approvals: self.approvals,
+            max_duration: self.max_duration,
+            default_duration: self.default_duration,
+            report_only: self.report_only,
+            parameters: self.parameters,
+            place: self.place,
+        }
+    }
+}
+
+/// All policies whose scope can be read, whatever else is wrong with them, so that ties are told too.
+pub(super) fn lower(
+    raw: Vec<RawPolicy>,
+    groups: &Groups,
+    default_approver_group: Option<&str>,
+    report: &mut Report<'_>,
+) -> Vec<Draft> {
+    let mut rules = RuleReader::default();
+    raw.into_iter()
+        .filter_map(|raw| lower_one(raw, groups, default_approver_group, &mut rules, report))
+        .collect()
+}
+
+fn lower_one(
+    raw: RawPolicy,
+    groups: &Groups,
+    default_approver_group: Option<&str>,
+    rules: &mut RuleReader,
+    report: &mut Report<'_>,
+) -> Option<Draft> {
+    let RawPolicy {
+        at,
+        task,
+        approval,
+        approvers,
+        approvals,
+        max_duration,
+        default_duration,
+        report_only,
+        parameters,
+        other_parameters,
+    } = raw;
+    let approval = approval.and_then(|it| read_approval(&it, report));
+    let approvals = read_approvals(approvals.as_ref(), approval, report);
+    let approvers = Approvers {
+        at,
+        groups,
+        default: default_approver_group,
+        approvals,
+    }
+    .read(approvers, approval, report);
+    let (max_duration, default_duration) = read_durations(max_duration, default_duration, report);
+    let parameters = rules.read(parameters, other_parameters, report);
+    let (scope_text, pattern) = read_scope(task?, report)?;
+    Some(Draft {
+        at,
+        scope_text,
+        pattern,
+        // An approval that cannot be read is a problem that is noted: no set comes of this draft.
+        approval: approval.unwrap_or(Approval::Never),
+        approvers,
+        approvals,
+        max_duration,
+        default_duration,
+        report_only: report_only.is_some_and(|it| it.value),
+        parameters,
+        place: report.place(at),
+    })
+}
+
+fn read_scope(task: Located<String>, report: &mut Report<'_>) -> Option<(String, Pattern)> {
+    let Located { value, at } = task;
+    let pattern = match Pattern::parse(&value) {
+        Ok(pattern) => pattern,
+        Err(invalid) => {
+            report.problem_with_hint(at, invalid.message, invalid.hint);
+            return None;
+        }
+    };
+    if pattern
+        .noun_prefix()
+        .is_some_and(|noun| noun.starts_with("elevatedaccess"))
+    {
+        report.problem_with_hint(
+            at,
+            format!("no policy governs `{value}`: the gateway answers its own cmdlets itself"),
+            "remove the policy",
+        );
+    }
+    Some((value, pattern))
+}
+
+fn read_approval(text: &Located<String>, report: &mut Report<'_>) -> Option<Approval> {
+    let all = [Approval::Manual, Approval::Auto, Approval::Never];
+    let found = all.into_iter().find(|it| it.as_str() == text.value);
+    if found.is_none() {
+        let hint = match nearest(&text.value, all.map(Approval::as_str)) {
+            Some(near) => format!("did you mean \"{near}\"?"),
+            None => r#"one of "manual", "auto", "never""#.to_owned(),
+        };
+        let message = format!("there is no approval `{}`", printable(&text.value));
+        report.problem_with_hint(text.at, message, hint);
+    }
+    found
+}
+
+fn read_approvals(
+    count: Option<&Located<i64>>,
+    approval: Option<Approval>,
+    report: &mut Report<'_>,
+) -> u32 {
+    let Some(&Located { value, at }) = count else {
+        return 1;
+    };
+    if let Some(approval @ (Approval::Auto | Approval::Never)) = approval {
+        let message = format!(
+            "`approvals` in a policy with approval = \"{}\"",
+            approval.as_str()
+        );
+        report.problem_with_hint(at, message, "nobody is asked: remove it");
+    }
+    if let Ok(count @ 1..=MAX_APPROVALS) = u32::try_from(value) {
+        return count;
+    }
+    let message = format!("`approvals` must be from 1 to {MAX_APPROVALS}, not {value}");
+    report.problem(at, message);
+    1
+}
+
+/// What the reading of `approvers` needs to know of the policy.
+struct Approvers<'a> {
+    at: At,
+    groups: &'a Groups,
+    default: Option<&'a str>,
+    approvals: u32,
+}
+
+impl Approvers<'_> {
+    fn read(
+        &self,
+        listed: Option<Located<Vec<Located<String>>>>,
+        approval: Option<Approval>,
+        report: &mut Report<'_>,
+    ) -> Vec<String> {
+        match (approval, listed) {
+            (Some(approval @ (Approval::Auto | Approval::Never)), Some(listed)) => {
+                let message = format!(
+                    "`approvers` in a policy with approval = \"{}\"",
+                    approval.as_str()
+                );
+                let hint = r#"nobody is asked: remove them, or write approval = "manual""#;
+                report.problem_with_hint(listed.at, message, hint);
+                Vec::new()
+            }
+            (Some(Approval::Manual), None) => self.read_default(report),
+            (Some(Approval::Manual), Some(listed)) if listed.value.is_empty() => {
+                let hint = "list one, or leave `approvers` out to ask the default approver group";
+                report.problem_with_hint(listed.at, "`approvers` lists no group", hint);
+                Vec::new()
+            }
+            (Some(Approval::Manual) | None, Some(listed)) => {
+                let listed = distinct("approvers", listed.value, report);
+                for Located { value, at } in &listed {
+                    if let Some(group) = self.groups.find(value, "approver group", *at, report) {
+                        self.check_group(group, *at, report);
+                    }
+                }
+                listed.into_iter().map(|it| it.value).collect()
+            }
+            (Some(Approval::Auto | Approval::Never) | None, None) => Vec::new(),
+        }
+    }
+
+    fn read_default(&self, report: &mut Report<'_>) -> Vec<String> {
+        let Some(default) = self.default else {
+            report.problem_with_hint(
+                self.at,
+                "nobody can approve: the policy has no `approvers`, and there is no default",
+                "list groups in `approvers`, or set default_approver_group under [access_control]",
+            );
+            return Vec::new();
+        };
+        let what = "nobody can approve: the default approver group";
+        if let Some(group) = self.groups.find(default, what, self.at, report) {
+            self.check_group(group, self.at, report);
+        }
+        vec![default.to_owned()]
+    }
+
+    /// Notes a group that cannot give the approvals asked of it. Who is in a claim's group only the tokens tell.
+    fn check_group(&self, group: &Group, at: At, report: &mut Report<'_>) {
+        if group.claim.is_some() {
+            return;
+        }
+        let Group { name, place, .. } = group;
+        let (members, asked) = (group.members.len(), self.approvals as usize);
+        if members == 0 {
+            report.problem_with_hint(
+                at,
+                format!("nobody is in approver group `{name}` ({place})"),
+                "give it members, or the claim of a group in the callers' tokens",
+            );
+        } else if members < asked {
+            report.problem_with_hint(
+                at,
+                format!(
+                    "{asked} approvals are asked of group `{name}`, which has {members} ({place})"
+                ),
+                "ask for fewer approvals, or add members",
+            );
+        }
+    }
+}
+
+fn read_durations(
+    max: Option<Located<String>>,
+    default: Option<Located<String>>,
+    report: &mut Report<'_>,
+) -> (Option<Duration>, Duration) {
+    let max = read_duration("max_duration", max, report).map(|it| it.0);
+    let Some((default, at)) = read_duration("default_duration", default, report) else {
+        let default = max.map_or(DEFAULT_DURATION, |max| max.min(DEFAULT_DURATION));
+        return (max, default);
+    };
+    if let Some(max) = max
+        && default > max
+    {
+        let (default, max) = (duration::shown(default), duration::shown(max));
+        let message =
+            format!("`default_duration` ({default}) is longer than `max_duration` ({max})");
+        report.problem(at, message);
+    }
+    (max, default)
+}
+
+fn read_duration(
+    key: &str,
+    text: Option<Located<String>>,
+    report: &mut Report<'_>,
+) -> Option<(Duration, At)> {
+    let Located { value, at } = text?;
+    match duration::parse(&value) {
+        Ok(duration) => Some((duration, at)),
+        Err((message, hint)) => {
+            report.problem_with_hint(at, format!("`{key}`: {message}"), hint);
+            None
+        }
+    }
+}

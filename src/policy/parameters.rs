@@ -1,0 +1,186 @@
+//! A policy's parameter rules (`[policy.parameters]`): which parameters a command may have, and with which values.
+//!
+//! A rule on a value also asks that the parameter be there, unless it is `optional`: `New-MoveRequest` without
+//! `TargetDatabase` lets the server choose a database, and a rule that lists two of them would not have meant that. Once a
+//! policy has a rule, a parameter that it does not list is blocked, since a rule on `Identity` says little while another
+//! parameter can name another object. Parameters' aliases are the server's knowledge: a policy that sets
+//! `other_parameters = "allow"` lets them pass unseen.
+
+use crate::model::{Parameter, ParameterName, Parameters, Value, is_sensitive};
+
+use super::requirement::Requirement;
+
+/// Parameters of every cmdlet ([about_CommonParameters]): they change what is shown and asked, not what is done.
+///
+/// [about_CommonParameters]: https://learn.microsoft.com/powershell/module/microsoft.powershell.core/about/about_commonparameters
+const COMMON_PARAMETERS: &[&str] = &[
+    "Confirm",
+    "Debug",
+    "ErrorAction",
+    "ErrorVariable",
+    "InformationAction",
+    "InformationVariable",
+    "OutBuffer",
+    "OutVariable",
+    "PipelineVariable",
+    "ProgressAction",
+    "Verbose",
+    "WarningAction",
+    "WarningVariable",
+    "WhatIf",
+];
+
+/// What a policy asks of a command's parameters; by default nothing.
+#[derive(Clone, Debug, Default)]
+pub struct ParameterRules {
+    pub(super) rules: Vec<ParameterRule>,
+    pub(super) others: Others,
+}
+
+/// What happens to a parameter that no rule names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Others {
+    #[default]
+    Allow,
+    Block,
+}
+
+/// What is asked of one parameter.
+#[derive(Clone, Debug)]
+pub(super) struct ParameterRule {
+    pub(super) name: ParameterName,
+    pub(super) presence: Presence,
+    /// Each must hold for the value, if the parameter is there.
+    pub(super) requirements: Vec<Requirement>,
+}
+
+/// Whether a parameter has to be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Presence {
+    Forbidden,
+    Optional,
+    Required,
+}
+
+/// How a command breaks the rules.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Breach<'a> {
+    /// A parameter's name is the beginning of one that a rule names, and the server may complete it.
+    Abbreviated {
+        given: &'a ParameterName,
+        listed: &'a ParameterName,
+    },
+    /// A parameter is there that must not be.
+    Forbidden(&'a ParameterRule),
+    /// A parameter is not there that must be.
+    Missing(&'a ParameterRule),
+    /// No rule names the parameter.
+    Unlisted(&'a ParameterName),
+    /// A parameter's value is not what it must be.
+    Unmet(&'a ParameterRule, &'a Requirement),
+}
+
+impl ParameterRules {
+    /// Whether nothing is asked.
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty() && self.others == Others::Allow
+    }
+
+    /// The rules as sentences, such as "`TargetDatabase` must be one of `DB01`, `DB02`", in file order.
+    pub fn sentences(&self) -> impl Iterator<Item = String> {
+        self.rules.iter().map(ParameterRule::sentence)
+    }
+
+    /// The first way in which `parameters` break the rules.
+    pub(super) fn check<'a>(&'a self, parameters: &'a Parameters) -> Result<(), Breach<'a>> {
+        for Parameter { name, .. } in parameters {
+            self.check_name(name)?;
+        }
+        self.rules
+            .iter()
+            .try_for_each(|rule| rule.check(parameters.get(rule.name.as_str())))
+    }
+
+    fn check_name<'a>(&'a self, name: &'a ParameterName) -> Result<(), Breach<'a>> {
+        let is_listed = self.rules.iter().any(|rule| rule.name == *name);
+        if is_listed || COMMON_PARAMETERS.iter().any(|common| name.is(common)) {
+            return Ok(());
+        }
+        if let Some(rule) = self.rules.iter().find(|rule| abbreviates(name, &rule.name)) {
+            return Err(Breach::Abbreviated {
+                given: name,
+                listed: &rule.name,
+            });
+        }
+        match self.others {
+            Others::Allow => Ok(()),
+            Others::Block => Err(Breach::Unlisted(name)),
+        }
+    }
+}
+
+/// Whether `name` is a beginning of `full`, in any case.
+fn abbreviates(name: &ParameterName, full: &ParameterName) -> bool {
+    full.as_str()
+        .as_bytes()
+        .get(..name.as_str().len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(name.as_str().as_bytes()))
+}
+
+impl ParameterRule {
+    fn check(&self, value: Option<&Value>) -> Result<(), Breach<'_>> {
+        match (value, self.presence) {
+            (None, Presence::Forbidden | Presence::Optional) => Ok(()),
+            (None, Presence::Required) => Err(Breach::Missing(self)),
+            (Some(_), Presence::Forbidden) => Err(Breach::Forbidden(self)),
+            (Some(value), Presence::Optional | Presence::Required) => self
+                .requirements
+                .iter()
+                .find(|it| !it.holds(value))
+                .map_or(Ok(()), |it| Err(Breach::Unmet(self, it))),
+        }
+    }
+
+    /// What the rule asks, whole.
+    fn sentence(&self) -> String {
+        let must: Vec<String> = self.requirements.iter().map(|it| self.shown(it)).collect();
+        let must = must.join(" and ");
+        let name = &self.name;
+        match (self.presence, must.is_empty()) {
+            (Presence::Forbidden, _) => format!("`{name}` must not be given"),
+            (Presence::Optional, true) => format!("`{name}` may have any value"),
+            (Presence::Optional, false) => format!("`{name}`, if given, must {must}"),
+            (Presence::Required, true) => format!("`{name}` must be given"),
+            (Presence::Required, false) => format!("`{name}` must be given and {must}"),
+        }
+    }
+
+    /// A requirement in words; of a parameter that holds secrets, without the values that would do.
+    fn shown(&self, requirement: &Requirement) -> String {
+        if is_sensitive(self.name.as_str()) {
+            "be what the policy asks for".to_owned()
+        } else {
+            requirement.to_string()
+        }
+    }
+}
+
+/// What is wrong and what would be right; never a value that the caller sent.
+impl std::fmt::Display for Breach<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Abbreviated { given, listed } => write!(
+                f,
+                "`{given}` could be read as `{listed}`, so write parameter names in full"
+            ),
+            Self::Forbidden(rule) | Self::Missing(rule) => f.write_str(&rule.sentence()),
+            Self::Unlisted(name) => write!(f, "`{name}` is not among the parameters it allows"),
+            Self::Unmet(rule, requirement) => {
+                write!(f, "`{}` must {}", rule.name, rule.shown(requirement))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
