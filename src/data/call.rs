@@ -103,16 +103,23 @@ async fn live<'a>(
     .await?;
     let gateway_base = gateway_base(gate, route, &head.authority);
     let operation = understand(route, &parts, &body.bytes, &head.authority, &gateway_base)?;
-    let items = match &operation {
-        Operation::Batch(batch) => batch.items.iter().map(|item| &item.call).collect(),
-        Operation::Single(call) => vec![call],
-    };
-    for call in items {
-        check_tenant(route, &caller.principal, call.tenant())?;
-        if let Some(host) = call.regional_host() {
-            route
-                .regional(host)
-                .ok_or_else(|| Rejection::unlisted_host(host))?;
+    match &operation {
+        Operation::Batch(batch) => {
+            for item in &batch.items {
+                check_tenant(route, &caller.principal, item.call.tenant())?;
+                // A batch goes to one host, whichever its items name.
+                if item.call.regional_host().is_some() {
+                    return Err(Rejection::regional_item(&item.id));
+                }
+            }
+        }
+        Operation::Single(call) => {
+            check_tenant(route, &caller.principal, call.tenant())?;
+            if let Some(host) = call.regional_host() {
+                route
+                    .regional(host)
+                    .ok_or_else(|| Rejection::unlisted_host(host))?;
+            }
         }
     }
 
@@ -424,9 +431,19 @@ fn record_rejection(
     if seen.decided || rejection.status == StatusCode::SERVICE_UNAVAILABLE {
         return;
     }
-    let kind = match (&seen.principal, rejection.status) {
-        (None, StatusCode::UNAUTHORIZED) => "sign-in.failed",
-        _ => "call.unreadable",
+    let now = Utc::now();
+    if seen.principal.is_none()
+        && !gate
+            .strangers
+            .is_recorded(peer.ip(), now.timestamp_millis())
+    {
+        return;
+    }
+    // Also of a caller who is signed in: an item of a batch may carry a credential of its own.
+    let kind = if rejection.status == StatusCode::UNAUTHORIZED {
+        "sign-in.failed"
+    } else {
+        "call.unreadable"
     };
     let mut details = serde_json::Map::new();
     details.insert("reason".to_owned(), rejection.reason.into());
@@ -436,7 +453,7 @@ fn record_rejection(
     }
     gate.audit.event_soon(Event {
         id: request_id,
-        at: Utc::now(),
+        at: now,
         kind: kind.to_owned(),
         principal: seen
             .principal

@@ -35,7 +35,8 @@ const WHOLE_ANSWER_BYTES: u64 = 64 * 1024;
 /// The largest answer to a `$batch`, which must be read whole: 20 items of 1,000 objects each with room to spare.
 const BATCH_ANSWER_BYTES: usize = 256 * 1024 * 1024;
 
-/// Answer headers that are this hop's own (RFC 9110 section 7.6.1), or would lead the client around the gateway (`Alt-Svc`).
+/// Answer headers that are this hop's own (RFC 9110 section 7.6.1), would lead the client around the gateway (`Alt-Svc`), or
+/// are the session of whoever signed in upstream, who may be the gateway itself (`Set-Cookie`; no cookie goes upstream).
 const NOT_PASSED_ON: &[&str] = &[
     "alt-svc",
     "connection",
@@ -43,6 +44,7 @@ const NOT_PASSED_ON: &[&str] = &[
     "keep-alive",
     "proxy-authenticate",
     "proxy-connection",
+    "set-cookie",
     "te",
     "trailer",
     "transfer-encoding",
@@ -115,18 +117,35 @@ pub(super) async fn batch(
             }
         }
     };
-    let merged = exchange_rest::merge_batch(upstreams_answer.as_deref(), own, order);
-    let merged = merged.map_err(|unreadable| Rejection::upstream_answer(&unreadable.text))?;
+    let merged = match exchange_rest::merge_batch(upstreams_answer.as_deref(), own, order) {
+        Ok(merged) => merged,
+        Err(unreadable) => {
+            let rejection = Rejection::upstream_answer(&unreadable.text);
+            for (_, _, outcome) in &mut permits {
+                outcome.upstream_answered(StatusCode::OK.as_u16());
+                outcome.answers(rejection.status.as_u16());
+                outcome.finish("upstream-broken");
+            }
+            return Err(rejection);
+        }
+    };
     for (id, _, outcome) in &mut permits {
         let status = merged
             .statuses
             .iter()
-            .find(|(answered, _)| answered == id)
+            .find(|(answered, status)| answered == id && *status != 0)
             .map(|(_, status)| *status);
-        if let Some(status) = status {
-            outcome.upstream_answered(status);
+        match status {
+            Some(status) => {
+                outcome.upstream_answered(status);
+                outcome.finish_answered();
+            }
+            // Whether it ran is not known, so it is not recorded as if it were.
+            None => {
+                outcome.answers(StatusCode::BAD_GATEWAY.as_u16());
+                outcome.finish("upstream-broken");
+            }
         }
-        outcome.finish_answered();
     }
     Ok(response(merged.reply))
 }
@@ -137,7 +156,7 @@ async fn batch_answer(
     upstream: &Upstream,
     outgoing: Outgoing,
 ) -> Result<Bytes, (Rejection, &'static str)> {
-    let (answered_by, answer) = send(asked, upstream, outgoing).await?;
+    let (_, answer) = send(asked, upstream, outgoing).await?;
     let status = answer.status();
     if status != StatusCode::OK {
         let text = format!(
@@ -147,7 +166,7 @@ async fn batch_answer(
         return Err((Rejection::upstream_answer(&text), "failed"));
     }
     let unpack = is_gzip(answer.headers());
-    let mut links = link_rewriter(asked, &answered_by);
+    let mut links = link_rewriter(asked);
     let whole = read_answer(answer.into_body(), BATCH_ANSWER_BYTES).await?;
     let whole = if unpack && whole.starts_with(GZIP_MAGIC) {
         gunzip(&whole).ok_or_else(|| {
@@ -252,9 +271,9 @@ async fn pass_on(
     let is_json = parts
         .headers
         .get(CONTENT_TYPE)
-        .is_some_and(|it| it.as_bytes().starts_with(b"application/json"));
+        .is_some_and(|it| is_json_type(it.as_bytes()));
     let gzip = is_gzip(&parts.headers);
-    let mut links = is_json.then(|| link_rewriter(asked, answered_by));
+    let mut links = is_json.then(|| link_rewriter(asked));
     let whole =
         length.is_some_and(|length| length <= WHOLE_ANSWER_BYTES) || body_is_empty(&parts.status);
     if !whole {
@@ -327,7 +346,9 @@ fn rewrite_location(headers: &mut HeaderMap, asked: &Asked<'_>, answered_by: &Up
                 None => url.path().to_owned(),
             },
             Ok(_) => return None,
-            Err(_) => location.to_owned(),
+            // Anything else behind a host name could make it another one: `@evil.example/`.
+            Err(_) if location.starts_with('/') => location.to_owned(),
+            Err(_) => return None,
         };
         let gateway = asked.gateway_base.strip_suffix(&*asked.route.path)?;
         HeaderValue::from_str(&format!("{gateway}{path}")).ok()
@@ -338,12 +359,20 @@ fn rewrite_location(headers: &mut HeaderMap, asked: &Asked<'_>, answered_by: &Up
     };
 }
 
-fn link_rewriter(asked: &Asked<'_>, answered_by: &Upstream) -> LinkRewriter {
+/// Whoever answered, a link without a host leads to the endpoint's own upstream.
+fn link_rewriter(asked: &Asked<'_>) -> LinkRewriter {
     LinkRewriter::new(
         asked.gateway_base,
-        answered_by.authority().as_str(),
+        asked.route.upstream.authority().as_str(),
         &asked.route.regional_hosts,
     )
+}
+
+fn is_json_type(declared: &[u8]) -> bool {
+    const JSON: &[u8] = b"application/json";
+    declared
+        .get(..JSON.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(JSON))
 }
 
 fn is_gzip(headers: &HeaderMap) -> bool {

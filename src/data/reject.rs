@@ -122,6 +122,17 @@ impl Rejection {
         )
     }
 
+    pub(super) fn regional_item(id: &str) -> Self {
+        Self::new(
+            RefusedReason::Unreadable,
+            StatusCode::BAD_REQUEST,
+            "regional-item",
+            format!(
+                "item `{id}` of the batch asks for a further page of a regional host; follow its `@odata.nextLink` by itself"
+            ),
+        )
+    }
+
     pub(super) fn unlisted_host(host: &str) -> Self {
         Self::new(
             RefusedReason::Unreadable,
