@@ -187,6 +187,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         watch: config.policies.watch,
         mode,
         looked,
+        told: Vec::new(),
     };
     let done = tokio::spawn({
         let (stop, reload) = (stop.clone(), Arc::clone(&reload));

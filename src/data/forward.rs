@@ -13,7 +13,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
-use tracing::warn;
+use tracing::{error, warn};
 use url::Url;
 
 use crate::audit::RecordedPermit;
@@ -200,6 +200,11 @@ async fn send(
             .await
             .map_err(|error| failed(asked, &error))?;
         asked.route.metrics.upstream(began.elapsed());
+        if answer.status() == StatusCode::UNAUTHORIZED && asked.route.credential.is_injected() {
+            // Passed on, it would tell the client that its own sign-in was wrong.
+            error!(endpoint = %asked.route.path, upstream = %upstream.authority(), "Upstream refused the gateway's own credential; look at the endpoint's `upstream_auth` and the file that it names");
+            return Err((Rejection::credential_refused(), "failed"));
+        }
         let Some(host) = redirected_to(&answer, &upstream) else {
             return Ok((upstream, answer));
         };

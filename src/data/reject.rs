@@ -153,6 +153,12 @@ impl Rejection {
         )
     }
 
+    pub(super) fn credential_refused() -> Self {
+        Self::upstream_answer(
+            "the upstream refused the credential that the gateway signs in with; your own sign-in is fine, and an operator of the gateway has to look at it",
+        )
+    }
+
     pub(super) fn upstream_answer(text: &str) -> Self {
         Self::new(None, StatusCode::BAD_GATEWAY, "upstream-answer", text)
     }

@@ -85,7 +85,11 @@ mod tests {
     const NOW: i64 = 1_800_000_000_000;
 
     fn recorded(strangers: &Strangers, sources: impl Iterator<Item = IpAddr>, now_ms: i64) -> i64 {
-        sources.filter(|it| strangers.is_recorded(*it, now_ms)).count().try_into().unwrap()
+        sources
+            .filter(|it| strangers.is_recorded(*it, now_ms))
+            .count()
+            .try_into()
+            .unwrap()
     }
 
     #[test]
@@ -98,7 +102,10 @@ mod tests {
         assert_eq!(recorded(&strangers, flood(), NOW + 2 * REFILL_MS), 2);
         let after_a_clock_set_back = NOW - 86_400_000;
         recorded(&strangers, flood(), after_a_clock_set_back);
-        assert_eq!(recorded(&strangers, flood(), after_a_clock_set_back + REFILL_MS), 1);
+        assert_eq!(
+            recorded(&strangers, flood(), after_a_clock_set_back + REFILL_MS),
+            1
+        );
     }
 
     #[test]
@@ -111,7 +118,8 @@ mod tests {
     #[test]
     fn an_ipv6_network_is_one_stranger() {
         let strangers = Strangers::default();
-        let addresses = (0..1_000_u128).map(|it| IpAddr::from(Ipv6Addr::from((0x2001_0db8 << 96) | it)));
+        let addresses =
+            (0..1_000_u128).map(|it| IpAddr::from(Ipv6Addr::from((0x2001_0db8 << 96) | it)));
         assert_eq!(recorded(&strangers, addresses, NOW), AT_ONCE);
     }
 }

@@ -33,6 +33,8 @@ pub(super) struct Reloader {
     pub(super) mode: Mode,
     /// How the policy directory looked when it was last read.
     pub(super) looked: Looks,
+    /// What was wrong with credentials when they were last read: told once, not each second.
+    pub(super) told: Vec<String>,
 }
 
 /// How often the refusals that got no record of their own are put on record as a number.
@@ -138,16 +140,22 @@ impl Reloader {
         }
     }
 
-    fn reload_credentials(&self) {
+    fn reload_credentials(&mut self) {
+        let mut wrong = Vec::new();
         for route in &self.gate.routes {
             match route.credential.reload() {
                 Ok(false) => {}
                 Ok(true) => info!(endpoint = %route.path, "Upstream credential was read again"),
                 Err(error) => {
-                    error!(error = %Chain(&error), endpoint = %route.path, "Upstream credential is broken; the old one stays in use");
+                    let text = format!("{}: {}", route.path, Chain(&error));
+                    if !self.told.contains(&text) {
+                        error!(error = %Chain(&error), endpoint = %route.path, "Upstream credential is broken; the old one stays in use");
+                    }
+                    wrong.push(text);
                 }
             }
         }
+        self.told = wrong;
     }
 }
 
