@@ -169,7 +169,13 @@ impl Identities {
         for section in &self.sections {
             match &section.verifier {
                 Verifier::Basic(file) => {
-                    problems.extend(file.reload(&self.interner).await.err().into_iter().flatten());
+                    problems.extend(
+                        file.reload(&self.interner)
+                            .await
+                            .err()
+                            .into_iter()
+                            .flatten(),
+                    );
                 }
                 Verifier::Jwt(issuer) => problems.extend(issuer.keys.read_now(now).await.err()),
             }
@@ -207,9 +213,8 @@ impl Section {
         let name = identity.name.clone();
         let verifier = match &identity.kind {
             config::IdentityKind::Basic { users } => {
-                let is_basic = |it: &&config::Identity| {
-                    matches!(it.kind, config::IdentityKind::Basic { .. })
-                };
+                let is_basic =
+                    |it: &&config::Identity| matches!(it.kind, config::IdentityKind::Basic { .. });
                 // Users of the same name in two files are two people.
                 let key_prefix = if settings.iter().filter(is_basic).count() > 1 {
                     format!("local:{name}/")

@@ -174,7 +174,14 @@ mod tests {
     fn other_basic_credentials_are_refused() {
         let long_user = format!("{}:p", "u".repeat(MAX_USER_BYTES + 1));
         let long_password = format!("u:{}", "p".repeat(MAX_PASSWORD_BYTES + 1));
-        for decoded in ["nocolon", ":password", "a\n:b", "a:b\0", &long_user, &long_password] {
+        for decoded in [
+            "nocolon",
+            ":password",
+            "a\n:b",
+            "a:b\0",
+            &long_user,
+            &long_password,
+        ] {
             assert!(Credentials::read(STANDARD.encode(decoded).as_bytes()).is_err());
         }
         for encoded in ["YTpi=", "YTpi ", "YT pi", "YTpiYw", "%%%", "", "YTpiYx=="] {

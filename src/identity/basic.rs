@@ -244,10 +244,7 @@ impl Passwords {
     }
 
     fn take_attempt(&self, users: &Users, user: &str, now_ms: i64) -> Result<(), FailureKind> {
-        if self
-            .throttle(users, user)
-            .is_some_and(|it| it.take(now_ms))
-        {
+        if self.throttle(users, user).is_some_and(|it| it.take(now_ms)) {
             return Ok(());
         }
         let user = users.find(user).map_or_else(
@@ -285,9 +282,7 @@ impl Check {
             None => Err(FailureKind::Busy),
         };
         if matches!(verdict, Ok(_) | Err(FailureKind::Busy))
-            && let Some(throttle) = self
-                .passwords
-                .throttle(&self.users, &self.credentials.user)
+            && let Some(throttle) = self.passwords.throttle(&self.users, &self.credentials.user)
         {
             throttle.give_back();
         }

@@ -148,9 +148,7 @@ impl Claims {
         ))?;
         let groups = self.groups.as_slice();
         if groups.len() > MAX_GROUPS || groups.iter().any(|it| usable(Some(it)).is_none()) {
-            return Err(FailureKind::Malformed(
-                "The token's groups are not usable.",
-            ));
+            return Err(FailureKind::Malformed("The token's groups are not usable."));
         }
         let key = self.key().ok_or(FailureKind::Malformed(
             "The token does not say who its holder is (oid and tid, or sub).",

@@ -235,11 +235,7 @@ mod tests {
     #[test]
     fn the_caller_cannot_tell_whether_a_user_exists() {
         let user = "amy".to_owned();
-        let known = failure(
-            FailureKind::BadPassword { user: user.clone() },
-            true,
-            false,
-        );
+        let known = failure(FailureKind::BadPassword { user: user.clone() }, true, false);
         let disabled = failure(FailureKind::Disabled { user }, true, false);
         let unknown = failure(FailureKind::UnknownUser, true, false);
         for other in [&known, &disabled] {
@@ -255,7 +251,10 @@ mod tests {
             issuer: format!("a\n\u{1b}[31m{}", "x".repeat(1000)),
         };
         let text = failure(kind, false, true).to_string();
-        assert!(text.len() < 300 && !text.contains(['\n', '\u{1b}']), "{text}");
+        assert!(
+            text.len() < 300 && !text.contains(['\n', '\u{1b}']),
+            "{text}"
+        );
     }
 
     #[test]

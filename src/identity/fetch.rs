@@ -97,7 +97,9 @@ impl Fetcher {
             _ => return Err(refused()),
         };
         let mut client = Client::builder(TokioExecutor::new());
-        client.pool_max_idle_per_host(0).retry_canceled_requests(false);
+        client
+            .pool_max_idle_per_host(0)
+            .retry_canceled_requests(false);
         Ok(Self {
             url: uri,
             client: client.build(connector.enable_http1().build()),
@@ -211,7 +213,10 @@ mod tests {
             "http://user:secret@127.0.0.1/keys",
         ] {
             let text = verdict(bad);
-            assert!(text.contains("by https") && !text.contains("secret"), "{text}");
+            assert!(
+                text.contains("by https") && !text.contains("secret"),
+                "{text}"
+            );
         }
     }
 }

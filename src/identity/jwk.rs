@@ -98,8 +98,7 @@ impl VerificationKey {
     }
 
     fn fits(&self, algorithm: Algorithm) -> bool {
-        self.key_type == algorithm.key_type()
-            && self.algorithm.is_none_or(|only| only == algorithm)
+        self.key_type == algorithm.key_type() && self.algorithm.is_none_or(|only| only == algorithm)
     }
 }
 
@@ -227,8 +226,7 @@ impl VerificationKey {
         }
         let facts = format!("{key_type:?} {algorithm:?} {:?} ", jwk.kid);
         let mut fingerprint = [0; 32];
-        fingerprint
-            .copy_from_slice(digest(&SHA256, &[facts.as_bytes(), &bytes].concat()).as_ref());
+        fingerprint.copy_from_slice(digest(&SHA256, &[facts.as_bytes(), &bytes].concat()).as_ref());
         Ok(Self {
             kid: jwk.kid,
             key_type,
@@ -324,7 +322,8 @@ mod tests {
             es.jwk().replace("\"kid\"", "\"use\":\"enc\",\"kid\""),
             es.jwk().replace("\"kid\"", "\"alg\":\"RS256\",\"kid\""),
             es.jwk().replace("\"kid\"", "\"alg\":\"HS256\",\"kid\""),
-            es.jwk().replace("\"kid\"", "\"key_ops\":[\"sign\"],\"kid\""),
+            es.jwk()
+                .replace("\"kid\"", "\"key_ops\":[\"sign\"],\"kid\""),
             es.jwk().replace("\"kid\"", "\"x\":\"AA\",\"kid\""),
         ]);
         let set = KeySet::read(set.as_bytes()).unwrap();

@@ -144,9 +144,7 @@ impl KeySource {
     }
 
     fn usable(&self, now_ms: i64) -> Option<Arc<Loaded>> {
-        self.current
-            .load_full()
-            .filter(|it| it.is_usable(now_ms))
+        self.current.load_full().filter(|it| it.is_usable(now_ms))
     }
 
     /// A clock that was set back makes the last attempt lie in the future: it counts as long ago as it lies ahead.
@@ -204,11 +202,7 @@ impl KeySource {
         }
     }
 
-    fn take_in(
-        &self,
-        outcome: Result<Bytes, KeysError>,
-        now_ms: i64,
-    ) -> Result<(), KeysError> {
+    fn take_in(&self, outcome: Result<Bytes, KeysError>, now_ms: i64) -> Result<(), KeysError> {
         // Held to the end, so that of two sets taken in at once one replaces the other.
         let mut reading = lock(&self.reading);
         let old = self.current.load_full();

@@ -106,7 +106,9 @@ impl HashedPassword {
     /// same time wherever they differ.
     pub(super) fn is_of(&self, password: &SecretString) -> bool {
         let password = password.expose_secret().as_bytes();
-        Argon2::default().verify_password(password, &self.hash).is_ok()
+        Argon2::default()
+            .verify_password(password, &self.hash)
+            .is_ok()
     }
 }
 
@@ -118,8 +120,15 @@ mod tests {
     fn a_hash_is_of_its_password_and_no_other() {
         let password = SecretString::from("correct horse");
         let text = hash_password(&password).unwrap();
-        assert!(text.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{text}");
-        assert_ne!(text, hash_password(&password).unwrap(), "the salt is random");
+        assert!(
+            text.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
+            "{text}"
+        );
+        assert_ne!(
+            text,
+            hash_password(&password).unwrap(),
+            "the salt is random"
+        );
         let hash = HashedPassword::read(&text).unwrap();
         assert!(hash.is_of(&password));
         assert!(!hash.is_of(&SecretString::from("correct horsf")));

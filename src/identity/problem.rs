@@ -19,7 +19,9 @@ pub enum IdentityError {
         source: KeysError,
     },
     /// The JWKS URL is one that keys must not be fetched from.
-    #[error("identity `{identity}`: keys are fetched by https, or by http from a loopback address, not from `{url}`")]
+    #[error(
+        "identity `{identity}`: keys are fetched by https, or by http from a loopback address, not from `{url}`"
+    )]
     KeysUrl {
         /// The section.
         identity: String,
@@ -68,7 +70,9 @@ pub enum KeysError {
     #[error("they cannot be fetched")]
     Fetch(#[source] FetchError),
     /// It holds no key that a token may be signed with.
-    #[error("no key can be used{skipped}; an RSA key of 2048 bits or more, or an EC key on P-256, is needed")]
+    #[error(
+        "no key can be used{skipped}; an RSA key of 2048 bits or more, or an EC key on P-256, is needed"
+    )]
     NoUsableKey {
         /// Why those that are there cannot be used; begins with a colon, or is empty.
         skipped: String,

@@ -81,8 +81,16 @@ impl Signer {
                 )
             }
             Keys::Rsa(keys) => {
-                let n = encode(keys.public_key().modulus().big_endian_without_leading_zero());
-                let e = encode(keys.public_key().exponent().big_endian_without_leading_zero());
+                let n = encode(
+                    keys.public_key()
+                        .modulus()
+                        .big_endian_without_leading_zero(),
+                );
+                let e = encode(
+                    keys.public_key()
+                        .exponent()
+                        .big_endian_without_leading_zero(),
+                );
                 format!(
                     r#"{{"kty":"RSA","kid":"{}","n":"{n}","e":"{e}"}}"#,
                     self.kid
@@ -121,7 +129,11 @@ impl Signer {
     /// A token of exactly these texts.
     pub(super) fn token_of(&self, alg: &str, header: &str, claims: &str) -> String {
         let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-        let signed = format!("{}.{}", encode(header.as_bytes()), encode(claims.as_bytes()));
+        let signed = format!(
+            "{}.{}",
+            encode(header.as_bytes()),
+            encode(claims.as_bytes())
+        );
         let signature = self.sign(alg, signed.as_bytes());
         format!("{signed}.{}", encode(&signature))
     }
@@ -196,7 +208,11 @@ pub(super) async fn sign_in(
     authorization: &str,
     at: DateTime<Utc>,
 ) -> Result<Arc<Principal>, &'static str> {
-    let allowed: Vec<_> = identities.sections.iter().map(|it| it.name.clone()).collect();
+    let allowed: Vec<_> = identities
+        .sections
+        .iter()
+        .map(|it| it.name.clone())
+        .collect();
     let mut headers = HeaderMap::new();
     headers.insert(
         header::AUTHORIZATION,

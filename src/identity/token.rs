@@ -9,8 +9,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::de::{Deserializer, IgnoredAny};
 use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny};
 
 use super::claims::Claims;
 use super::failure::FailureKind;
@@ -78,8 +78,9 @@ impl<'a> UnverifiedToken<'a> {
         let header: Header = serde_json::from_slice(&header)
             .map_err(|_| FailureKind::Malformed("The token's header is not what it should be."))?;
         let payload = URL_SAFE_NO_PAD.decode(payload).map_err(|_| SHAPE)?;
-        let claims: Claims = serde_json::from_slice(&payload)
-            .map_err(|_| FailureKind::Malformed("The token's claims are not what they should be."))?;
+        let claims: Claims = serde_json::from_slice(&payload).map_err(|_| {
+            FailureKind::Malformed("The token's claims are not what they should be.")
+        })?;
         Ok(Self {
             signed,
             signature,
@@ -124,7 +125,10 @@ impl Header {
             x5u,
             zip,
         } = self;
-        if [b64, crit, enc, jku, jwk, x5c, x5u, zip].iter().any(|it| it.0) {
+        if [b64, crit, enc, jku, jwk, x5c, x5u, zip]
+            .iter()
+            .any(|it| it.0)
+        {
             return Err(FailureKind::Malformed(
                 "The token's header has a parameter that is not accepted (such as crit, jwk, jku or x5u).",
             ));

@@ -249,11 +249,7 @@ impl Reader<'_> {
     }
 
     /// A name that fits into a Basic credential, a key and a line of a log.
-    fn name(
-        &mut self,
-        key: &str,
-        value: &Spanned<DeValue<'_>>,
-    ) -> Option<(String, Range<usize>)> {
+    fn name(&mut self, key: &str, value: &Spanned<DeValue<'_>>) -> Option<(String, Range<usize>)> {
         let text = value.get_ref().as_str().unwrap_or_default();
         let has_separator = key == "name" && text.contains(['/', ':']);
         if is_plain(text) && !has_separator {
@@ -311,7 +307,9 @@ mod tests {
 
     fn problems(text: &str) -> Vec<String> {
         let problems = parse(text).err().unwrap();
-        let shown = problems.iter().map(|it| format!("{}: {}", it.line, it.text));
+        let shown = problems
+            .iter()
+            .map(|it| format!("{}: {}", it.line, it.text));
         shown.collect()
     }
 
@@ -355,7 +353,10 @@ mod tests {
         ];
         assert_eq!(problems.len(), starts.len(), "{problems:#?}");
         for start in starts {
-            assert!(problems.iter().any(|it| it.starts_with(start)), "{start}: {problems:#?}");
+            assert!(
+                problems.iter().any(|it| it.starts_with(start)),
+                "{start}: {problems:#?}"
+            );
         }
         assert!(!problems.join("").contains("secret"));
     }

@@ -104,7 +104,11 @@ impl<P> Verified<P> {
             .iter()
             .position(|it| it.section == section && it.digest == digest)
             .or_else(|| {
-                let oldest = set.entries.iter().enumerate().min_by_key(|it| it.1.last_use);
+                let oldest = set
+                    .entries
+                    .iter()
+                    .enumerate()
+                    .min_by_key(|it| it.1.last_use);
                 oldest
                     .filter(|_| set.entries.len() >= WAYS)
                     .map(|(at, _)| at)
