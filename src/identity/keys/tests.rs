@@ -42,6 +42,7 @@ impl Gateway {
         signed_in.err().unwrap_or("ok")
     }
 
+    /// The same with the gateway's own signer, whose token is another each time.
     async fn token(&self, seconds: i64) -> &'static str {
         self.token_of(&self.signer, seconds).await
     }
@@ -160,6 +161,24 @@ async fn old_keys_stay_for_a_day_when_the_issuer_fails() {
     }
     gateway.issuer.answer(Answer::Document(keys));
     assert_eq!(gateway.token(86_405).await, "ok");
+}
+
+#[tokio::test]
+async fn a_remembered_token_does_not_outlive_the_trust_in_its_key() {
+    let gateway = Gateway::start().await;
+    let mut claims = user_claims();
+    claims["exp"] = (now().timestamp() + 1_000_000).into();
+    let bearer = format!("Bearer {}", gateway.signer.token("ES256", &claims));
+    let verdict = async |seconds| {
+        let signed_in = sign_in(&gateway.identities, &bearer, after(seconds)).await;
+        signed_in.err().unwrap_or("ok")
+    };
+    assert_eq!(verdict(0).await, "ok");
+    gateway.issuer.answer(Answer::Status(500));
+    assert_eq!(verdict(86_399).await, "ok");
+    for seconds in [86_400, 86_401, 86_428, 86_429] {
+        assert_eq!(verdict(seconds).await, "keys-unavailable", "{seconds}");
+    }
 }
 
 #[tokio::test]
