@@ -77,8 +77,9 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     print(&tour.render())?;
 
     signals.next().await;
-    print("\nStopping; press Ctrl-C again not to wait for calls in flight.\n")?;
     gateway.stop();
+    // Whoever read the tour may be gone; the end must be orderly all the same.
+    let _nobody_reads = print("\nStopping; press Ctrl-C again not to wait for calls in flight.\n");
     let stopped = async {
         gateway.stopped().await;
         sample.shutdown().await;
@@ -87,10 +88,11 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         () = stopped => {}
         () = signals.next() => {}
     }
-    let shown = directory.root().display();
-    print(&format!(
-        "Stopped. Requests, grants and the audit log are kept in {shown}; start again to go on.\n"
-    ))
+    let _nobody_reads = print(&format!(
+        "Stopped. Requests, grants and the audit log are kept in {}; start again to go on.\n",
+        directory.root().display()
+    ));
+    Ok(())
 }
 
 /// Fails with what to do if `address` cannot be listened on.
