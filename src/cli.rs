@@ -56,7 +56,7 @@ pub struct Global {
     /// How results are written.
     #[arg(short, long, global = true, value_enum, default_value_t = Format::Table)]
     pub output: Format,
-    /// When results are coloured; `auto` is on a terminal, unless NO_COLOR is set.
+    /// When results are coloured; `auto` is on a terminal, unless `NO_COLOR` is set.
     #[arg(long, global = true, value_enum, default_value_t = ColorWhen::Auto, value_name = "WHEN")]
     pub color: ColorWhen,
 }

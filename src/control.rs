@@ -20,6 +20,7 @@ mod ledger;
 mod lifecycle;
 mod reading;
 mod record;
+mod refusals;
 mod workflow;
 
 #[cfg(test)]

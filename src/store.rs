@@ -124,7 +124,7 @@ impl Store {
                 Write::EndGrant(grant) => grants::end(&mut transaction, grant).await?,
                 Write::Owe(record) => outbox::add(&mut transaction, record).await?,
                 Write::UpdateRequest(request) => {
-                    requests::update(&mut transaction, request).await?
+                    requests::update(&mut transaction, request).await?;
                 }
             }
         }

@@ -9,9 +9,11 @@ mod summary;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::io;
 use std::path::Path;
 
+use chrono::Utc;
 use serde::Serialize;
 
 use crate::config::{self, ConfigProblem, Environment, NamedFile, Reading, Role};
@@ -37,7 +39,7 @@ pub(super) struct Finding {
 impl Finding {
     fn new(
         severity: Severity,
-        place: impl ToString,
+        place: &dyn fmt::Display,
         message: impl Into<String>,
         hint: Option<&str>,
     ) -> Self {
@@ -76,7 +78,7 @@ impl From<&PolicyProblem> for Finding {
         let place = format!("{}:{}", problem.place.file, problem.place.line);
         Self::new(
             Severity::Error,
-            place,
+            &place,
             &problem.message,
             problem.hint.as_deref(),
         )
@@ -147,10 +149,33 @@ fn policies(reading: &Reading, findings: &mut Vec<Finding>) -> Option<PolicySet>
         reading.default_approver_group.as_deref(),
         &Interner::default(),
     ) {
-        Ok(set) => Some(set),
+        Ok(set) => {
+            ended_exemptions(&set, findings);
+            Some(set)
+        }
         Err(problems) => {
             findings.extend(problems.iter().map(Finding::from));
             None
+        }
+    }
+}
+
+fn ended_exemptions(set: &PolicySet, findings: &mut Vec<Finding>) {
+    let today = Utc::now().date_naive();
+    for exemption in set.exemptions() {
+        if let Some(last) = exemption.expires.filter(|it| *it < today) {
+            let place = format!("{}:{}", exemption.place.file, exemption.place.line);
+            let message = format!("the exemption of `{}` ended on {last}", exemption.account);
+            let hint = format!(
+                "`{}` owns it: set a later day, or take it out",
+                exemption.owner
+            );
+            findings.push(Finding::new(
+                Severity::Warning,
+                &place,
+                message,
+                Some(&hint),
+            ));
         }
     }
 }

@@ -26,7 +26,7 @@ pub struct Init {
     /// Where to write; it is made if it is not there.
     #[arg(default_value = ".", value_name = "DIR")]
     pub directory: PathBuf,
-    /// A further name or address for the development certificate, which has localhost, 127.0.0.1 and ::1; may be repeated.
+    /// A further name or address for the development certificate, which has localhost and the loopback addresses; may be repeated.
     #[arg(long = "name", value_name = "NAME")]
     pub names: Vec<String>,
 }
@@ -73,20 +73,40 @@ enum Access {
 
 /// Writes the starter set, or nothing.
 pub(super) fn run(options: &Init, output: &mut Output) -> anyhow::Result<Outcome> {
-    let directory = options.directory.as_path();
+    // `.` would only make the paths that are printed longer.
+    let directory = options
+        .directory
+        .strip_prefix(".")
+        .unwrap_or(&options.directory);
     refuse_existing(directory)?;
+    let mut written = Written::default();
     let names: Vec<&str> = options.names.iter().map(String::as_str).collect();
     // First what may fail for its arguments, so that a bad `--name` leaves nothing behind.
-    tls::write_development_certificates(&directory.join("certs"), &names)?;
+    let certificates = tls::write_development_certificates(&directory.join("certs"), &names)?;
+    written.files.extend(certificates.created);
     for (name, text, access) in FILES {
-        write(
-            &directory.join(name),
-            &filled(text, Utc::now().date_naive()),
-            access,
-        )?;
+        let path = directory.join(name);
+        write(&path, &filled(text, Utc::now().date_naive()), access)?;
+        written.files.push(path);
     }
-    report(directory, output)?;
+    report(directory, &written.files, output)?;
+    written.files.clear();
     Ok(Outcome::Done)
+}
+
+/// Files that were made, and that go again if not all of them could be.
+#[derive(Default)]
+struct Written {
+    files: Vec<PathBuf>,
+}
+
+impl Drop for Written {
+    fn drop(&mut self) {
+        for path in &self.files {
+            // What cannot be removed is found, and told, by the next `init`.
+            let _removed = fs::remove_file(path);
+        }
+    }
 }
 
 fn refuse_existing(directory: &Path) -> anyhow::Result<()> {
@@ -132,30 +152,29 @@ fn write(path: &Path, text: &str, access: Access) -> anyhow::Result<()> {
         .with_context(|| format!("cannot write `{}`", path.display()))
 }
 
-fn report(directory: &Path, output: &mut Output) -> anyhow::Result<()> {
-    let written = || {
-        FILES
-            .iter()
-            .map(|it| it.0)
-            .chain(CERTIFICATES)
-            .map(|it| directory.join(it))
-    };
+fn report(directory: &Path, written: &[PathBuf], output: &mut Output) -> anyhow::Result<()> {
     if output.format() == Format::Json {
-        output.json(&json!({ "written": written().collect::<Vec<_>>() }))?;
+        output.json(&json!({ "written": written }))?;
         return Ok(());
     }
     output.line("Written:")?;
-    for path in written() {
+    for path in written {
         output.line(format_args!("  {}", path.display()))?;
     }
     let config = directory.join("portcullis.toml");
-    let config = config.display();
+    let is_here = directory.as_os_str().is_empty();
+    let option = if is_here {
+        String::new()
+    } else {
+        format!(" --config {}", config.display())
+    };
     output.line("\nNext:")?;
     output.line(format_args!(
-        "  edit {config}: the issuer's tenant id, then the policies"
+        "  edit {}: the issuer's tenant id, then the policies",
+        config.display()
     ))?;
-    output.line(format_args!("  portcullis check --config {config}"))?;
-    output.line(format_args!("  portcullis serve --config {config}"))?;
+    output.line(format_args!("  portcullis check{option}"))?;
+    output.line(format_args!("  portcullis serve{option}"))?;
     output.line(format_args!(
         "Clients must trust {}.",
         directory.join("certs/ca.pem").display()

@@ -176,24 +176,26 @@ impl Output {
         if is_closed_pipe {
             return ExitCode::SUCCESS;
         }
-        let mut text = String::new();
-        for (depth, cause) in error.chain().filter(|it| !it.is::<Hint>()).enumerate() {
-            let lead = if depth == 0 {
-                format!("{BAD}error{BAD:#}: ")
-            } else {
-                "  because ".to_owned()
-            };
-            text.push_str(&format!("{lead}{cause}\n"));
-        }
-        for hint in error.chain().filter_map(|it| it.downcast_ref::<Hint>()) {
-            text.push_str(&format!("  {ADVICE}hint{ADVICE:#}: {hint}\n"));
-        }
         // Where even this cannot be written, the exit code has to do.
-        let _written = self
-            .messages
-            .write_all(text.as_bytes())
-            .and_then(|()| self.messages.flush());
+        let _written = self.chain(error);
         ExitCode::FAILURE
+    }
+}
+
+impl Output {
+    fn chain(&mut self, error: &anyhow::Error) -> io::Result<()> {
+        let (hints, causes): (Vec<_>, Vec<_>) = error.chain().partition(|it| it.is::<Hint>());
+        for (depth, cause) in causes.into_iter().enumerate() {
+            if depth == 0 {
+                writeln!(self.messages, "{BAD}error{BAD:#}: {cause}")?;
+            } else {
+                writeln!(self.messages, "  because {cause}")?;
+            }
+        }
+        for hint in hints {
+            writeln!(self.messages, "  {ADVICE}hint{ADVICE:#}: {hint}")?;
+        }
+        self.messages.flush()
     }
 }
 

@@ -27,8 +27,8 @@ pub(super) trait Leaf: Sized {
         None
     }
 
-    /// Whether the file has it between quotes.
-    const IS_QUOTED: bool = true;
+    /// What to do where the file has something else than a text.
+    const INSTEAD: Option<&'static str> = Some("write it between quotes");
 }
 
 impl<T: Leaf> Read for T {
@@ -38,7 +38,7 @@ impl<T: Leaf> Read for T {
             ValueKind::String(text) => T::from_text(text),
             other => T::from_other(other).ok_or_else(|| Wrong {
                 message: format!("{} is not {}", named(other), T::EXPECTED),
-                hint: T::IS_QUOTED.then(|| "write it between quotes".to_owned()),
+                hint: T::INSTEAD.map(str::to_owned),
             }),
         };
         result.map_err(|wrong| reader.wrong(&node, wrong)).ok()
@@ -111,7 +111,7 @@ impl Leaf for String {
 
 impl Leaf for bool {
     const EXPECTED: &'static str = "`true` or `false`";
-    const IS_QUOTED: bool = false;
+    const INSTEAD: Option<&'static str> = None;
 
     fn from_text(text: &str) -> Result<Self, Wrong> {
         match text.to_ascii_lowercase().as_str() {
@@ -131,7 +131,7 @@ impl Leaf for bool {
 
 impl Leaf for NonZeroU32 {
     const EXPECTED: &'static str = "a whole number above zero";
-    const IS_QUOTED: bool = false;
+    const INSTEAD: Option<&'static str> = None;
 
     fn from_text(text: &str) -> Result<Self, Wrong> {
         text.trim()
@@ -153,6 +153,7 @@ pub(super) struct Size(pub(super) u64);
 
 impl Leaf for Size {
     const EXPECTED: &'static str = "a size such as `64 KiB` or `10 MiB`";
+    const INSTEAD: Option<&'static str> = Some("write it between quotes, with its unit");
 
     fn from_text(text: &str) -> Result<Self, Wrong> {
         units::size(text).map(Self)
@@ -161,6 +162,7 @@ impl Leaf for Size {
 
 impl Leaf for Duration {
     const EXPECTED: &'static str = "a span of time such as `30s` or `24h`";
+    const INSTEAD: Option<&'static str> = Some("write it between quotes, with its unit");
 
     fn from_text(text: &str) -> Result<Self, Wrong> {
         units::duration(text)

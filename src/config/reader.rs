@@ -4,7 +4,7 @@
 //! declaration come the struct, the reading of it, the refusal of unknown keys, and the reference in
 //! `docs/configuration.md` (a test compares them).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use config::{Map, Value, ValueKind};
 
@@ -101,6 +101,8 @@ pub(super) struct Reader<'a> {
     pub(super) tables: &'a BTreeMap<String, usize>,
     pub(super) problems: Vec<ConfigProblem>,
     pub(super) warnings: Vec<ConfigProblem>,
+    /// Paths of values that are there and wrong: nobody should call them missing.
+    wrong: BTreeSet<String>,
 }
 
 /// A section while it is read.
@@ -110,7 +112,23 @@ pub(super) struct Table {
     values: Map<String, Value>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    /// A reader of the file `file`, whose tables begin at these lines.
+    pub(super) fn new(file: &'a str, tables: &'a BTreeMap<String, usize>) -> Self {
+        Self {
+            file,
+            tables,
+            problems: Vec::new(),
+            warnings: Vec::new(),
+            wrong: BTreeSet::new(),
+        }
+    }
+
+    /// Whether the value of `key` in the section at `path` is there, and wrong.
+    pub(super) fn is_wrong(&self, path: &str, key: &str) -> bool {
+        self.wrong.contains(&joined(path, key))
+    }
+
     /// Reports a problem.
     pub(super) fn problem(
         &mut self,
@@ -137,6 +155,7 @@ impl Reader<'_> {
     /// Reports that the value at `node` is wrong.
     pub(super) fn wrong(&mut self, node: &Node, wrong: Wrong) {
         let message = format!("`{}`: {}", node.name(), wrong.message);
+        self.wrong.insert(node.path.clone());
         self.problem(&node.place, message, wrong.hint);
     }
 
@@ -262,7 +281,7 @@ impl Reader<'_> {
             .trim()
             .split_once(". ")
             .map_or(key.doc.trim(), |it| it.0);
-        let meaning = format!("it is: {}", meaning.trim_end_matches('.'));
+        let meaning = meaning.trim_end_matches('.').to_owned();
         match ((key.section)(), table.path.as_str()) {
             (Nested::Many(_), _) => {
                 let message = format!("no `[[{}]]`: at least one is needed", key.name);

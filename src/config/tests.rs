@@ -1,10 +1,13 @@
 //! Configurations, right and wrong, through [`read`].
 
-use std::collections::BTreeMap;
-use std::fs;
+mod reference;
 
-use super::reader::{Key, Nested, Presence, Read as _, section_name};
+use std::fs;
+use std::path::Path;
+
 use super::*;
+
+pub(crate) use reference::reference;
 
 /// A configuration with what must be there and nothing else.
 const LEAST: &str = r#"
@@ -38,8 +41,9 @@ fn reading(text: &str, variables: &[(&str, &str)]) -> Reading {
     reading.problems.iter_mut().for_each(shorten);
     reading.warnings.iter_mut().for_each(shorten);
     for problem in reading.problems.iter_mut().chain(&mut reading.warnings) {
-        let short = |it: &str| it.replace(&*directory.path().to_string_lossy(), "[dir]");
-        problem.message = short(&problem.message);
+        problem.message = problem
+            .message
+            .replace(&*directory.path().to_string_lossy(), "[dir]");
     }
     reading
 }
@@ -76,7 +80,7 @@ fn what_is_not_said_has_its_default() {
     let config = config(LEAST, &[]);
     assert_eq!(config.proxy.listen, "127.0.0.1:8443".parse().unwrap());
     assert_eq!(config.proxy.limits.body_bytes, 32 << 20);
-    assert_eq!(config.proxy.timeouts.upstream, Duration::from_secs(960));
+    assert_eq!(config.proxy.timeouts.upstream, Duration::from_mins(16));
     assert_eq!(config.audit.durability, Durability::Strict);
     assert_eq!(config.access_control.mode, Mode::Enforce);
     assert_eq!(config.endpoints[0].ungoverned, Ungoverned::Block);
@@ -89,7 +93,7 @@ fn what_is_not_said_has_its_default() {
         panic!("not a jwt identity");
     };
     assert_eq!(audiences, &["https://outlook.example"]);
-    assert_eq!(*leeway, Duration::from_secs(60));
+    assert_eq!(*leeway, Duration::from_mins(1));
 }
 
 #[test]
@@ -163,7 +167,22 @@ fn problems_of_a_variable_name_it() {
     );
     let text = shown(&reading.problems);
     assert!(!text.contains("hunter2"));
-    insta::assert_snapshot!(text, @"");
+    insta::assert_snapshot!(text, @r#"
+    environment variable PORTCULLIS__AUDIT__DURABILITY: `durability`: `strickt` is not one of `strict`, `buffered`
+        did you mean `strict`?
+    environment variable PORTCULLIS__ENDPOINT__0__UPSTREAM_AUTH__PASSWORD: `password` would be a secret in the configuration
+        put it into a file that only the gateway can read, and name that: `password_file = "…"`
+    environment variable PORTCULLIS__ENDPOINT__1__PATH: there is no `[[endpoint]]` number 1: the file has 1
+        variables change sections that the file has; the first is number 0
+    environment variable PORTCULLIS__ENDPOINT__PATH: `PATH` is not the number and key of a `[[endpoint]]`
+        variables change sections that the file has; the first is number 0
+    environment variable PORTCULLIS__PROXY__LIMTS__STREAMS: unknown key `limts` in `[proxy]`
+        did you mean `limits`?
+    environment variable PORTCULLIS__PROXY__LISTEN: `listen`: `here` is not an IP address and a port, such as `127.0.0.1:8443`
+        `0.0.0.0:<port>` is every IPv4 address of this host, `[::]:<port>` every one
+    environment variable PORTCULLIS__PROXY__TLS: it sets the whole of what PORTCULLIS__PROXY__TLS__KEY sets a part of
+        keep one of the two
+    "#);
 }
 
 #[test]
@@ -172,7 +191,9 @@ fn a_name_in_two_spellings_is_refused() {
         ("PORTCULLIS__PROXY__LISTEN", "127.0.0.1:1"),
         ("portcullis__proxy__listen", "127.0.0.1:2"),
     ];
-    insta::assert_snapshot!(shown(&reading(LEAST, &variables).problems), @"");
+    insta::assert_snapshot!(shown(&reading(LEAST, &variables).problems), @r#"
+    environment variable PORTCULLIS__PROXY__LISTEN: it is set twice, in different cases
+    "#);
 }
 
 #[test]
@@ -239,17 +260,99 @@ users = "users.toml"
 [[identity]]
 name = "Two"
 kind = "oidc"
-"#), @"");
+"#), @r#"
+    portcullis.toml:3: unknown key `lisen` in `[proxy]`
+        did you mean `listen`?
+    portcullis.toml:4: `key` is missing in `[proxy.tls]`
+        PEM file: the private key
+    portcullis.toml:5: `public_url` is not an `https://` URL
+        clients are sent there with their credentials
+    portcullis.toml:6: `workers`: `0` is not a whole number above zero
+    portcullis.toml:9: `head_bytes`: `65536` is not a size such as `64 KiB` or `10 MiB`
+        write it between quotes, with its unit
+    portcullis.toml:10: `body_bytes`: `10 MB` is not a size such as `64 KiB` or `10 MiB`
+        write a whole number and `B`, `KiB`, `MiB` or `GiB`
+    portcullis.toml:11: `streams`: `-1` is not a whole number above zero
+    portcullis.toml:14: `drain`: `30` is not a span of time such as `30s` or `24h`
+        write a whole number and `ms`, `s`, `m`, `h` or `d`
+    portcullis.toml:15: `head`: `30` is not a span of time such as `30s` or `24h`
+        write it between quotes, with its unit
+    portcullis.toml:17: unknown section `contol`
+        did you mean `control`?
+    portcullis.toml:21: `url`: this is neither `sqlite:` and a path nor `postgres://…`
+        such as `sqlite:data/portcullis.db`
+    portcullis.toml:24: `durability`: `bufered` is not one of `strict`, `buffered`
+        did you mean `buffered`?
+    portcullis.toml:25: `node` is not a name for records
+        1 to 64 letters, digits, `.`, `_` and `-`
+    portcullis.toml:26: `redact`: not a parameter's name
+        letters, digits and underscores, such as `SharedSecretText`
+    portcullis.toml:29: `watch`: `perhaps` is not `true` or `false`
+    portcullis.toml:32: `mode`: `7` is not `enforce`, `report-only` or `disabled`
+        write it between quotes
+    portcullis.toml:35: `workload`: `Ex change` is not a workload's name, such as `Exchange`
+        a letter, then letters, digits and underscores
+    portcullis.toml:36: `dialect`: `psrp` is not supported in this version
+        one of `exchange-rest`
+    portcullis.toml:38: `upstream`: plain HTTP to another host: credentials would be readable on the network
+        use `https://`; `http://` is for loopback addresses
+    portcullis.toml:39: `identity`: there is no `[[identity]]` named `one`
+        one of `two`, `Two`
+    portcullis.toml:40: `client_secret` would be a secret in the configuration
+        take it out: secrets stand in files of their own
+    portcullis.toml:40: `mode`: `oauth-client-credentials` is not supported in this version
+        one of `passthrough`, `basic`, `bearer`
+    portcullis.toml:44: `dialect`: `exchange-rst` is not one of `exchange-rest`
+        did you mean `exchange-rest`?
+    portcullis.toml:45: `path`: `/a/b` and `/a` ([dir]/portcullis.toml:37) lie within each other
+        give each endpoint a path that begins no other's
+    portcullis.toml:46: `upstream` has a user name or password
+        write the scheme, the host and, if need be, the port, and nothing else
+    portcullis.toml:47: `identity`: there is no `[[identity]]` named `too`
+        one of `two`, `Two`
+    portcullis.toml:48: `tenants`: what stands for `contoso.com` is not a GUID
+        the tenant's id, such as `6ba7b810-9dad-11d1-80b4-00c04fd430c8`
+    portcullis.toml:49: `password_file` goes with `mode = "basic"` only
+        take it out, or change the mode
+    portcullis.toml:49: `token_file` is missing in `upstream_auth`
+        `basic` wants `username` and `password_file`, `bearer` wants `token_file`
+    portcullis.toml:50: `regional_hosts`: `*.example` is not a host
+        each host in full, without scheme, path or `*`, such as `eur01.outlook.example`
+    portcullis.toml:50: `regional_hosts`: `https://x` is not a host
+        each host in full, without scheme, path or `*`, such as `eur01.outlook.example`
+    portcullis.toml:55: `issuer`: it is empty
+        give it a value, or take the key out
+    portcullis.toml:56: `audience` is empty: no token could fit
+        the `aud` of the tokens that clients bring, such as `https://outlook.office365.com`
+    portcullis.toml:57: `jwks` is neither an `https://` URL nor a file
+        whoever can change these keys on the way can sign in as anybody
+    portcullis.toml:58: `users` goes with `kind = "basic"` only
+        take it out, or change the kind
+    portcullis.toml:61: the name `Two` is taken: [dir]/portcullis.toml:53 has it
+        give each its own
+    portcullis.toml:62: `kind`: `oidc` is not supported in this version
+        one of `jwt`, `basic`
+    "#);
 }
 
 #[test]
 fn syntax_errors_have_lines() {
-    insta::assert_snapshot!(problems("[proxy]\nlisten = \n\n[store\nurl = 'x'\n"), @"");
+    insta::assert_snapshot!(problems("[proxy]\nlisten = \n\n[store\nurl = 'x'\n"), @r#"
+    portcullis.toml:2: not TOML: string values must be quoted, expected literal string
+    portcullis.toml:4: not TOML: unclosed table, expected `]`
+    "#);
 }
 
 #[test]
 fn an_empty_file_lacks_what_must_be_there() {
-    insta::assert_snapshot!(problems(""), @"");
+    insta::assert_snapshot!(problems(""), @r#"
+    portcullis.toml: `tls` is missing in `[proxy]`
+        The server's certificate, or `"off"` for plain HTTP: only on a loopback address, or with `trusted_plaintext`
+    portcullis.toml: no `[[endpoint]]`: at least one is needed
+        A path at the gateway and the management endpoint behind it
+    portcullis.toml: no `[[identity]]`: at least one is needed
+        A way to sign in
+    "#);
 }
 
 #[test]
@@ -258,7 +361,10 @@ fn a_missing_file_says_how_to_make_one() {
         Path::new("/nonexistent/portcullis.toml"),
         &Environment::default(),
     );
-    insta::assert_snapshot!(shown(&reading.problems), @"");
+    insta::assert_snapshot!(shown(&reading.problems), @r#"
+    /nonexistent/portcullis.toml: there is no such file
+        name another with `--config FILE`, or write a starter set with `portcullis init`
+    "#);
 }
 
 #[test]
@@ -323,9 +429,11 @@ fn endpoint_paths_are_whole_segments_that_begin_no_other() {
         assert!(told.contains("`path`"), "{bad}: {told}");
     }
     let both = |one: &str, two: &str| {
-        let end = LEAST.find("[[endpoint]]").unwrap();
-        let section = &LEAST[end..LEAST.find("[[identity]]").unwrap()];
-        let text = LEAST.replacen("/adminapi", one, 1) + &section.replacen("/adminapi", two, 1);
+        let (_, section) = LEAST.split_once("[[endpoint]]").unwrap();
+        let (section, _) = section.split_once("[[identity]]").unwrap();
+        let text = LEAST.replacen("/adminapi", one, 1)
+            + "[[endpoint]]"
+            + &section.replacen("/adminapi", two, 1);
         problems(&text)
     };
     assert_eq!(both("/api", "/apiary"), "");
@@ -400,7 +508,16 @@ fn what_is_doubtful_is_a_warning_and_no_problem() {
         + "[[identity]]\nname = \"local\"\nkind = \"basic\"\nusers = \"users.toml\"\n[[identity]]\nname = \"idle\"\nkind = \"basic\"\nusers = \"users.toml\"\n[control]\nlisten = \"0.0.0.0:8444\"\n[access_control]\nmode = \"disabled\"\n";
     let reading = reading(&text, &[]);
     assert!(reading.config.is_some());
-    insta::assert_snapshot!(shown(&reading.warnings), @"");
+    insta::assert_snapshot!(shown(&reading.warnings), @r#"
+    portcullis.toml:5: `upstream_auth`: passwords of `local` are passed on to the upstream
+        have the gateway sign in itself, with `mode = "basic"` or `"bearer"`, unless the upstream has the same users
+    portcullis.toml:23: `name`: no endpoint lists the identity `idle`
+        add it to an endpoint's `identity`, or take the section out
+    portcullis.toml:27: `listen`: health and metrics are plain HTTP, on an address that others can reach
+        listen on 127.0.0.1, or let only the monitoring system through
+    portcullis.toml:29: `mode`: access control is disabled, every call passes
+        `enforce`, when you are ready
+    "#);
 }
 
 #[test]
@@ -429,105 +546,5 @@ proptest::proptest! {
     #[test]
     fn no_file_panics(text in "([a-z_\\[\\]=\"'{}, .0-9\n]|proxy|endpoint|identity|listen|tls){0,60}") {
         let _ = problems(&text);
-    }
-}
-
-/// Every key, as `proxy.limits.streams`, with the row that `docs/configuration.md` has for it.
-pub(crate) fn reference() -> BTreeMap<String, String> {
-    let mut rows = BTreeMap::new();
-    add_rows("", raw::RawConfig::nested(), &mut rows);
-    rows
-}
-
-fn add_rows(path: &str, nested: Nested, rows: &mut BTreeMap<String, String>) {
-    let (keys, is_list): (&[Key], bool) = match nested {
-        Nested::Leaf => return,
-        Nested::One(keys) => (keys, false),
-        Nested::Many(keys) => (keys, true),
-    };
-    let path = if is_list {
-        format!("{path}[0]")
-    } else {
-        path.to_owned()
-    };
-    for key in keys {
-        let below = if path.is_empty() {
-            key.name.to_owned()
-        } else {
-            format!("{path}.{}", key.name)
-        };
-        add_rows(&below, (key.section)(), rows);
-        if path.is_empty() || matches!(key.presence, Presence::Section) {
-            continue;
-        }
-        let default = match key.presence {
-            Presence::Default(text) => format!("`{text}`"),
-            Presence::Optional(meaning) => meaning.to_owned(),
-            Presence::Required => "required".to_owned(),
-            Presence::Section => continue,
-        };
-        let variable = environment::variable_for(&below).replace("__0__", "__*n*__");
-        let row = format!(
-            "| `{}` | {default} | {} | {} |",
-            key.name,
-            variable_cell(&variable),
-            key.doc.trim()
-        );
-        rows.insert(below.replace("[0]", ""), row);
-    }
-}
-
-fn variable_cell(variable: &str) -> String {
-    format!("`{}`", variable.replace("*n*", "N"))
-}
-
-/// The reference, a table a section.
-fn rendered() -> String {
-    let mut sections: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for (path, row) in reference() {
-        let section = path.rsplit_once('.').map_or("", |it| it.0).to_owned();
-        sections.entry(section).or_default().push(row);
-    }
-    let mut text = String::new();
-    for (section, rows) in sections {
-        text.push_str(&format!(
-            "### `{}`\n\n| key | default | variable | meaning |\n|---|---|---|---|\n",
-            heading(&section)
-        ));
-        for row in rows {
-            text.push_str(&row);
-            text.push('\n');
-        }
-        text.push('\n');
-    }
-    text
-}
-
-fn heading(section: &str) -> String {
-    match section {
-        "endpoint" | "identity" => format!("[[{section}]]"),
-        "endpoint.upstream_auth" => "[[endpoint]] upstream_auth".to_owned(),
-        "proxy.tls" => "[proxy] tls".to_owned(),
-        other => section_name(other),
-    }
-}
-
-#[test]
-fn the_reference_in_the_documentation_has_every_key_as_it_is() {
-    let page = include_str!("../../docs/configuration.md");
-    let (begin, end) = ("<!-- reference: begin -->\n", "<!-- reference: end -->");
-    let written = page.split_once(begin).unwrap().1.split_once(end).unwrap().0;
-    let rendered = rendered();
-    assert!(
-        written.trim() == rendered.trim(),
-        "between the two marks, docs/configuration.md should have:\n\n{rendered}"
-    );
-}
-
-#[test]
-fn every_environment_variable_is_documented() {
-    let page = include_str!("../../docs/configuration.md");
-    for name in [CONFIG_FILE, LOG, LOG_FORMAT, PREFIX] {
-        assert!(page.contains(name), "{name}");
     }
 }

@@ -86,7 +86,7 @@ fn largest(amount: u64, units: &[(&str, u64)], gap: &str) -> String {
     let unit = units
         .iter()
         .rev()
-        .find(|it| amount >= it.1 && amount % it.1 == 0);
+        .find(|it| amount >= it.1 && amount.is_multiple_of(it.1));
     match unit {
         Some((unit, factor)) => format!("{}{gap}{unit}", amount / factor),
         None => amount.to_string(),

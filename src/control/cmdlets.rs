@@ -10,14 +10,11 @@ use crate::state::OwnCmdletError;
 
 use super::Caller;
 use super::desk::Desk;
-use super::workflow::{Ask, Reply, not_reached};
+use super::refusals::not_reached;
+use super::workflow::{Ask, MOST_HOURS, Reply};
 use super::{reading, workflow};
 
 use arguments::Arguments;
-pub(super) use objects::hours_text;
-
-/// The longest duration that can be asked for, in hours: 180 days (exchange-rest section 8).
-pub(super) const MOST_HOURS: u32 = 4_320;
 
 /// The longest reason, comment or text of a context, in characters.
 const MOST_TEXT: usize = 2_000;
@@ -223,7 +220,7 @@ fn get_control(
     Ok(vec![objects::control(&snapshot, &caller.principal)])
 }
 
-/// The id that -RequestId or -Identity gives: documentation and catalogue differ in the name, so both mean it.
+/// The id that `-RequestId` or `-Identity` gives: documentation and catalogue differ in the name, so both mean it.
 fn id(arguments: &Arguments<'_>) -> Result<Option<Uuid>, OwnCmdletError> {
     let of = |name| {
         let text = arguments.text(name, MOST_IDENTITY)?;

@@ -13,7 +13,7 @@ use super::lifecycle::{Event, apply};
 use super::record::{Change, Circumstances};
 
 /// Looked at least this often, in case the clock was set or the machine slept.
-const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+const LONGEST_SLEEP: Duration = Duration::from_mins(1);
 
 /// The wait after a first failure; it doubles with each further one, up to [`LONGEST_RETRY`].
 const FIRST_RETRY: Duration = Duration::from_secs(1);

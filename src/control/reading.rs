@@ -9,7 +9,7 @@ use crate::store::{Listing, MOST_LISTED, StoreError};
 
 use super::desk::Desk;
 use super::lifecycle::{Case, Quorum};
-use super::workflow::not_reached;
+use super::refusals::not_reached;
 
 /// Pages that a listing looks through at most, [`MOST_LISTED`] rows each, for what an approver may know of.
 const MOST_PAGES: usize = 20;
@@ -90,7 +90,7 @@ pub(super) async fn requests(desk: &Desk, who: &Principal) -> Result<Vec<Case>, 
                 });
             }
         }
-        match next_page(listing, last, cases.len()) {
+        match next_page(&listing, last, cases.len()) {
             Some(next) => listing = next,
             None => break,
         }
@@ -113,7 +113,7 @@ pub(super) async fn grants(desk: &Desk, who: &Principal) -> Result<Vec<Grant>, S
             page.into_iter()
                 .filter(|it| may_know(who, &it.principal_key, &it.policy, &snapshot.policies)),
         );
-        match next_page(listing, last, grants.len()) {
+        match next_page(&listing, last, grants.len()) {
             Some(next) => listing = next,
             None => break,
         }
@@ -143,7 +143,7 @@ fn first_page(who: &Principal, policies: &PolicySet) -> Listing {
     }
 }
 
-fn next_page(listing: Listing, last: Uuid, found: usize) -> Option<Listing> {
+fn next_page(listing: &Listing, last: Uuid, found: usize) -> Option<Listing> {
     match listing {
         Listing::All { .. } if found < MOST_LISTED => Some(Listing::All { before: Some(last) }),
         Listing::All { .. } | Listing::Of(_) => None,

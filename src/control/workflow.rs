@@ -8,13 +8,14 @@ use uuid::Uuid;
 use crate::model::{Answer, Grant, Request, RequestState, Task};
 use crate::policy::{Approval, Policy, PolicySet};
 use crate::state::OwnCmdletError;
-use crate::store::{MOST_LISTED, StoreError};
+use crate::store::StoreError;
 
 use super::Caller;
-use super::desk::{Desk, Unfinished, chain, log_unfinished};
-use super::lifecycle::{Case, Event, InvalidTransition, PENDING_FOR, Quorum, Terms, apply};
+use super::desk::{Desk, chain, log_unfinished};
+use super::lifecycle::{Case, Event, PENDING_FOR, Quorum, Terms, apply};
 use super::reading;
-use super::record::{Change, Circumstances, MOST_PENDING};
+use super::record::{Change, Circumstances};
+use super::refusals::{finished, gone, never, not_reached, refused, too_busy};
 
 /// What somebody asks for.
 #[derive(Clone, Debug)]
@@ -37,6 +38,9 @@ pub(super) struct Reply {
     /// What else the approver's tool told with it; goes on record only.
     pub(super) context: Vec<(String, String)>,
 }
+
+/// The longest duration that can be asked for, in hours: 180 days (exchange-rest section 8).
+pub(super) const MOST_HOURS: u32 = 4_320;
 
 /// How often a change is decided anew because somebody else was faster.
 const TRIES: u32 = 16;
@@ -101,7 +105,7 @@ pub(super) async fn file(desk: &Desk, caller: &Caller, ask: &Ask) -> Result<Case
             let event = Event::Waived {
                 terms: terms(policy, &quorum),
             };
-            let (next, effects) = apply(&case, event, now).map_err(refused)?;
+            let (next, effects) = apply(&case, event, now).map_err(|why| refused(&why))?;
             // Nobody approved it: the record names the policy, not the requester.
             let at = Circumstances { caller: None, now };
             change
@@ -150,7 +154,7 @@ pub(super) async fn reply(
             comment: reply.comment.clone(),
             terms: terms(policy, &quorum),
         };
-        let (case, effects) = apply(&case, event, now).map_err(refused)?;
+        let (case, effects) = apply(&case, event, now).map_err(|why| refused(&why))?;
         let mut change = Change::default();
         let at = Circumstances {
             caller: Some(caller),
@@ -207,7 +211,7 @@ pub(super) async fn revoke(
             quorum: &quorum,
             comment: comment.map(str::to_owned),
         };
-        let (case, effects) = apply(&case, event, now).map_err(refused)?;
+        let (case, effects) = apply(&case, event, now).map_err(|why| refused(&why))?;
         let mut change = Change::default();
         let at = Circumstances {
             caller: Some(caller),
@@ -270,18 +274,17 @@ fn scope<'a>(
 
 fn duration(hours: Option<u32>, policy: &Policy) -> Result<TimeDelta, OwnCmdletError> {
     let longest = policy.max_duration.map(bounded);
-    let asked = match hours {
-        Some(hours) => TimeDelta::hours(i64::from(hours)),
-        None => {
-            let default = bounded(policy.default_duration);
-            longest.map_or(default, |longest| default.min(longest))
-        }
+    let asked = if let Some(hours) = hours {
+        TimeDelta::hours(i64::from(hours))
+    } else {
+        let default = bounded(policy.default_duration);
+        longest.map_or(default, |longest| default.min(longest))
     };
     match longest {
         Some(longest) if asked > longest => Err(OwnCmdletError::Invalid(format!(
             "the policy `{}` allows at most {} hours: ask for less with -DurationHours",
             policy.scope.text,
-            super::cmdlets::hours_text(longest),
+            hours_text(longest),
         ))),
         _ => Ok(asked),
     }
@@ -289,7 +292,7 @@ fn duration(hours: Option<u32>, policy: &Policy) -> Result<TimeDelta, OwnCmdletE
 
 /// A policy's duration, up to what a request may ask for.
 fn bounded(duration: Duration) -> TimeDelta {
-    let most = TimeDelta::hours(i64::from(super::cmdlets::MOST_HOURS));
+    let most = TimeDelta::hours(i64::from(MOST_HOURS));
     TimeDelta::from_std(duration).map_or(most, |it| it.clamp(TimeDelta::milliseconds(1), most))
 }
 
@@ -323,20 +326,6 @@ fn policy_of_now<'a>(
     }
 }
 
-fn gone(request: &Request) -> OwnCmdletError {
-    OwnCmdletError::Forbidden(format!(
-        "the policy `{}` does not exist any more, so nobody can decide under it, and a grant under it covers nothing; Get-ElevatedAccessApprovalPolicy lists the policies",
-        request.policy
-    ))
-}
-
-fn never(policy: &Policy) -> OwnCmdletError {
-    OwnCmdletError::Forbidden(format!(
-        "the policy `{}` has `approval = \"never\"`: it cannot be granted to anybody",
-        policy.scope.text
-    ))
-}
-
 /// Marks a request as expired that a new one takes the place of.
 async fn lapse(desk: &Desk, request: Uuid, at: Circumstances<'_>) -> Result<(), OwnCmdletError> {
     let Some(case) = desk.case(request).await.map_err(not_reached)? else {
@@ -357,59 +346,7 @@ async fn lapse(desk: &Desk, request: Uuid, at: Circumstances<'_>) -> Result<(), 
     }
 }
 
-fn refused(why: InvalidTransition) -> OwnCmdletError {
-    let text = why.to_string();
-    match why {
-        InvalidTransition::NotApprover { .. } | InvalidTransition::OwnRequest { .. } => {
-            OwnCmdletError::Forbidden(text)
-        }
-        InvalidTransition::AlreadyAnswered { .. }
-        | InvalidTransition::AlreadyDecided { .. }
-        | InvalidTransition::Lapsed { .. }
-        | InvalidTransition::NoGrant { .. }
-        | InvalidTransition::NotDue { .. }
-        | InvalidTransition::Over { .. }
-        | InvalidTransition::TooLong => OwnCmdletError::Invalid(text),
-    }
-}
-
-/// What is stored but not yet recorded is not acknowledged: the caller is told where it stands.
-fn finished(
-    done: Result<(), Unfinished>,
-    request: &Request,
-    what: &str,
-) -> Result<(), OwnCmdletError> {
-    let Err(error) = done else { return Ok(()) };
-    log_unfinished(&error);
-    let effect = match request.state {
-        RequestState::Approved => ", and the grant takes effect only then",
-        RequestState::Denied | RequestState::Expired | RequestState::Pending => "",
-    };
-    Err(OwnCmdletError::Unavailable(format!(
-        "the request {} is {what} and stored, but the audit log does not have the record yet ({}); it gets it as soon as it can{effect}: do not do it again",
-        request.id,
-        chain(&error)
-    )))
-}
-
-/// What a failing store means to the caller. The details are the operator's.
-pub(super) fn not_reached(error: StoreError) -> OwnCmdletError {
-    match error {
-        StoreError::TooManyPending => OwnCmdletError::Forbidden(format!(
-            "you have {MOST_PENDING} pending requests, and more are not taken: wait until some are decided (Get-ElevatedAccessRequest lists up to {MOST_LISTED})"
-        )),
-        StoreError::Changed => too_busy(),
-        error @ (StoreError::Damaged { .. } | StoreError::Unavailable { .. }) => {
-            tracing::error!(error = %chain(&error), "Store failed");
-            OwnCmdletError::Unavailable(
-                "the gateway's store cannot be used now; if you asked for a change, look with Get-ElevatedAccessRequest whether it was made before you repeat it".to_owned(),
-            )
-        }
-    }
-}
-
-fn too_busy() -> OwnCmdletError {
-    OwnCmdletError::Unavailable(
-        "others keep changing this at the same moment: try again".to_owned(),
-    )
+/// `4`, or `0.5` where a policy counts in less.
+pub(super) fn hours_text(duration: TimeDelta) -> String {
+    format!("{}", duration.as_seconds_f64() / 3600.0)
 }

@@ -286,7 +286,9 @@ impl<'a> Reader<'a> {
     }
 
     fn skip_blanks(&mut self) {
-        self.rest = self.rest.trim_start_matches([' ', '\t', '\n', '\r']);
+        if self.peek().is_some_and(|it| it <= b' ') {
+            self.rest = self.rest.trim_start_matches([' ', '\t', '\n', '\r']);
+        }
     }
 
     fn split_at(&self, end: usize) -> (&'a str, &'a str) {

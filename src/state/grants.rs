@@ -53,10 +53,10 @@ impl GrantTable {
 
     /// Takes a grant out of force: no decision that begins after this returns sees it.
     pub fn remove(&self, grant: &Grant, interner: &Interner) {
-        if let Entry::Occupied(mut entry) = self.held.entry(Key::of(grant, interner)) {
-            if !entry.get_mut().keep(|it| it.id != grant.id) {
-                entry.remove();
-            }
+        if let Entry::Occupied(mut entry) = self.held.entry(Key::of(grant, interner))
+            && !entry.get_mut().keep(|it| it.id != grant.id)
+        {
+            entry.remove();
         }
     }
 

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::config;
 
-use super::Store;
+use super::{OpenError, Store};
 
 /// A place of its own for a store: an SQLite file in a folder that goes with it, or a fresh PostgreSQL schema.
 pub(crate) struct Place {
@@ -50,9 +50,20 @@ impl Place {
         }
     }
 
-    /// The store there, opened.
+    /// The store there, opened; waits for whoever has just let it go.
     pub(crate) async fn open(&self) -> Store {
-        Store::open(&self.config()).await.unwrap()
+        self.try_open().await.unwrap()
+    }
+
+    /// The outcome of opening the store there. A server notices the end of a session a moment after its client does, so this
+    /// waits while the store is in use.
+    pub(crate) async fn try_open(&self) -> Result<Store, OpenError> {
+        loop {
+            match Store::open(&self.config()).await {
+                Err(OpenError::InUse { .. }) => tokio::task::yield_now().await,
+                outcome => return outcome,
+            }
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Metrics, in the OpenMetrics text format.
+//! Metrics, in the `OpenMetrics` text format.
 //!
 //! Counting costs an atomic addition: every series that a request can touch is found once, when its endpoint is set up,
 //! and kept in an [`EndpointMetrics`]. Labels hold closed lists of words and configured paths, never what a client sent.
@@ -233,7 +233,7 @@ impl Metrics {
         .inc();
     }
 
-    /// All series as OpenMetrics text, of type [`CONTENT_TYPE`].
+    /// All series as `OpenMetrics` text, of type [`CONTENT_TYPE`].
     pub fn render(&self) -> Result<String, fmt::Error> {
         let mut page = String::new();
         text::encode(&mut page, &self.shared.registry)?;

@@ -31,6 +31,7 @@ async fn run(durability: Durability, segment_bytes: u64, steps: Vec<Step>) {
     let mut fixture = Fixture::new(durability);
     fixture.settings.segment_bytes = segment_bytes;
     let mut log = fixture.open();
+    log.event(event("gateway.started")).await.unwrap();
     // Decisions that were acknowledged, and how many records of each are due at the end.
     let mut due: HashMap<Uuid, usize> = HashMap::new();
     let mut unfinished = Vec::new();

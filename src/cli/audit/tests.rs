@@ -1,5 +1,8 @@
+use chrono::{DateTime, Utc};
 use clap::Parser as _;
+use uuid::Uuid;
 
+use super::arguments::ago;
 use super::*;
 use crate::audit::{AuditLog, Event};
 use crate::config;

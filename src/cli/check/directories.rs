@@ -58,7 +58,7 @@ fn parent(path: &Path) -> &Path {
     or_here(path.parent().unwrap_or(path))
 }
 
-/// `data` is in the directory ``, by which `.` is meant.
+/// `data` is in a directory without a name, by which `.` is meant.
 fn or_here(path: &Path) -> &Path {
     if path.as_os_str().is_empty() {
         Path::new(".")

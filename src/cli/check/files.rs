@@ -106,18 +106,16 @@ fn certificate_facts(path: &Path) -> Option<CertificateFacts> {
         let der = der.ok()?;
         let (_, certificate) = x509_parser::parse_x509_certificate(&der).ok()?;
         let expires = DateTime::from_timestamp(certificate.validity().not_after.timestamp(), 0)?;
-        match &mut facts {
-            Some(facts) => facts.expires = facts.expires.min(expires),
-            None => {
-                let names = certificate.subject_alternative_name().ok().flatten();
-                let names =
-                    names.map(|it| it.value.general_names.iter().filter_map(name).collect());
-                facts = Some(CertificateFacts {
-                    names: names.unwrap_or_default(),
-                    expires,
-                });
-            }
+        if let Some(facts) = &mut facts {
+            facts.expires = facts.expires.min(expires);
+            continue;
         }
+        let names = certificate.subject_alternative_name().ok().flatten();
+        let names = names.map(|it| it.value.general_names.iter().filter_map(name).collect());
+        facts = Some(CertificateFacts {
+            names: names.unwrap_or_default(),
+            expires,
+        });
     }
     facts
 }

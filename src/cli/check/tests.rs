@@ -42,7 +42,24 @@ fn the_starter_tree_is_fine() {
     let directory = tempfile::tempdir().unwrap();
     init(directory.path());
     let (outcome, text) = check(directory.path(), Format::Table);
-    snapshot_settings().bind(|| insta::assert_snapshot!(text, @""));
+    snapshot_settings().bind(|| {
+        insta::assert_snapshot!(text, @r#"
+        warning: [dir]/portcullis.toml:119: `issuer` has the sample's tenant id: no token will fit
+          hint: put your tenant's id in its place
+
+        proxy      https://127.0.0.1:8443
+                   certificate for localhost, 127.0.0.1, ::1, until [date]
+        control    http://127.0.0.1:8444
+        store      sqlite:[dir]/data/portcullis.db
+        audit      [dir]/data/audit (strict)
+        policies   3 (groups: 2, exemptions: 1), access control: enforce
+        identity   entra: jwt from https://sts.windows.net/00000000-0000-0000-0000-000000000000/
+        endpoint   /adminapi -> https://outlook.office365.com (Exchange)
+                   sign-in: entra; upstream sign-in: the caller's own; ungoverned tasks: allow
+
+        no problems, 1 warning
+        "#);
+    });
     assert_eq!(outcome, Outcome::Done);
     assert!(
         !directory.path().join("data").exists(),
@@ -84,7 +101,34 @@ fn a_broken_tree_is_told_all_at_once() {
     );
     fs::remove_file(directory.path().join("certs/server-key.pem")).unwrap();
     let (outcome, text) = check(directory.path(), Format::Table);
-    snapshot_settings().bind(|| insta::assert_snapshot!(text, @""));
+    snapshot_settings().bind(|| insta::assert_snapshot!(text, @r#"
+    error: [dir]/portcullis.toml:12: unknown key `lisen` in `[proxy]`
+      hint: did you mean `listen`?
+    error: [dir]/portcullis.toml:44: `body`: `60` is not a span of time such as `30s` or `24h`
+      hint: write it between quotes, with its unit
+    error: [dir]/portcullis.toml:66: `durability`: `strickt` is not one of `strict`, `buffered`
+      hint: did you mean `strict`?
+    error: [dir]/portcullis.toml:97: `upstream`: plain HTTP to another host: credentials would be readable on the network
+      hint: use `https://`; `http://` is for loopback addresses
+    error: [dir]/portcullis.toml:102: `identity`: there is no `[[identity]]` named `enta`
+      hint: did you mean `entra`?
+    error: [dir]/portcullis.toml:112: `token` would be a secret in the configuration
+      hint: put it into a file that only the gateway can read, and name that: `token_file = "…"`
+    warning: [dir]/portcullis.toml:116: `name`: no endpoint lists the identity `entra`
+      hint: add it to an endpoint's `identity`, or take the section out
+    warning: [dir]/portcullis.toml:119: `issuer` has the sample's tenant id: no token will fit
+      hint: put your tenant's id in its place
+    error: [dir]/policies/exchange.toml:5: a policy has no `approval`
+      hint: one of "manual", "auto", "never"
+    error: [dir]/policies/exchange.toml:7: unknown key `aproval` in a policy
+      hint: did you mean `approval`?
+    error: [dir]/portcullis.toml:15: cannot read `[dir]/certs/server-key.pem`: No such file or directory (os error 2)
+      hint: `portcullis init` makes development certificates; for others ask your certificate authority
+    error: [dir]/portcullis.toml:112: cannot read `[dir]/secrets/token`: No such file or directory (os error 2)
+      hint: write the secret into it, and let only the gateway's account read it
+
+    10 problems, 2 warnings
+    "#));
     assert_eq!(outcome, Outcome::Problems);
     assert!(!text.contains("hunter2"), "a secret was printed");
 }
@@ -182,6 +226,22 @@ fn a_certificate_that_ends_is_told_before_and_after() {
             .iter()
             .any(|it| it.starts_with("Error") && it.contains("ended on")),
         "{after:#?}"
+    );
+}
+
+#[test]
+fn an_exemption_that_ended_is_told() {
+    let found = finding_after(|directory| {
+        let path = directory.join("policies/exemptions.toml");
+        let text = fs::read_to_string(&path).unwrap();
+        let line = text.lines().find(|it| it.starts_with("expires")).unwrap();
+        edit(&path, line, "expires = 2020-01-31");
+    });
+    assert!(
+        found
+            .iter()
+            .any(|it| it.starts_with("Warning") && it.contains("ended on 2020-01-31")),
+        "{found:#?}"
     );
 }
 

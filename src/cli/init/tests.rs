@@ -63,8 +63,7 @@ fn the_commented_keys_show_their_defaults() {
         .filter(|(line, original)| {
             line == original || !samples.contains(&line.split(' ').next().unwrap())
         })
-        .map(|(line, _)| format!("{line}\n"))
-        .collect();
+        .fold(String::new(), |text, (line, _)| text + line + "\n");
     assert_eq!(
         format!("{:?}", read(&defaults)),
         format!("{:?}", read(FILES[0].1))
@@ -120,7 +119,35 @@ fn it_tells_what_it_wrote_and_what_comes_next() {
     let text = init(directory.path())
         .unwrap()
         .replace(directory.path().to_str().unwrap(), "[dir]");
-    insta::assert_snapshot!(text, @"");
+    insta::assert_snapshot!(text, @r#"
+    Written:
+      [dir]/certs/ca.pem
+      [dir]/certs/ca-key.pem
+      [dir]/certs/server.pem
+      [dir]/certs/server-key.pem
+      [dir]/portcullis.toml
+      [dir]/policies/exchange.toml
+      [dir]/policies/exemptions.toml
+      [dir]/policies/groups.toml
+      [dir]/users.toml
+
+    Next:
+      edit [dir]/portcullis.toml: the issuer's tenant id, then the policies
+      portcullis check --config [dir]/portcullis.toml
+      portcullis serve --config [dir]/portcullis.toml
+    Clients must trust [dir]/certs/ca.pem.
+    "#);
+}
+
+#[test]
+fn what_cannot_be_finished_is_undone() {
+    let directory = tempfile::tempdir().unwrap();
+    // A file where a directory must be made.
+    fs::write(directory.path().join("policies"), "in the way").unwrap();
+    assert!(init(directory.path()).is_err());
+    for name in ["portcullis.toml", "certs/ca-key.pem", "certs/server.pem"] {
+        assert!(!directory.path().join(name).exists(), "{name}");
+    }
 }
 
 #[test]

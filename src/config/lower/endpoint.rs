@@ -74,7 +74,7 @@ impl Lowering<'_, '_> {
         own: Option<SocketAddr>,
     ) -> Option<Endpoint> {
         let raw = at.value;
-        let path = raw.path.and_then(|it| self.path(it));
+        let path = raw.path.and_then(|it| self.path(&it));
         let upstream = raw.upstream.and_then(|it| self.upstream(it, own));
         let upstream_ca = raw.upstream_ca.map(|it| self.file(&it, Role::UpstreamCa));
         let regional_hosts = raw
@@ -105,7 +105,7 @@ impl Lowering<'_, '_> {
         })
     }
 
-    fn path(&mut self, at: At<String>) -> Option<String> {
+    fn path(&mut self, at: &At<String>) -> Option<String> {
         let path = at.value.to_ascii_lowercase();
         let plain = |it: u8| it.is_ascii_alphanumeric() || b"-._~".contains(&it);
         let wrong = if !path.starts_with('/') {
@@ -238,8 +238,11 @@ impl Lowering<'_, '_> {
     }
 
     fn upstream_auth(&mut self, at: At<RawUpstreamAuth>) -> Option<UpstreamAuth> {
-        let place = at.place;
-        let raw = at.value;
+        let At {
+            value: raw,
+            place,
+            path,
+        } = at;
         let mode = raw.mode?;
         let (user, password, token) = (raw.username, raw.password_file, raw.token_file);
         let (takes_basic, takes_bearer) = (
@@ -261,7 +264,7 @@ impl Lowering<'_, '_> {
                     let message = format!("`{key}` goes with `mode = \"{owner}\"` only");
                     self.problem(&extra.place, message, "take it out, or change the mode");
                 }
-                None if belongs => {
+                None if belongs && !self.reader.is_wrong(&path, key) => {
                     let message = format!("`{key}` is missing in `upstream_auth`");
                     self.problem(
                         &place,

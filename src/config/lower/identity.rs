@@ -11,10 +11,13 @@ use crate::config::reader::{At, Tables};
 use crate::config::{Identity, IdentityKind, Jwks, Role};
 
 /// How far clocks may differ when the configuration does not say: what Microsoft's and most other verifiers forgive at the least.
-const DEFAULT_LEEWAY: Duration = Duration::from_secs(60);
+const DEFAULT_LEEWAY: Duration = Duration::from_mins(1);
 
 /// More than this is no clock difference but a way to use tokens long after their end.
 const MAX_LEEWAY: Duration = Duration::from_mins(10);
+
+/// What stands for a tenant in the file that `portcullis init` writes.
+const SAMPLE_TENANT: &str = "00000000-0000-0000-0000-000000000000";
 
 impl Lowering<'_, '_> {
     /// Keeps the identities that are whole; gives the names and kinds of all.
@@ -95,7 +98,10 @@ impl Lowering<'_, '_> {
                     let message = format!("`{key}` goes with `kind = \"{word}\"` only");
                     self.problem(place, message, "take it out, or change the kind");
                 }
-                None if owner == kind && need == Need::Must => {
+                None if owner == kind
+                    && need == Need::Must
+                    && !self.reader.is_wrong(&at.path, key) =>
+                {
                     let message = format!("`{key}` is missing in `[[identity]]`");
                     self.problem(
                         &at.place,
@@ -106,6 +112,17 @@ impl Lowering<'_, '_> {
                 _ => {}
             }
         }
+        if let Some(issuer) = raw
+            .issuer
+            .as_ref()
+            .filter(|it| it.value.contains(SAMPLE_TENANT))
+        {
+            self.reader.warning(
+                &issuer.place,
+                "`issuer` has the sample's tenant id: no token will fit",
+                "put your tenant's id in its place",
+            );
+        }
         let kind = match kind {
             KindWord::Basic => IdentityKind::Basic {
                 users: raw.users.map(|it| self.file(&it, Role::Users))?,
@@ -115,7 +132,7 @@ impl Lowering<'_, '_> {
                 let leeway = raw
                     .leeway
                     .map_or(Some(DEFAULT_LEEWAY), |it| self.leeway(&it));
-                let jwks = raw.jwks.and_then(|it| self.jwks(it));
+                let jwks = raw.jwks.and_then(|it| self.jwks(&it));
                 let tenants = raw.tenants.map(|it| it.value.0).unwrap_or_default();
                 IdentityKind::Jwt {
                     issuer: raw.issuer?.value,
@@ -153,9 +170,9 @@ impl Lowering<'_, '_> {
     }
 
     /// What has `://` in it is a URL, everything else a path.
-    fn jwks(&mut self, at: At<String>) -> Option<Jwks> {
+    fn jwks(&mut self, at: &At<String>) -> Option<Jwks> {
         if !at.value.contains("://") {
-            return Some(Jwks::File(self.file(&at, Role::Jwks)));
+            return Some(Jwks::File(self.file(at, Role::Jwks)));
         }
         let url = Url::parse(&at.value).ok().filter(|it| it.host().is_some());
         match url {

@@ -1,6 +1,7 @@
 //! `[proxy]` and `[control]`: where the gateway listens, and its bounds.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 
 use url::Url;
 
@@ -10,6 +11,9 @@ use crate::config::problem::Place;
 use crate::config::raw::{RawControl, RawLimits, RawProxy, RawServerTls, RawTimeouts, RawTls};
 use crate::config::reader::At;
 use crate::config::{Control, Limits, Proxy, Role, ServerTls, Timeouts};
+
+/// More worker threads than the largest machines have cores.
+const MOST_WORKERS: u32 = 1024;
 
 impl Lowering<'_, '_> {
     /// `[proxy]`, and where its address was set.
@@ -41,9 +45,7 @@ impl Lowering<'_, '_> {
         };
         let is_plain = matches!(tls, Some(None));
         let public_url = raw.public_url.map(|it| self.public_url(it, is_plain));
-        let workers = raw
-            .workers
-            .map_or_else(cores, |it| usize::try_from(it.value.get()).unwrap_or(1));
+        let workers = raw.workers.map_or_else(cores, |it| self.workers(&it));
         let limits = raw.limits.and_then(|it| self.limits(it.value));
         let timeouts = raw.timeouts.and_then(|it| timeouts(it.value));
         let listen = listen?;
@@ -56,6 +58,18 @@ impl Lowering<'_, '_> {
             timeouts: timeouts?,
         };
         Some((proxy, listen.place))
+    }
+
+    fn workers(&mut self, at: &At<NonZeroU32>) -> usize {
+        if at.value.get() > MOST_WORKERS {
+            let message = format!("`workers` is above {MOST_WORKERS}");
+            self.problem(
+                &at.place,
+                message,
+                "more threads than cores make nothing faster; take the key out",
+            );
+        }
+        usize::try_from(at.value.get()).unwrap_or(1)
     }
 
     fn server_tls(&mut self, raw: RawServerTls) -> Option<ServerTls> {
@@ -119,7 +133,7 @@ impl Lowering<'_, '_> {
             );
         }
         let bytes = |it: At<Size>| usize::try_from(it.value.0).ok();
-        let count = |it: At<std::num::NonZeroU32>| usize::try_from(it.value.get()).ok();
+        let count = |it: At<NonZeroU32>| usize::try_from(it.value.get()).ok();
         Some(Limits {
             head_bytes: raw.head_bytes.and_then(bytes)?,
             head_fields: raw.head_fields.and_then(count)?,

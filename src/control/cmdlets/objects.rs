@@ -3,6 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::control::lifecycle::{Case, POLICY, Quorum};
+use crate::control::workflow::hours_text;
 use crate::model::{
     Answer, Grant, GrantState, Number, Object, Principal, Property, RequestState, Value,
 };
@@ -147,11 +148,6 @@ pub(super) fn control(snapshot: &Snapshot, who: &Principal) -> Object {
             ("SystemAccounts", accounts.into()),
         ],
     }
-}
-
-/// `4`, or `0.5` where a policy counts in less.
-pub(in crate::control) fn hours_text(duration: TimeDelta) -> String {
-    format!("{}", duration.as_seconds_f64() / 3600.0)
 }
 
 fn hours(duration: TimeDelta) -> Property {

@@ -18,7 +18,7 @@ use super::refuse::JSON_TYPE;
 pub fn answer(call: &Call, objects: &[Object], gateway_base: &str) -> Reply {
     let wants_clixml = call
         .headers
-        .get(RESPONSE_FORMAT)
+        .get(&RESPONSE_FORMAT)
         .is_some_and(|it| it.as_bytes().eq_ignore_ascii_case(b"clixml"));
     let context = format!(
         "{}/{}/{}/$metadata#Collection(Exchange.GenericHashTable)",

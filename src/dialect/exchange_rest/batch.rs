@@ -11,7 +11,7 @@ use crate::model::Value;
 use super::Reading;
 use super::call::{Call, Form};
 use super::envelope;
-use super::headers::{self, Body};
+use super::headers::{self, Body, Passed};
 use super::path::{self, Target};
 use super::query::{self, Query};
 use super::route::{Route, route};
@@ -38,7 +38,7 @@ pub struct Batch {
 pub struct BatchFrame {
     pub(super) version: Version,
     pub(super) tenant: String,
-    pub(super) headers: HeaderMap,
+    pub(super) headers: Passed,
 }
 
 impl BatchFrame {
@@ -62,7 +62,7 @@ pub struct BatchItem {
 /// Reads the batch at `target` with this body; `headers` are those that go on.
 pub(super) fn read(
     target: Target,
-    headers: HeaderMap,
+    headers: Passed,
     body: &[u8],
     reading: &Reading<'_>,
 ) -> Result<Batch, Unreadable> {

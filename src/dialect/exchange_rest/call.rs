@@ -1,10 +1,9 @@
 //! One call, understood.
 
-use http::HeaderMap;
-
 use crate::model::Command;
 use crate::policy::Subject;
 
+use super::headers::Passed;
 use super::odata::EntityRead;
 use super::query::{Query, SKIPTOKEN};
 use super::route::{Resource, Session};
@@ -17,8 +16,7 @@ pub struct Call {
     pub(super) tenant: String,
     pub(super) form: Form,
     pub(super) query: Query,
-    /// Those that go on.
-    pub(super) headers: HeaderMap,
+    pub(super) headers: Passed,
     pub(super) regional_host: Option<String>,
 }
 

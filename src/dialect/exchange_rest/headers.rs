@@ -17,39 +17,6 @@ pub(super) const CMDLET_NAME: HeaderName = HeaderName::from_static("x-cmdletname
 /// `clixml` or `json`.
 pub(super) const RESPONSE_FORMAT: HeaderName = HeaderName::from_static("x-responseformat");
 
-/// Headers that go on: as they are looked up, in order, and as clients spell them inside a `$batch`.
-const KNOWN: &[(&str, &str)] = &[
-    ("accept", "Accept"),
-    ("accept-charset", "Accept-Charset"),
-    ("accept-language", "Accept-Language"),
-    ("client-process-id", "client-process-id"),
-    ("client-request-id", "client-request-id"),
-    ("commandname", "CommandName"),
-    ("connection-id", "connection-id"),
-    ("disable-wam", "Disable-WAM"),
-    ("erroraction", "ErrorAction"),
-    ("exomodule-version", "exomodule-version"),
-    ("is-cloud-shell-environment", "is-cloud-shell-environment"),
-    ("os-version", "os-version"),
-    ("parameter-based-routing", "parameter-based-routing"),
-    ("prefer", "Prefer"),
-    ("ps-version", "ps-version"),
-    ("skiploadingformatdata", "SkipLoadingFormatData"),
-    ("user-agent", "User-Agent"),
-    ("warningaction", "WarningAction"),
-    ("x-anchormailbox", "X-AnchorMailbox"),
-    ("x-clientapplication", "X-ClientApplication"),
-    ("x-clientmoduleversion", "X-ClientModuleVersion"),
-    (
-        "x-initializeconnectioncontextobjectiddynamic",
-        "X-InitializeConnectionContextObjectIdDynamic",
-    ),
-    ("x-loadlocalmodule", "X-LoadLocalModule"),
-    ("x-prefer", "X-prefer"),
-    ("x-responseformat", "X-ResponseFormat"),
-    ("x-serializationlevel", "X-SerializationLevel"),
-];
-
 /// Headers that would turn a request into another one than its request line says.
 const OVERRIDES: &[&str] = &[
     "x-http-method",
@@ -69,14 +36,41 @@ pub(super) enum Body {
     JsonItem,
 }
 
-/// The headers that go on, of those that were sent; each is there once.
-pub(super) fn read(headers: &HeaderMap, body: Body) -> Result<HeaderMap, Unreadable> {
-    let mut passed = HeaderMap::with_capacity(headers.keys_len());
+/// The headers that go on, each of them once.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Passed(Vec<(HeaderName, HeaderValue)>);
+
+impl Passed {
+    /// The value of the header `name`.
+    pub(super) fn get(&self, name: &HeaderName) -> Option<&HeaderValue> {
+        self.0
+            .iter()
+            .find(|(it, _)| it == name)
+            .map(|(_, value)| value)
+    }
+
+    /// All of them, as they are sent.
+    pub(super) fn to_map(&self) -> HeaderMap {
+        // Two more: what is written from the body.
+        let mut map = HeaderMap::with_capacity(self.0.len() + 2);
+        map.extend(self.0.iter().cloned());
+        map
+    }
+}
+
+/// The headers that go on, of those that were sent.
+pub(super) fn read(headers: &HeaderMap, body: Body) -> Result<Passed, Unreadable> {
+    let mut passed: Vec<(HeaderName, HeaderValue)> = Vec::with_capacity(headers.len() + 1);
     for (name, value) in headers {
         refuse_meddling(name, body)?;
-        if known(name).is_some() {
-            let value = pass(name, value, passed.get(name))?;
-            passed.insert(name.clone(), value);
+        if known(name.as_str()).is_none() {
+            continue;
+        }
+        if let Some((_, before)) = passed.iter_mut().find(|(it, _)| it == name) {
+            *before = joined(name, before, value)?;
+        } else {
+            plain(name, value)?;
+            passed.push((name.clone(), value.clone()));
         }
     }
     match body {
@@ -87,10 +81,10 @@ pub(super) fn read(headers: &HeaderMap, body: Body) -> Result<HeaderMap, Unreada
                 declared => json_type(declared.unwrap_or_default())?,
             };
             refuse_coding(headers)?;
-            passed.insert(header::CONTENT_TYPE, media_type);
+            passed.push((header::CONTENT_TYPE, media_type));
         }
     }
-    Ok(passed)
+    Ok(Passed(passed))
 }
 
 /// The header `name`, if it is there; refused if it is there twice, or is not plain text.
@@ -114,27 +108,51 @@ pub(super) fn spelled(name: &HeaderName) -> &str {
         "authorization" => "Authorization",
         "content-type" => "Content-Type",
         "x-cmdletname" => "X-CmdletName",
-        other => known(name).unwrap_or(other),
+        other => known(other).unwrap_or(other),
     }
 }
 
-/// As clients spell the header, if it goes on.
-fn known(name: &HeaderName) -> Option<&'static str> {
-    let at = KNOWN.binary_search_by(|(known, _)| (*known).cmp(name.as_str()));
-    at.ok()
-        .and_then(|at| KNOWN.get(at))
-        .map(|(_, spelled)| *spelled)
+/// The list of headers that go on, each as it is looked up and as clients spell it inside a `$batch`.
+fn known(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "accept" => "Accept",
+        "accept-charset" => "Accept-Charset",
+        "accept-language" => "Accept-Language",
+        "client-process-id" => "client-process-id",
+        "client-request-id" => "client-request-id",
+        "commandname" => "CommandName",
+        "connection-id" => "connection-id",
+        "disable-wam" => "Disable-WAM",
+        "erroraction" => "ErrorAction",
+        "exomodule-version" => "exomodule-version",
+        "is-cloud-shell-environment" => "is-cloud-shell-environment",
+        "os-version" => "os-version",
+        "parameter-based-routing" => "parameter-based-routing",
+        "prefer" => "Prefer",
+        "ps-version" => "ps-version",
+        "skiploadingformatdata" => "SkipLoadingFormatData",
+        "user-agent" => "User-Agent",
+        "warningaction" => "WarningAction",
+        "x-anchormailbox" => "X-AnchorMailbox",
+        "x-clientapplication" => "X-ClientApplication",
+        "x-clientmoduleversion" => "X-ClientModuleVersion",
+        "x-initializeconnectioncontextobjectiddynamic" => {
+            "X-InitializeConnectionContextObjectIdDynamic"
+        }
+        "x-loadlocalmodule" => "X-LoadLocalModule",
+        "x-prefer" => "X-prefer",
+        "x-responseformat" => "X-ResponseFormat",
+        "x-serializationlevel" => "X-SerializationLevel",
+        _ => return None,
+    })
 }
 
-fn pass(
+/// Two values of one header as one, if it is a list.
+fn joined(
     name: &HeaderName,
+    before: &HeaderValue,
     value: &HeaderValue,
-    before: Option<&HeaderValue>,
 ) -> Result<HeaderValue, Unreadable> {
-    let text = plain(name, value)?;
-    let Some(before) = before else {
-        return Ok(value.clone());
-    };
     let is_list = matches!(
         name.as_str(),
         "accept" | "accept-charset" | "accept-language" | "prefer"
@@ -142,7 +160,7 @@ fn pass(
     if !is_list {
         return Err(repeated(name));
     }
-    let joined = format!("{}, {text}", plain(name, before)?);
+    let joined = format!("{}, {}", plain(name, before)?, plain(name, value)?);
     HeaderValue::try_from(joined)
         .ok()
         .filter(|it| it.len() <= MAX_VALUE_BYTES)
@@ -172,6 +190,9 @@ fn too_long(name: &HeaderName) -> Unreadable {
 /// Refuses method overrides, rather than dropping them: whoever sends one means another request than we would decide on.
 /// The same goes for parameters in headers, of which only the identity of a read is understood (by its own reader).
 fn refuse_meddling(name: &HeaderName, body: Body) -> Result<(), Unreadable> {
+    if !name.as_str().starts_with('x') {
+        return Ok(());
+    }
     if OVERRIDES.contains(&name.as_str()) {
         return Err(Unreadable::bad(
             "method-override",

@@ -10,7 +10,8 @@
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
-use memchr::memmem;
+use memchr::memchr_iter;
+use memchr::memmem::Finder;
 
 use crate::model::Value;
 
@@ -18,8 +19,9 @@ use super::batch::UPSTREAM_BASE;
 use super::escape;
 use super::query::HOST;
 
-/// What both names share.
-const MARK: &[u8] = b"@odata.";
+/// The ends of the member names, with the quote behind them.
+const NEXT_LINK: &[u8] = b"@odata.nextLink\"";
+const CONTEXT: &[u8] = b"@odata.context\"";
 /// The longest link that is understood, with what stands before it, in bytes. A longer one passes as it is; the service's
 /// own are of some hundred bytes, and nobody could send one back in a request's head.
 const MAX_LINK_BYTES: usize = 32 * 1024;
@@ -30,6 +32,7 @@ pub struct LinkRewriter {
     gateway_base: String,
     upstream: String,
     regional: Vec<String>,
+    finders: [(Name, Finder<'static>); 2],
     /// What may be the beginning of a link; shorter than [`MAX_LINK_BYTES`].
     held: BytesMut,
 }
@@ -37,17 +40,17 @@ pub struct LinkRewriter {
 /// Bytes of the answer, and what comes in their place.
 type Edit = (Range<usize>, Vec<u8>);
 
-/// What stands at a [`MARK`].
+/// What stands behind a name.
 enum Found {
     /// A link: where its text is, quotes included.
-    Link(Name, Range<usize>),
+    Link(Range<usize>),
     /// Nothing of interest.
     Nothing,
     /// More bytes are needed to tell.
     Unfinished,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Name {
     Context,
     NextLink,
@@ -64,6 +67,10 @@ impl LinkRewriter {
             gateway_base: gateway_base.trim_end_matches('/').to_owned(),
             upstream: normal(upstream),
             regional: regional.iter().map(|it| normal(it)).collect(),
+            finders: [
+                (Name::Context, Finder::new(CONTEXT)),
+                (Name::NextLink, Finder::new(NEXT_LINK)),
+            ],
             held: BytesMut::new(),
         }
     }
@@ -106,27 +113,24 @@ impl LinkRewriter {
     /// What is to be replaced by what, and up to where `data` can be passed on.
     fn edits(&self, data: &[u8]) -> (Vec<Edit>, usize) {
         let mut edits = Vec::new();
-        let mut at = 0;
-        loop {
-            let rest = data.get(at..).unwrap_or_default();
-            let Some(found) = memmem::find(rest, MARK) else {
-                return (edits, data.len() - begun_mark(rest));
-            };
-            let mark = at + found;
-            match find_link(data.get(mark..).unwrap_or_default()) {
-                Found::Link(name, place) => {
-                    let place = mark + place.start..mark + place.end;
-                    at = place.end;
-                    if let Some(text) =
-                        self.replacement(name, data.get(place.clone()).unwrap_or_default())
-                    {
-                        edits.push((place, text));
+        let mut end = data.len() - begun_name(data);
+        for (name, finder) in &self.finders {
+            for mark in finder.find_iter(data) {
+                match find_link(data.get(mark..).unwrap_or_default(), finder.needle()) {
+                    Found::Link(place) => {
+                        let place = mark + place.start..mark + place.end;
+                        let text =
+                            self.replacement(*name, data.get(place.clone()).unwrap_or_default());
+                        edits.extend(text.map(|text| (place, text)));
                     }
+                    Found::Nothing => {}
+                    Found::Unfinished => end = end.min(mark),
                 }
-                Found::Nothing => at = mark + MARK.len(),
-                Found::Unfinished => return (edits, mark),
             }
         }
+        edits.retain(|(place, _)| place.end <= end);
+        edits.sort_unstable_by_key(|(place, _)| place.start);
+        (edits, end)
     }
 
     /// What stands in place of the JSON text `quoted`.
@@ -185,8 +189,8 @@ fn below_base(path: &str) -> &str {
     }
 }
 
-/// What begins at the mark that `data` begins with. Only the first [`MAX_LINK_BYTES`] count, however many there are.
-fn find_link(data: &[u8]) -> Found {
+/// What begins with `name`, which `data` begins with. Only the first [`MAX_LINK_BYTES`] count, however many there are.
+fn find_link(data: &[u8], name: &[u8]) -> Found {
     let data = data.get(..MAX_LINK_BYTES).unwrap_or(data);
     let at_end = || {
         if data.len() < MAX_LINK_BYTES {
@@ -195,24 +199,7 @@ fn find_link(data: &[u8]) -> Found {
             Found::Nothing
         }
     };
-    let mut rest = data.get(MARK.len()..).unwrap_or_default();
-    let mut name = None;
-    for (text, meant) in [
-        (&b"nextLink\""[..], Name::NextLink),
-        (&b"context\""[..], Name::Context),
-    ] {
-        if let Some(after) = rest.strip_prefix(text) {
-            rest = after;
-            name = Some(meant);
-            break;
-        }
-        if text.starts_with(rest) {
-            return at_end();
-        }
-    }
-    let Some(name) = name else {
-        return Found::Nothing;
-    };
+    let mut rest = data.get(name.len()..).unwrap_or_default();
     for wanted in [b':', b'"'] {
         rest = rest.trim_ascii_start();
         match rest.split_first() {
@@ -228,20 +215,20 @@ fn find_link(data: &[u8]) -> Found {
         match byte {
             _ if is_escaped => is_escaped = false,
             b'\\' => is_escaped = true,
-            b'"' => return Found::Link(name, start..start + index + 2),
+            b'"' => return Found::Link(start..start + index + 2),
             _ => {}
         }
     }
     at_end()
 }
 
-/// How many bytes at the end of `data` may be the beginning of a mark.
-fn begun_mark(data: &[u8]) -> usize {
-    (1..MARK.len())
-        .rev()
-        .find(|count| {
-            MARK.get(..*count)
-                .is_some_and(|begun| data.ends_with(begun))
-        })
-        .unwrap_or(0)
+/// How many bytes at the end of `data` may be the beginning of a name.
+fn begun_name(data: &[u8]) -> usize {
+    let longest = NEXT_LINK.len().max(CONTEXT.len()) - 1;
+    let tail = data
+        .get(data.len().saturating_sub(longest)..)
+        .unwrap_or_default();
+    let begun = memchr_iter(b'@', tail).filter_map(|at| tail.get(at..));
+    let mut begun = begun.filter(|it| NEXT_LINK.starts_with(it) || CONTEXT.starts_with(it));
+    begun.next().map_or(0, <[u8]>::len)
 }

@@ -4,13 +4,12 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use uuid::Uuid;
 
 use crate::dialect::{Problem, Reply, Unreadable, shown};
 use crate::model::Value;
 
 use super::headers;
-use super::refuse::{JSON_TYPE, refuse};
+use super::refuse::{JSON_TYPE, refuse_unrecorded};
 
 /// One answer to a batch, and what the upstream said of its items.
 #[derive(Clone, Debug)]
@@ -118,7 +117,7 @@ fn unanswered() -> Reply {
         text: "the upstream did not answer this item of the batch; whether it ran is not known"
             .to_owned(),
     };
-    refuse(&problem, Uuid::nil())
+    refuse_unrecorded(&problem)
 }
 
 fn write_item(id: &str, reply: &Reply, out: &mut Vec<u8>) {

@@ -20,6 +20,19 @@ const EXCEPTION_TYPE: HeaderName = HeaderName::from_static("x-exceptiontype");
 pub fn refuse(problem: &Problem, reference: Uuid) -> Reply {
     let kind = Kind::of(problem.status);
     let text = format!("{} ({} {reference})", problem.text, kind.reference);
+    let mut reply = reply(problem, &kind, text);
+    if let Ok(reference) = HeaderValue::try_from(reference.to_string()) {
+        reply.headers.insert(REQUEST_ID, reference);
+    }
+    reply
+}
+
+/// A refusal of something that is not on record by itself.
+pub(super) fn refuse_unrecorded(problem: &Problem) -> Reply {
+    reply(problem, &Kind::of(problem.status), problem.text.clone())
+}
+
+fn reply(problem: &Problem, kind: &Kind, text: String) -> Reply {
     let class = format!("Portcullis.{}", kind.exception);
     // Clients split this one at the bars.
     let detail = format!("GW0001|{class}|{}", text.replace('|', "/"));
@@ -67,9 +80,6 @@ pub fn refuse(problem: &Problem, reference: Uuid) -> Reply {
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, JSON_TYPE);
     headers.insert(EXCEPTION_TYPE, HeaderValue::from_static(kind.exception));
-    if let Ok(reference) = HeaderValue::try_from(reference.to_string()) {
-        headers.insert(REQUEST_ID, reference);
-    }
     Reply {
         status: problem.status,
         headers,

@@ -26,7 +26,7 @@ pub struct Outgoing {
 
 /// Writes one call for the upstream.
 pub fn write(call: &Call) -> Outgoing {
-    let mut headers = call.headers.clone();
+    let mut headers = call.headers.to_map();
     let (method, body) = match &call.form {
         Form::Invoke(command) | Form::Resource(_, command) => {
             name_cmdlet(command, &mut headers);
@@ -59,7 +59,7 @@ pub fn write_batch(
     authority: &str,
     authorization: Option<&str>,
 ) -> Outgoing {
-    let mut headers = frame.headers.clone();
+    let mut headers = frame.headers.to_map();
     let mut body = Vec::with_capacity(1024);
     body.extend_from_slice(b"{\"requests\":[");
     for (index, (id, call)) in items.iter().enumerate() {

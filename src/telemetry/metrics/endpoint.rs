@@ -119,15 +119,12 @@ impl EndpointMetrics {
             .iter()
             .zip(&self.decisions)
             .find(|it| *it.0 == (verdict, rule));
-        match known {
-            Some((_, counter)) => {
-                counter.inc();
-            }
+        if let Some((_, counter)) = known {
+            counter.inc();
+        } else {
             // A pair that no decision should have is counted too, at the price of a look-up.
-            None => {
-                let labels = decision_labels(&self.path, (verdict, rule));
-                self.all_decisions.get_or_create(&labels).inc();
-            }
+            let labels = decision_labels(&self.path, (verdict, rule));
+            self.all_decisions.get_or_create(&labels).inc();
         }
     }
 

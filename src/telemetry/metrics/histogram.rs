@@ -54,8 +54,7 @@ impl EncodeMetric for Histogram {
             .zip(&self.shared.buckets)
             .map(|(bound, count)| (*bound, count.load(Ordering::Relaxed)))
             .collect();
-        // The encoder writes the largest number there is as `+Inf`.
-        buckets.push((f64::MAX, self.shared.beyond.load(Ordering::Relaxed)));
+        buckets.push((f64::INFINITY, self.shared.beyond.load(Ordering::Relaxed)));
         // The count is the sum of what was just read, so that a page never contradicts itself.
         let count = buckets.iter().map(|it| it.1).sum();
         let sum = Duration::from_nanos(self.shared.sum_nanos.load(Ordering::Relaxed)).as_secs_f64();

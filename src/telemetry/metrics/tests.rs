@@ -88,7 +88,7 @@ fn what_is_counted_is_on_the_page() {
     }
 }
 
-/// What `promtool check metrics` and the OpenMetrics text format ask for: one TYPE and HELP a family before its samples,
+/// What `promtool check metrics` and the `OpenMetrics` text format ask for: one TYPE and HELP a family before its samples,
 /// names of one alphabet, `_total` on counters and only there, no series twice, and the end marked.
 #[test]
 fn the_page_is_well_formed() {

@@ -1,0 +1,170 @@
+//! What the cmdlets take, and what they say to the rest.
+
+use crate::control::tests::world::{self, World, person};
+use crate::model::{Number, Value};
+use crate::store::testing::Place;
+
+const ID: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
+
+#[tokio::test]
+async fn wrong_parameters_are_refused_with_what_would_be_right() {
+    let place = Place::sqlite();
+    let world = World::open(&place).await;
+    let long = "x".repeat(2_001);
+    for (line, text) in [
+        (
+            "New-ElevatedAccessRequest",
+            "New-ElevatedAccessRequest needs -Task and -Reason",
+        ),
+        (
+            r"New-ElevatedAccessRequest -Task Exchange\New-MoveRequest -Reason '  '",
+            "New-ElevatedAccessRequest needs -Reason",
+        ),
+        (
+            "New-ElevatedAccessRequest -Role 'Mail Recipients' -Reason r",
+            r"-Role is not supported yet: ask for a task, such as -Task 'Exchange\New-MoveRequest'",
+        ),
+        (
+            "New-ElevatedAccessRequest -Tsak x -Why y",
+            "New-ElevatedAccessRequest does not know -Tsak and -Why; it takes -Task, -Reason, -DurationHours, -ExternalIdentity, -RequestContext, -Role and -RoleGroup",
+        ),
+        (
+            r"New-ElevatedAccessRequest -Task Exchange\Get-Mailbox -Reason r",
+            r"no policy governs `Exchange\Get-Mailbox`, so there is nothing to request for it; Get-ElevatedAccessApprovalPolicy lists the policies",
+        ),
+        (
+            "New-ElevatedAccessRequest -Task Get-Mailbox -Reason r",
+            r"`Get-Mailbox` is neither a task, such as `Exchange\New-MoveRequest`, nor the scope of a policy; Get-ElevatedAccessApprovalPolicy lists the policies",
+        ),
+        (
+            r"New-ElevatedAccessRequest -Task Exchange\New-MoveRequest -Reason r -DurationHours 9",
+            r"the policy `Exchange\New-MoveRequest` allows at most 8 hours: ask for less with -DurationHours",
+        ),
+        (
+            r"New-ElevatedAccessRequest -Task Exchange\New-MoveRequest -Reason r -DurationHours 0",
+            "-DurationHours must be a whole number from 1 to 4320",
+        ),
+        (
+            r"New-ElevatedAccessRequest -Task Exchange\New-MoveRequest -Reason r -DurationHours +4",
+            "-DurationHours must be a whole number from 1 to 4320",
+        ),
+        (
+            r"New-ElevatedAccessRequest -Task Exchange\New-MoveRequest -Reason r -DurationHours 4321",
+            "-DurationHours must be a whole number from 1 to 4320",
+        ),
+        (
+            &format!(r"New-ElevatedAccessRequest -Task Exchange\New-MoveRequest -Reason {long}"),
+            "-Reason must be at most 2000 characters long",
+        ),
+        (
+            "Approve-ElevatedAccessRequest -Comment ok",
+            "Approve-ElevatedAccessRequest needs -RequestId",
+        ),
+        (
+            "Approve-ElevatedAccessRequest -RequestId 7",
+            "-RequestId must be an id such as 01890a5d-ac96-774b-bcce-b302099a8057, not `7`",
+        ),
+        (
+            &format!(
+                "Get-ElevatedAccessRequest -RequestId {ID} -Identity {}",
+                ID.replace('a', "b")
+            ),
+            "-RequestId and -Identity mean the same and say different ids: give one of them",
+        ),
+        (
+            "Get-ElevatedAccessControl -Verbos true",
+            "Get-ElevatedAccessControl does not know -Verbos; it takes -Identity",
+        ),
+        (
+            "Enable-ElevatedAccessControl -AdminGroup x",
+            "Enable-ElevatedAccessControl is not supported: set `[access_control] mode` in the gateway's configuration (enforce, report-only or disabled); system accounts are `[[exemption]]` entries of the policy files",
+        ),
+        (
+            "New-ElevatedAccessApprovalPolicy -Task x",
+            "New-ElevatedAccessApprovalPolicy is not supported: policies come from files; edit the `*.toml` files in the directory that `[policies] directory` of the gateway's configuration names, and they are read again",
+        ),
+        (
+            "Revoke-ElevatedAccessRequest",
+            "there is no cmdlet Revoke-ElevatedAccessRequest; there are New-, Get-, Approve- and Deny-ElevatedAccessRequest, Get- and Revoke-ElevatedAccessAuthorization, Get-ElevatedAccessApprovalPolicy and Get-ElevatedAccessControl",
+        ),
+    ] {
+        assert_eq!(world.refusal("ann", line).await, text);
+    }
+    assert_eq!(world.ledger.kinds(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_trial_changes_nothing() {
+    let place = Place::sqlite();
+    let world = World::open(&place).await;
+    let ask = r"New-ElevatedAccessRequest -Task Exchange\New-MoveRequest -Reason r";
+    let told = world
+        .call("ann", &format!("{ask} -WhatIf true"))
+        .await
+        .unwrap();
+    assert_eq!(
+        world::property(&told, "Message"),
+        r"What if: New-ElevatedAccessRequest would file a request for `Exchange\New-MoveRequest`. Nothing was done."
+    );
+    let told = world
+        .call("ann", &format!("{ask} -Confirm true"))
+        .await
+        .unwrap();
+    assert_eq!(told, []);
+    assert_eq!(world.ledger.kinds(), Vec::<String>::new());
+    world
+        .call(
+            "ann",
+            &format!("{ask} -Confirm false -WhatIf False -ErrorAction Stop"),
+        )
+        .await
+        .unwrap();
+    assert_eq!(world.ledger.kinds(), ["request.filed"]);
+}
+
+#[tokio::test]
+async fn a_request_keeps_its_context_without_secrets() {
+    let place = Place::sqlite();
+    let world = World::open(&place).await;
+    let context = Value::Table(vec![
+        ("@odata.type".into(), Value::text("#x")),
+        ("Ticket".into(), Value::text("INC-1")),
+        ("Password".into(), Value::text("hunter2")),
+        ("Tries".into(), Value::Number(Number::new("3").unwrap())),
+    ]);
+    let parameters = vec![
+        ("task".to_owned(), Value::text(r"Exchange\New-MoveRequest")),
+        ("REASON".to_owned(), Value::text("r")),
+        (
+            "DurationHours".to_owned(),
+            Value::Number(Number::new("3").unwrap()),
+        ),
+        ("RequestContext".to_owned(), context),
+        ("ExternalIdentity".to_owned(), Value::text("CHG-7")),
+        ("Role".to_owned(), Value::Null),
+    ];
+    let filed = world
+        .answer(&person("ann"), "New-ElevatedAccessRequest", parameters)
+        .await
+        .unwrap();
+    assert_eq!(
+        world::property(&filed, "Context"),
+        "@{Ticket=INC-1; Password=[redacted]; Tries=3}"
+    );
+    assert_eq!(world::property(&filed, "DurationHours"), "3");
+    assert_eq!(world::property(&filed, "ExternalIdentity"), "CHG-7");
+    let record = serde_json::to_string(&world.ledger.events()).unwrap();
+    assert!(
+        record.contains("INC-1") && !record.contains("hunter2"),
+        "{record}"
+    );
+
+    let not_a_table = vec![
+        ("Task".to_owned(), Value::text(r"Exchange\New-MoveRequest")),
+        ("Reason".to_owned(), Value::List(vec![Value::text("r")])),
+    ];
+    let refused = world
+        .answer(&person("ann"), "New-ElevatedAccessRequest", not_a_table)
+        .await;
+    assert_eq!(refused.unwrap_err().to_string(), "-Reason must be a text");
+}
