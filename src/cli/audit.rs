@@ -15,9 +15,10 @@ use anyhow::{Context as _, bail};
 use crate::audit::history::{self, Flow, Follower};
 use crate::audit::stored::{About, Filter, Stored};
 use crate::audit::verify::{Expectation, NodeReport, verify};
+use crate::cli::Format;
 
 pub use arguments::{
-    AuditCommand, Format, Moment, Place, SearchArgs, ShowArgs, Subject, TailArgs, VerifyArgs,
+    AuditCommand, Moment, Place, SearchArgs, ShowArgs, Subject, TailArgs, VerifyArgs,
 };
 
 /// How often `tail -f` looks for new records.

@@ -19,9 +19,10 @@ use serde::Serialize;
 use crate::config::{self, ConfigProblem, Environment, NamedFile, Reading, Role};
 use crate::model::Interner;
 use crate::policy::{PolicyProblem, PolicySet};
+use crate::serve::read_policy_files;
 
 use super::output::Severity;
-use super::{Format, Outcome, Output, policy};
+use super::{Format, Outcome, Output};
 
 use summary::Summary;
 
@@ -126,7 +127,7 @@ fn policies(reading: &Reading, findings: &mut Vec<Finding>) -> Option<PolicySet>
         .files
         .iter()
         .find(|it| it.role == Role::PolicyDirectory)?;
-    let files = match policy::read_files(&directory.path) {
+    let files = match read_policy_files(&directory.path) {
         Ok(files) => files,
         Err(error) => {
             findings.push(unreadable_policies(directory, &error));

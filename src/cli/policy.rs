@@ -1,7 +1,5 @@
 //! `portcullis policy …`: the policy files, as they are on disk.
 
-mod files;
-
 use std::path::Path;
 
 use clap::Subcommand;
@@ -11,10 +9,10 @@ use crate::config::{self, Environment, Role, duration_text};
 use crate::model::Interner;
 use crate::policy::{Approval, Exemption, Group, Policy, PolicySet};
 
+use crate::serve::read_policy_files;
+
 use super::check::{self, Finding};
 use super::{ConfigFile, Format, Outcome, Output};
-
-pub(super) use files::read_files;
 
 /// What can be done with policies.
 #[derive(Clone, Debug, Subcommand)]
@@ -53,7 +51,7 @@ fn load(path: &Path, environment: &Environment) -> Result<PolicySet, Vec<Finding
     let Some(directory) = directory else {
         return Err(reading.problems.iter().map(Finding::from).collect());
     };
-    let files = read_files(&directory.path)
+    let files = read_policy_files(&directory.path)
         .map_err(|error| vec![check::unreadable_policies(directory, &error)])?;
     PolicySet::load(
         &files,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::problem::printable;
 
 /// The longest duration: 4320 h, half a year, the most that Microsoft's own grants allow.
-pub(super) const MAX: Duration = Duration::from_secs(4320 * 3600);
+pub(super) const MAX: Duration = Duration::from_hours(4320);
 
 /// What is wrong with a duration's text, and what would be right.
 pub(super) fn parse(text: &str) -> Result<Duration, (String, &'static str)> {

@@ -120,14 +120,13 @@ impl<'t> Fields<'_, '_, 't> {
     ) -> Option<Located<Vec<Located<T>>>> {
         let list = self.read(key, &format!("a list of {expected}"), DeValue::as_array)?;
         let mut items = Vec::with_capacity(list.value.len());
-        for item in list.value.iter() {
+        for item in list.value {
             let at = self.at(item.span().start);
-            match read(item.get_ref()) {
-                Some(value) => items.push(Located { value, at }),
-                None => {
-                    let message = format!("`{key}` lists {expected}, not {}", shown(item));
-                    self.report.problem(at, message);
-                }
+            if let Some(value) = read(item.get_ref()) {
+                items.push(Located { value, at });
+            } else {
+                let message = format!("`{key}` lists {expected}, not {}", shown(item));
+                self.report.problem(at, message);
             }
         }
         Some(Located {
@@ -162,14 +161,13 @@ impl<'t> Fields<'_, '_, 't> {
             return Vec::new();
         };
         let mut tables = Vec::with_capacity(items.len());
-        for item in items.iter() {
+        for item in items {
             let at = self.at(item.span().start);
-            match item.get_ref().as_table() {
-                Some(value) => tables.push(Located { value, at }),
-                None => {
-                    let message = format!("`{key}` lists tables, not {}", shown(item));
-                    self.report.problem_with_hint(at, message, hint.clone());
-                }
+            if let Some(value) = item.get_ref().as_table() {
+                tables.push(Located { value, at });
+            } else {
+                let message = format!("`{key}` lists tables, not {}", shown(item));
+                self.report.problem_with_hint(at, message, hint.clone());
             }
         }
         tables

@@ -53,6 +53,11 @@ impl FoldedMap {
         }
     }
 
+    /// The keys in the order of their numbers.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.keys.iter().map(|it| &**it)
+    }
+
     /// Whether it has no key.
     pub(super) fn is_empty(&self) -> bool {
         self.keys.is_empty()

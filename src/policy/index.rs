@@ -52,11 +52,11 @@ impl TaskIndex {
             .into_iter()
             .map(|(first, again)| Conflict::Tie(first, again))
             .collect();
-        let mut by_prefix: BTreeMap<Vec<u8>, Bucket> = BTreeMap::new();
+        let mut by_prefix: BTreeMap<String, Bucket> = BTreeMap::new();
         for (number, scope) in scopes.iter().enumerate() {
             // A repeated text is told already; it would tie with whatever the first one ties with.
             if !scope.is_exact() && by_text.find(scope.as_str().as_bytes()) == Some(number) {
-                let prefix = scope.literal_prefix().as_bytes().to_vec();
+                let prefix = scope.literal_prefix().to_owned();
                 let bucket = by_prefix.entry(prefix).or_default();
                 bucket.push((scope.clone(), number));
             }
@@ -97,9 +97,9 @@ impl Tails {
             let noun = pattern.noun_prefix().unwrap_or_default();
             // A noun in the shared prefix tells nothing apart.
             let (map, key) = if noun.is_empty() || pattern.literal_prefix().contains('-') {
-                (&mut by_end, pattern.literal_end().bytes().rev().collect())
+                (&mut by_end, pattern.literal_end().chars().rev().collect())
             } else {
-                (&mut by_noun, noun.as_bytes().to_vec())
+                (&mut by_noun, noun.to_owned())
             };
             let bucket: &mut Bucket = map.entry(key).or_insert_with(Vec::new);
             bucket.push((pattern, number));
@@ -117,18 +117,11 @@ impl Tails {
                 .find(|(pattern, _)| pattern.matches(task.as_bytes()))
                 .map(|(_, number)| *number)
         };
-        self.by_noun
-            .matching(task.noun())
-            .find_map(first_match)
-            .or_else(|| {
-                if self.by_end.is_empty() {
-                    return None;
-                }
-                let reversed = task.reversed();
-                self.by_end
-                    .matching(reversed.as_bytes())
-                    .find_map(first_match)
-            })
+        let by_noun = self.by_noun.matching(task.noun()).find_map(first_match);
+        by_noun.or_else(|| {
+            let end = task.reversed_end(self.by_end.longest());
+            self.by_end.matching(end.as_bytes()).find_map(first_match)
+        })
     }
 
     /// Adds a conflict for each two patterns that share a task. Patterns whose keys are not prefixes of one another cannot,
@@ -179,23 +172,20 @@ impl FoldedTask {
     const CAPACITY: usize = 2 * MAX_NAME_BYTES + 1;
 
     pub(super) fn new(task: &Task) -> Self {
-        let mut folded = Self {
-            bytes: [0; Self::CAPACITY],
-            length: 0,
-            hyphen: 0,
-        };
+        let mut folded = Self::default();
         folded.push(task.workload.as_str().as_bytes());
         folded.push(b"\\");
         folded.hyphen = folded.length + task.cmdlet.verb().len();
         folded.push(task.cmdlet.as_str().as_bytes());
-        folded.bytes.make_ascii_lowercase();
         folded
     }
 
     fn push(&mut self, text: &[u8]) {
         let end = self.length + text.len();
         if let Some(room) = self.bytes.get_mut(self.length..end) {
-            room.copy_from_slice(text);
+            for (to, from) in room.iter_mut().zip(text) {
+                *to = from.to_ascii_lowercase();
+            }
             self.length = end;
         }
     }
@@ -209,12 +199,28 @@ impl FoldedTask {
         self.as_bytes().get(self.hyphen + 1..).unwrap_or_default()
     }
 
-    fn reversed(&self) -> Self {
-        let mut reversed = Self { ..*self };
-        if let Some(bytes) = reversed.bytes.get_mut(..self.length) {
-            bytes.reverse();
+    /// The last `length` bytes, backwards.
+    fn reversed_end(&self, length: usize) -> Self {
+        let mut reversed = Self::default();
+        for (to, from) in reversed
+            .bytes
+            .iter_mut()
+            .zip(self.as_bytes().iter().rev().take(length))
+        {
+            *to = *from;
+            reversed.length += 1;
         }
         reversed
+    }
+}
+
+impl Default for FoldedTask {
+    fn default() -> Self {
+        Self {
+            bytes: [0; Self::CAPACITY],
+            length: 0,
+            hyphen: 0,
+        }
     }
 }
 

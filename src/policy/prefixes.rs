@@ -1,80 +1,67 @@
-//! A sorted table of prefixes: finds those that a text begins with, longest first, in logarithmic time.
+//! A table of prefixes: finds those that a text begins with, longest first.
+//!
+//! A look-up costs one hash look-up for each different length of prefix, however many prefixes there are: the literal parts
+//! of ten thousand patterns come in some twenty lengths.
 
 use std::collections::BTreeMap;
 
-/// The entries are sorted by prefix.
-#[derive(Clone, Debug)]
-pub(super) struct PrefixTable<T>(Vec<Entry<T>>);
+use super::folded::FoldedMap;
 
+/// INVARIANT: the values have the numbers of their prefixes.
 #[derive(Clone, Debug)]
-struct Entry<T> {
-    prefix: Box<[u8]>,
-    /// The entry with the longest prefix that this one's begins with.
-    parent: Option<usize>,
-    value: T,
+pub(super) struct PrefixTable<T> {
+    prefixes: FoldedMap,
+    values: Vec<T>,
+    /// The different lengths of prefixes, longest first.
+    lengths: Vec<usize>,
 }
 
 impl<T> PrefixTable<T> {
-    pub(super) fn new(values: BTreeMap<Vec<u8>, T>) -> Self {
-        let mut table = Self(Vec::with_capacity(values.len()));
-        for (prefix, value) in values {
-            // Prefixes come in order, so the last entry is where a search for this one would end.
-            let last = table.0.len().checked_sub(1);
-            let parent = table.ascend(last, &prefix);
-            table.0.push(Entry {
-                prefix: prefix.into(),
-                parent,
-                value,
-            });
+    pub(super) fn new(values: BTreeMap<String, T>) -> Self {
+        let mut lengths: Vec<usize> = values.keys().map(String::len).collect();
+        lengths.sort_unstable_by(|one, two| two.cmp(one));
+        lengths.dedup();
+        let (prefixes, _) = FoldedMap::number(values.keys().map(String::as_str));
+        Self {
+            prefixes,
+            values: values.into_values().collect(),
+            lengths,
         }
-        table
-    }
-
-    /// The nearest entry from `index` upwards whose prefix `text` begins with.
-    fn ascend(&self, mut index: Option<usize>, text: &[u8]) -> Option<usize> {
-        while let Some(entry) = index.and_then(|it| self.0.get(it)) {
-            if text.starts_with(&entry.prefix) {
-                break;
-            }
-            index = entry.parent;
-        }
-        index
     }
 
     /// The values of all prefixes that `text` begins with, longest first.
-    ///
-    /// The greatest entry up to `text` begins with the longest of them, since everything that sorts between a prefix of
-    /// `text` and `text` begins with that prefix; from there the way leads through its parents.
-    pub(super) fn matching<'t>(&'t self, text: &[u8]) -> impl Iterator<Item = &'t T> + use<'t, T> {
-        let last = self
-            .0
-            .partition_point(|it| *it.prefix <= *text)
-            .checked_sub(1);
-        let longest = self.ascend(last, text).and_then(|it| self.0.get(it));
-        std::iter::successors(longest, |it| self.0.get(it.parent?)).map(|it| &it.value)
-    }
-
-    /// Each entry's value with the values of its shorter prefixes.
-    pub(super) fn families(&self) -> impl Iterator<Item = (&T, impl Iterator<Item = &T>)> {
-        self.0.iter().map(|entry| {
-            let parent = entry.parent.and_then(|it| self.0.get(it));
-            let shorter = std::iter::successors(parent, |it| self.0.get(it.parent?));
-            (&entry.value, shorter.map(|it| &it.value))
+    pub(super) fn matching<'t>(&'t self, text: &'t [u8]) -> impl Iterator<Item = &'t T> {
+        self.lengths.iter().filter_map(move |length| {
+            let number = self.prefixes.find(text.get(..*length)?)?;
+            self.values.get(number)
         })
     }
 
-    pub(super) fn values(&self) -> impl Iterator<Item = &T> {
-        self.0.iter().map(|it| &it.value)
+    /// Each prefix's value with the values of the prefixes that it begins with itself.
+    pub(super) fn families(&self) -> impl Iterator<Item = (&T, impl Iterator<Item = &T>)> {
+        let own_comes_first = 1;
+        self.values
+            .iter()
+            .zip(self.prefixes.keys())
+            .map(move |(value, prefix)| {
+                let shorter = self.matching(prefix.as_bytes()).skip(own_comes_first);
+                (value, shorter)
+            })
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    pub(super) fn values(&self) -> impl Iterator<Item = &T> {
+        self.values.iter()
+    }
+
+    /// The length of the longest prefix, beyond which no text is looked at.
+    pub(super) fn longest(&self) -> usize {
+        self.lengths.first().copied().unwrap_or_default()
     }
 }
 
 impl<T> Default for PrefixTable<T> {
     fn default() -> Self {
-        Self(Vec::new())
+        Self::new(BTreeMap::new())
     }
 }
 
@@ -93,10 +80,14 @@ mod tests {
             let mut expected: Vec<String> =
                 prefixes.iter().filter(|it| text.starts_with(it.as_str())).cloned().collect();
             expected.sort_by_key(|it| std::cmp::Reverse(it.len()));
-            let values = prefixes.into_iter().map(|it| (it.clone().into_bytes(), it)).collect();
-            let table = PrefixTable::new(values);
+            let table = PrefixTable::new(prefixes.into_iter().map(|it| (it.clone(), it)).collect());
             let found: Vec<String> = table.matching(text.as_bytes()).cloned().collect();
             prop_assert_eq!(found, expected);
+            for (own, shorter) in table.families() {
+                for shorter in shorter {
+                    prop_assert!(own.starts_with(shorter.as_str()) && own != shorter);
+                }
+            }
         }
     }
 }

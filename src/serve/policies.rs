@@ -1,7 +1,7 @@
 //! The policy files of a directory: read as one set, and read again when they change.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -9,42 +9,31 @@ use std::time::SystemTime;
 use crate::model::Interner;
 use crate::policy::{Place, PolicyFile, PolicyProblem, PolicySet};
 
-/// The largest policy file that is read, in bytes.
-const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
+/// Longer files are cut here, in bytes: one above what [`PolicySet::load`] takes, so that it tells them.
+const LONGEST: u64 = (4 << 20) + 1;
 
 /// Reads the `*.toml` files of `directory`, sorted by name; sub-directories and hidden files are passed over.
-/// What cannot be read is a problem at line 0 of its file.
-pub fn read_policy_files(directory: &Path) -> Result<Vec<PolicyFile>, Vec<PolicyProblem>> {
-    let mut files = Vec::new();
-    let mut problems = Vec::new();
-    let names = match list(directory) {
-        Ok(names) => names,
-        Err(error) => {
-            return Err(vec![problem(
-                directory,
-                &error,
-                "`[policies] directory` must be a readable directory",
-            )]);
-        }
+///
+/// # Errors
+///
+/// The directory, or a file in it, cannot be read or is not UTF-8; its path is in the message.
+pub fn read_policy_files(directory: &Path) -> io::Result<Vec<PolicyFile>> {
+    let named = |path: &Path, error: io::Error| {
+        io::Error::new(error.kind(), format!("{}: {error}", path.display()))
     };
-    for path in names {
-        match read(&path) {
-            Ok(text) => files.push(PolicyFile {
-                path: path.display().to_string(),
-                text,
-            }),
-            Err(error) => problems.push(problem(
-                &path,
-                &error,
-                "a policy file is UTF-8 text of at most 4 MiB",
-            )),
-        }
-    }
-    if problems.is_empty() {
-        Ok(files)
-    } else {
-        Err(problems)
-    }
+    let read = |path: &Path| {
+        let mut text = String::new();
+        File::open(path)?.take(LONGEST).read_to_string(&mut text)?;
+        Ok(PolicyFile {
+            path: path.display().to_string(),
+            text,
+        })
+    };
+    let paths = list(directory).map_err(|error| named(directory, error))?;
+    paths
+        .iter()
+        .map(|path| read(path).map_err(|error| named(path, error)))
+        .collect()
 }
 
 fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
@@ -62,27 +51,6 @@ fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-fn read(path: &Path) -> io::Result<String> {
-    if fs::metadata(path)?.len() > MAX_FILE_BYTES {
-        return Err(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            "larger than 4 MiB",
-        ));
-    }
-    fs::read_to_string(path)
-}
-
-fn problem(path: &Path, error: &io::Error, hint: &str) -> PolicyProblem {
-    PolicyProblem {
-        place: Place {
-            file: path.display().to_string(),
-            line: 0,
-        },
-        message: format!("cannot be read: {error}"),
-        hint: Some(hint.to_owned()),
-    }
-}
-
 /// A directory of policy files, with what is needed to read it as a set.
 #[derive(Debug)]
 pub(super) struct PolicySource {
@@ -97,7 +65,11 @@ pub(super) type Looks = Vec<(PathBuf, u64, Option<SystemTime>)>;
 impl PolicySource {
     /// Reads the whole set.
     pub(super) fn load(&self) -> Result<PolicySet, Vec<PolicyProblem>> {
-        let files = read_policy_files(&self.directory)?;
+        let files = read_policy_files(&self.directory).map_err(|error| {
+            let place = Place { file: self.directory.display().to_string(), line: 0 };
+            let hint = "`[policies] directory` is where the policy files lie; let the gateway's account read it";
+            vec![PolicyProblem { place, message: format!("cannot read policies: {error}"), hint: Some(hint.to_owned()) }]
+        })?;
         PolicySet::load(
             &files,
             self.default_approver_group.as_deref(),

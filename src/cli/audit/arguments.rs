@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use chrono::{DateTime, NaiveDate, SecondsFormat, TimeDelta, Utc};
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use uuid::Uuid;
 
 use crate::audit::{Digest, Node};
+use crate::cli::Format;
 
 /// Reads and verifies the audit log; none of this needs a running gateway.
 #[derive(Debug, Subcommand)]
@@ -31,15 +32,6 @@ pub struct Place {
     /// Only this node's log.
     #[arg(long)]
     pub(super) node: Option<Node>,
-}
-
-/// How to print.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// The records as they are stored, one a line.
-    Json,
-    /// For people.
-    Table,
 }
 
 /// Arguments of `audit verify`.

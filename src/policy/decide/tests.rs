@@ -75,7 +75,7 @@ impl World {
             id: Uuid::from_u128(self.grants.0.len() as u128),
             starts_ms,
             ends_ms,
-            task: task.map(|it| std::sync::Arc::new(it.parse().unwrap())),
+            task: task.map(|it| Arc::new(it.parse().unwrap())),
         };
         let policy = self.interner.policy(scope);
         self.grants.0.push((self.principal.id, policy, grant));
@@ -143,7 +143,7 @@ fn the_decision_as_a_table() {
                             continue;
                         }
                         let policy = match kind {
-                            "none-block" | "none-allow" => "".to_owned(),
+                            "none-block" | "none-allow" => String::new(),
                             "rule" => "approval = 'manual'".to_owned(),
                             approval => format!("approval = '{approval}'"),
                         };

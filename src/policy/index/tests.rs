@@ -78,15 +78,15 @@ fn the_longest_names_fit() {
 
 #[test]
 fn thousands_of_patterns_that_begin_alike_are_told_apart_quickly() {
-    let texts: Vec<String> = (0..20_000)
+    let texts: Vec<String> = (0..5_000)
         .flat_map(|it| [format!("*-Noun{it:05}"), format!("*-Part{it:05}*")])
         .collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     let (index, conflicts) = TaskIndex::new(&patterns(&texts));
     assert_eq!(conflicts, []);
-    assert_eq!(index.governing(&task("Get-Noun19999")), Some(39_998));
+    assert_eq!(index.governing(&task("Get-Noun04999")), Some(9_998));
     assert_eq!(index.governing(&task("Get-Part00001x")), Some(3));
-    assert_eq!(index.governing(&task("Get-Noun20000")), None);
+    assert_eq!(index.governing(&task("Get-Noun05000")), None);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use super::groups::Groups;
 use super::rules::RuleReader;
 
 /// How long a grant lasts where neither the request nor the policy says: Microsoft's default.
-const DEFAULT_DURATION: Duration = Duration::from_secs(4 * 3600);
+const DEFAULT_DURATION: Duration = Duration::from_hours(4);
 
 /// How many approvals a policy may ask for, per group.
 const MAX_APPROVALS: u32 = 100;
@@ -88,7 +88,7 @@ fn lower_one(
         other_parameters,
     } = raw;
     let approval = approval.and_then(|it| read_approval(&it, report));
-    let approvals = read_approvals(approvals, approval, report);
+    let approvals = read_approvals(approvals.as_ref(), approval, report);
     let approvers = Approvers {
         at,
         groups,
@@ -152,11 +152,11 @@ fn read_approval(text: &Located<String>, report: &mut Report<'_>) -> Option<Appr
 }
 
 fn read_approvals(
-    count: Option<Located<i64>>,
+    count: Option<&Located<i64>>,
     approval: Option<Approval>,
     report: &mut Report<'_>,
 ) -> u32 {
-    let Some(Located { value, at }) = count else {
+    let Some(&Located { value, at }) = count else {
         return 1;
     };
     if let Some(approval @ (Approval::Auto | Approval::Never)) = approval {
@@ -166,14 +166,12 @@ fn read_approvals(
         );
         report.problem_with_hint(at, message, "nobody is asked: remove it");
     }
-    match u32::try_from(value) {
-        Ok(count @ 1..=MAX_APPROVALS) => count,
-        _ => {
-            let message = format!("`approvals` must be from 1 to {MAX_APPROVALS}, not {value}");
-            report.problem(at, message);
-            1
-        }
+    if let Ok(count @ 1..=MAX_APPROVALS) = u32::try_from(value) {
+        return count;
     }
+    let message = format!("`approvals` must be from 1 to {MAX_APPROVALS}, not {value}");
+    report.problem(at, message);
+    1
 }
 
 /// What the reading of `approvers` needs to know of the policy.

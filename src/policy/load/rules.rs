@@ -80,8 +80,8 @@ impl RuleReader {
             present,
         } = raw;
         let at = name.at;
-        let absent = only_true("absent", absent, "present = true", report);
-        let present = only_true("present", present, "absent = true", report);
+        let absent = only_true("absent", absent.as_ref(), "present = true", report);
+        let present = only_true("present", present.as_ref(), "absent = true", report);
         let optional = optional.is_some_and(|it| it.value);
         let bounds = (read_number(min, report), read_number(max, report));
         if let (Some((min, _)), Some((max, _))) = &bounds
@@ -173,16 +173,14 @@ fn compile(source: &str) -> Result<Regex, String> {
     };
     build(source)
         .and_then(|_| build(&format!(r"\A(?:{source})\z")))
-        .map_err(|error| match error {
-            regex::Error::CompiledTooBig(limit) => {
-                format!("it takes more than {limit} bytes of memory")
+        .map_err(|error| {
+            if let regex::Error::CompiledTooBig(limit) = error {
+                return format!("it takes more than {limit} bytes of memory");
             }
-            other => {
-                // The last line says what; those before it draw the place, which the file's line already tells.
-                let text = other.to_string();
-                let last = text.lines().last().unwrap_or_default();
-                printable(last.trim_start_matches("error: "))
-            }
+            // The last line says what; those before it draw the place, which the file's line already tells.
+            let text = error.to_string();
+            let last = text.lines().last().unwrap_or_default();
+            printable(last.trim_start_matches("error: "))
         })
 }
 
@@ -209,19 +207,18 @@ fn read_others(text: &Located<String>, report: &mut Report<'_>) -> Option<Others
 /// A switch that says something only when it is true.
 fn only_true(
     key: &str,
-    switch: Option<Located<bool>>,
+    switch: Option<&Located<bool>>,
     opposite: &str,
     report: &mut Report<'_>,
 ) -> bool {
-    match switch {
-        Some(Located { value: false, at }) => {
-            let hint = format!("leave it out, or write {opposite}");
-            report.problem_with_hint(at, format!("`{key}` can only be true"), hint);
-            false
-        }
-        Some(_) => true,
-        None => false,
+    let Some(Located { value, at }) = switch else {
+        return false;
+    };
+    if !value {
+        let hint = format!("leave it out, or write {opposite}");
+        report.problem_with_hint(*at, format!("`{key}` can only be true"), hint);
     }
+    *value
 }
 
 fn read_number(
@@ -229,13 +226,11 @@ fn read_number(
     report: &mut Report<'_>,
 ) -> Option<(Decimal, String)> {
     let Located { value, at } = digits?;
-    match decimal(&value) {
-        Some(number) => Some((number, value)),
-        None => {
-            report.problem(at, format!("`{value}` is no number to compare with"));
-            None
-        }
+    let number = decimal(&value);
+    if number.is_none() {
+        report.problem(at, format!("`{value}` is no number to compare with"));
     }
+    Some((number?, value))
 }
 
 /// TOML's floats may begin with a plus sign, and may be infinite or no number, which JSON's cannot.

@@ -165,14 +165,17 @@ fn every_scalar_inside_a_value_counts() {
         one_of,
         &[
             list(&[a.clone(), Value::text("B")]),
-            table(&[("@odata.type", c.clone()), ("add", list(&[a.clone()]))]),
+            table(&[
+                ("@odata.type", c.clone()),
+                ("add", list(std::slice::from_ref(&a))),
+            ]),
         ],
     );
     none(
         one_of,
         &[
             list(&[a.clone(), c.clone()]),
-            list(&[a.clone(), list(&[list(&[c.clone()])])]),
+            list(&[a.clone(), list(&[list(std::slice::from_ref(&c))])]),
             list(&[a.clone(), Value::Null]),
             table(&[("add", a), ("remove", c.clone())]),
             list(&[]),
