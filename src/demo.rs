@@ -74,11 +74,12 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         control: gateway.control_address(),
         sample: sample.address(),
     };
-    print(&tour.render())?;
-
-    signals.next().await;
+    // Without a reader there is nothing to wait for; the end is orderly all the same.
+    let shown = print(&tour.render());
+    if shown.is_ok() {
+        signals.next().await;
+    }
     gateway.stop();
-    // Whoever read the tour may be gone; the end must be orderly all the same.
     let _nobody_reads = print("\nStopping; press Ctrl-C again not to wait for calls in flight.\n");
     let stopped = async {
         gateway.stopped().await;
@@ -92,7 +93,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         "Stopped. Requests, grants and the audit log are kept in {}; start again to go on.\n",
         directory.root().display()
     ));
-    Ok(())
+    shown
 }
 
 /// Fails with what to do if `address` cannot be listened on.
