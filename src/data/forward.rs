@@ -30,7 +30,7 @@ use super::reply::{GZIP_MAGIC, ReplyBody, Streamed, response};
 const MAX_REDIRECTS: usize = 3;
 
 /// Answers up to this size are read whole and keep a `Content-Length`; larger ones, and those of unknown size, stream.
-const WHOLE_ANSWER_BYTES: u64 = 64 * 1024;
+const WHOLE_ANSWER_BYTES: usize = 64 * 1024;
 
 /// The largest answer to a `$batch`, which must be read whole: 20 items of 1,000 objects each with room to spare.
 const BATCH_ANSWER_BYTES: usize = 256 * 1024 * 1024;
@@ -135,16 +135,13 @@ pub(super) async fn batch(
             .iter()
             .find(|(answered, status)| answered == id && *status != 0)
             .map(|(_, status)| *status);
-        match status {
-            Some(status) => {
-                outcome.upstream_answered(status);
-                outcome.finish_answered();
-            }
+        if let Some(status) = status {
+            outcome.upstream_answered(status);
+            outcome.finish_answered();
+        } else {
             // Whether it ran is not known, so it is not recorded as if it were.
-            None => {
-                outcome.answers(StatusCode::BAD_GATEWAY.as_u16());
-                outcome.finish("upstream-broken");
-            }
+            outcome.answers(StatusCode::BAD_GATEWAY.as_u16());
+            outcome.finish("upstream-broken");
         }
     }
     Ok(response(merged.reply))
@@ -270,7 +267,7 @@ async fn pass_on(
     let length = parts
         .headers
         .get(CONTENT_LENGTH)
-        .and_then(|it| it.to_str().ok()?.parse::<u64>().ok());
+        .and_then(|it| it.to_str().ok()?.parse::<usize>().ok());
     clean(&mut parts.headers);
     rewrite_location(&mut parts.headers, asked, answered_by);
     let is_json = parts
@@ -280,7 +277,7 @@ async fn pass_on(
     let gzip = is_gzip(&parts.headers);
     let mut links = is_json.then(|| link_rewriter(asked));
     let whole =
-        length.is_some_and(|length| length <= WHOLE_ANSWER_BYTES) || body_is_empty(&parts.status);
+        length.is_some_and(|length| length <= WHOLE_ANSWER_BYTES) || body_is_empty(parts.status);
     if !whole {
         let unpack = gzip && is_json && parts.status.is_success();
         if unpack {
@@ -292,7 +289,7 @@ async fn pass_on(
             ReplyBody::Streamed(Box::new(streamed)),
         ));
     }
-    let mut bytes = match read_answer(body, WHOLE_ANSWER_BYTES as usize).await {
+    let mut bytes = match read_answer(body, WHOLE_ANSWER_BYTES).await {
         Ok(bytes) => bytes,
         Err((rejection, how)) => {
             outcome.finish(how);
@@ -300,11 +297,14 @@ async fn pass_on(
         }
     };
     // An answer that is declared compressed and is not, or that comes padded, is handed on as it is (section 3.5).
-    if gzip && is_json && parts.status.is_success() && bytes.starts_with(GZIP_MAGIC) {
-        if let Some(unpacked) = gunzip(&bytes) {
-            bytes = unpacked;
-            parts.headers.remove(CONTENT_ENCODING);
-        }
+    if gzip
+        && is_json
+        && parts.status.is_success()
+        && bytes.starts_with(GZIP_MAGIC)
+        && let Some(unpacked) = gunzip(&bytes)
+    {
+        bytes = unpacked;
+        parts.headers.remove(CONTENT_ENCODING);
     }
     outcome.look_at(&bytes);
     if let Some(links) = &mut links {
@@ -350,10 +350,9 @@ fn rewrite_location(headers: &mut HeaderMap, asked: &Asked<'_>, answered_by: &Up
                 Some(query) => format!("{}?{query}", url.path()),
                 None => url.path().to_owned(),
             },
-            Ok(_) => return None,
-            // Anything else behind a host name could make it another one: `@evil.example/`.
             Err(_) if location.starts_with('/') => location.to_owned(),
-            Err(_) => return None,
+            // Another host; or a text that, put behind a host's name, could make it another one: `@evil.example/`.
+            Ok(_) | Err(_) => return None,
         };
         let gateway = asked.gateway_base.strip_suffix(&*asked.route.path)?;
         HeaderValue::from_str(&format!("{gateway}{path}")).ok()
@@ -364,12 +363,13 @@ fn rewrite_location(headers: &mut HeaderMap, asked: &Asked<'_>, answered_by: &Up
     };
 }
 
-/// Whoever answered, a link without a host leads to the endpoint's own upstream.
+/// Links are told apart by the endpoint's own upstream, whoever answered: one to a regional host leads back there.
 fn link_rewriter(asked: &Asked<'_>) -> LinkRewriter {
+    let route = asked.route;
     LinkRewriter::new(
         asked.gateway_base,
-        asked.route.upstream.authority().as_str(),
-        &asked.route.regional_hosts,
+        route.upstream.authority().as_str(),
+        &route.regional_hosts,
     )
 }
 
@@ -397,8 +397,8 @@ fn gunzip(bytes: &[u8]) -> Option<Bytes> {
     (unpacked.len() as u64 <= limit).then(|| unpacked.into())
 }
 
-fn body_is_empty(status: &StatusCode) -> bool {
-    *status == StatusCode::NO_CONTENT || *status == StatusCode::NOT_MODIFIED
+fn body_is_empty(status: StatusCode) -> bool {
+    status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED
 }
 
 async fn read_answer(

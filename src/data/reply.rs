@@ -218,9 +218,9 @@ mod tests {
     #[test]
     fn a_chunk_that_unpacks_without_end_is_refused_before_it_fills_the_memory() {
         let zeros = vec![0; 32 * 1024 * 1024];
-        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-        packer.write_all(&zeros).unwrap();
-        let packed = packer.finish().unwrap();
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        encoder.write_all(&zeros).unwrap();
+        let packed = encoder.finish().unwrap();
         let mut unpacker = GzDecoder::new(Vec::new());
         unpack(&mut unpacker, &packed, zeros.len()).unwrap();
         assert_eq!(unpacker.finish().unwrap().len(), zeros.len());
