@@ -7,6 +7,7 @@
     reason = "a failed test is a panic"
 )]
 
+mod attack;
 mod client;
 mod flow;
 mod gateway;
