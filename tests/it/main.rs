@@ -3,5 +3,6 @@
 
 mod client;
 mod flow;
+mod fuzzing;
 mod gateway;
 mod layering;
