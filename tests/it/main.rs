@@ -10,5 +10,6 @@
 mod attack;
 mod client;
 mod flow;
+mod fuzzing;
 mod gateway;
 mod layering;
