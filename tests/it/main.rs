@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a failed test is a panic")]
 
 mod client;
+mod connection;
+mod crash;
 mod flow;
 mod gateway;
 mod layering;
