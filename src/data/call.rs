@@ -330,16 +330,13 @@ impl Scene<'_> {
             .subject()
             .command()
             .map_or(String::new(), |it| it.task.cmdlet.to_string());
-        let reply = self.problem(
+        // No outcome: a block is complete by its decision's record.
+        self.problem(
             StatusCode::FORBIDDEN,
             &target,
             &refusal.decision().explanation,
             decision,
-        );
-        let mut outcome = OutcomeGuard::new(&self.worker.gate.audit, decision);
-        outcome.answers(reply.status.as_u16());
-        outcome.finish("blocked");
-        reply
+        )
     }
 
     fn problem(&self, status: StatusCode, target: &str, text: &str, decision: Uuid) -> Reply {

@@ -116,7 +116,17 @@ pub(super) async fn batch(
         }
     };
     let merged = exchange_rest::merge_batch(upstreams_answer.as_deref(), own, order);
-    let merged = merged.map_err(|unreadable| Rejection::upstream_answer(&unreadable.text))?;
+    let merged = match merged {
+        Ok(merged) => merged,
+        Err(unreadable) => {
+            let rejection = Rejection::upstream_answer(&unreadable.text);
+            for (_, _, outcome) in &mut permits {
+                outcome.answers(rejection.status.as_u16());
+                outcome.finish("upstream-broken");
+            }
+            return Err(rejection);
+        }
+    };
     for (id, _, outcome) in &mut permits {
         let status = merged
             .statuses
@@ -125,8 +135,12 @@ pub(super) async fn batch(
             .map(|(_, status)| *status);
         if let Some(status) = status {
             outcome.upstream_answered(status);
+            outcome.finish_answered();
+        } else {
+            // `merge_batch` answers for it.
+            outcome.answers(StatusCode::BAD_GATEWAY.as_u16());
+            outcome.finish("upstream-broken");
         }
-        outcome.finish_answered();
     }
     Ok(response(merged.reply))
 }
@@ -271,6 +285,7 @@ async fn pass_on(
     let mut bytes = match read_answer(body, WHOLE_ANSWER_BYTES as usize).await {
         Ok(bytes) => bytes,
         Err((rejection, how)) => {
+            outcome.answers(rejection.status.as_u16());
             outcome.finish(how);
             return Err(rejection);
         }

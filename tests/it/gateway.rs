@@ -318,6 +318,28 @@ impl Gateway {
         (output.status.code().unwrap(), text)
     }
 
+    /// Starts a further process with this configuration, which must not start: its exit code and what it says.
+    pub(crate) fn refused_start(&self) -> (i32, String) {
+        let mut serve = self.command(&["serve", "--config"]);
+        let mut child = serve
+            .arg(self.configuration_file())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut text = String::new();
+        let mut errors = BufReader::new(child.stderr.take().unwrap());
+        while errors.read_line(&mut text).unwrap() > 0 {
+            if text.contains("Gateway is ready") {
+                child.kill().unwrap();
+                panic!("it started");
+            }
+        }
+        let output = child.wait_with_output().unwrap();
+        text.push_str(&String::from_utf8(output.stdout).unwrap());
+        (output.status.code().unwrap(), text)
+    }
+
     /// All audit records, oldest first.
     pub(crate) fn records(&self) -> Vec<serde_json::Value> {
         let mut segments: Vec<_> = fs::read_dir(self.path("data/audit"))

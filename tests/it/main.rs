@@ -1,9 +1,17 @@
 //! The integration tests: one binary, so that they build once and run side by side.
 #![expect(clippy::unwrap_used, reason = "a failed test is a panic")]
 
+mod audit_failure;
+mod audit_log;
 mod client;
 mod connection;
+mod control;
 mod crash;
 mod flow;
 mod gateway;
 mod layering;
+mod metrics;
+mod proxy;
+mod reload;
+mod restart;
+mod scripted;
