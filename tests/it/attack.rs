@@ -44,7 +44,9 @@ impl Scripted {
                         request.into_body().collect().await.unwrap();
                         asked.lock().unwrap().push(target);
                         let answer = answers.lock().unwrap().pop_front();
-                        Ok::<_, Infallible>(answer.unwrap_or_else(|| json_answer(json!({"value": []}))))
+                        Ok::<_, Infallible>(
+                            answer.unwrap_or_else(|| json_answer(json!({"value": []}))),
+                        )
                     }
                 });
                 tokio::spawn(
@@ -129,7 +131,10 @@ fn batch_path() -> String {
 /// The results of outcomes, once there are as many.
 fn results(gateway: &Gateway, number: usize) -> Vec<Value> {
     gateway.eventually("outcomes", |it| {
-        let outcomes = it.records().into_iter().filter(|it| it["kind"] == "outcome");
+        let outcomes = it
+            .records()
+            .into_iter()
+            .filter(|it| it["kind"] == "outcome");
         let results: Vec<Value> = outcomes.map(|it| it["result"].clone()).collect();
         (results.len() == number).then_some(results)
     })
@@ -177,7 +182,12 @@ async fn a_batch_item_for_a_regional_host_is_not_sent_to_another() {
 async fn no_redirect_leads_a_client_to_a_strangers_host() {
     let upstream = Scripted::start().await;
     let gateway = upstream.behind(&[]).await;
-    for location in ["@evil.example/", ".evil.example/", ":1@evil.example", "evil"] {
+    for location in [
+        "@evil.example/",
+        ".evil.example/",
+        ":1@evil.example",
+        "evil",
+    ] {
         upstream.answer(status_answer(StatusCode::FOUND, Some(location)));
         let answer = gateway.invoke("ana", "Get-Mailbox", json!({})).await;
         assert_eq!(answer.status, StatusCode::FOUND);
@@ -239,7 +249,9 @@ async fn an_item_that_the_upstream_did_not_answer_is_not_recorded_as_done() {
 async fn a_batch_answer_without_sense_is_recorded_as_broken_and_not_as_a_client_that_went_away() {
     let upstream = Scripted::start().await;
     let gateway = upstream.behind(&[]).await;
-    upstream.answer(json_answer(json!({"responses": [{"id": "7", "status": 200}]})));
+    upstream.answer(json_answer(
+        json!({"responses": [{"id": "7", "status": 200}]}),
+    ));
     let body = batch(&gateway, &[("1", "", json!({}))]);
     let answer = gateway.post("ana", &batch_path(), &body).await;
     assert_eq!(answer.status, StatusCode::BAD_GATEWAY);
@@ -250,10 +262,7 @@ async fn a_batch_answer_without_sense_is_recorded_as_broken_and_not_as_a_client_
 async fn strangers_cannot_fill_the_disk_with_failed_sign_ins() {
     const ATTEMPTS: usize = 300;
     let mut gateway = Gateway::start().await;
-    let stranger = format!(
-        "GET {} HTTP/1.1\r\nHost: localhost\r\n\r\n",
-        invoke_path()
-    );
+    let stranger = format!("GET {} HTTP/1.1\r\nHost: localhost\r\n\r\n", invoke_path());
     let end = b"\"stacktrace\"";
     let answers = gateway
         .raw(stranger.repeat(ATTEMPTS).as_bytes(), |answer| {
@@ -264,7 +273,8 @@ async fn strangers_cannot_fill_the_disk_with_failed_sign_ins() {
     assert_eq!(refused, ATTEMPTS);
     gateway.terminate();
     let records = gateway.records();
-    let of_kind = |kind: &str| -> Vec<&Value> { records.iter().filter(|it| it["kind"] == kind).collect() };
+    let of_kind =
+        |kind: &str| -> Vec<&Value> { records.iter().filter(|it| it["kind"] == kind).collect() };
     let recorded = of_kind("sign-in.failed").len();
     assert!((1..=40).contains(&recorded), "{recorded}");
     let counted: u64 = of_kind("sign-in.flooded")
@@ -357,7 +367,14 @@ async fn no_refusal_of_a_stranger_tells_what_lies_behind() {
         let answer = gateway.send(Http::One, request).await;
         assert!(answer.status.is_client_error());
         let text = answer.text();
-        for secret in ["people", "contoso", "policies", "/tmp", "127.0.0.1", "users.toml"] {
+        for secret in [
+            "people",
+            "contoso",
+            "policies",
+            "/tmp",
+            "127.0.0.1",
+            "users.toml",
+        ] {
             assert!(!text.contains(secret), "{path}: {text}");
         }
     }
