@@ -1,6 +1,7 @@
 //! The integration tests: one binary, so that they build once and run side by side.
 #![expect(clippy::unwrap_used, reason = "a failed test is a panic")]
 
+mod bypass;
 mod client;
 mod flow;
 mod gateway;
