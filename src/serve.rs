@@ -219,7 +219,9 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
             {
                 error!(%error, "The stop could not be recorded");
             }
-            if let Err(error) = audit.close() {
+            // Closing waits for the disk, and so for no runtime's thread.
+            let closed = tokio::task::spawn_blocking(move || audit.close()).await;
+            if let Ok(Err(error)) = closed {
                 error!(%error, "The audit log could not be closed");
             }
             info!("Stopped");

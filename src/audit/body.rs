@@ -14,10 +14,10 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::model::{Command, PrincipalKind};
-use crate::policy::{Decision, Verdict};
+use crate::model::PrincipalKind;
+use crate::policy::{Decision, Subject, Verdict};
 
-use super::facts::{CallContext, Event, Outcome};
+use super::facts::{CallContext, Event, Outcome, Recordable};
 use super::parameters::{self, Redaction};
 use super::{json, segment};
 
@@ -63,7 +63,7 @@ impl Bodies {
         id: Uuid,
         context: &CallContext,
         decision: &Decision,
-        command: Option<&Command>,
+        call: Recordable<'_>,
     ) {
         out.reserve(1024);
         self.head(out, context.decided, "decision");
@@ -102,8 +102,8 @@ impl Bodies {
         key!(out, "tenant");
         json::optional_text(out, context.tenant.as_deref(), MAX_NAME);
         key!(out, "task");
-        match command {
-            Some(command) => {
+        match call.subject {
+            Subject::Command(command) => {
                 // Names are of a closed alphabet: only the backslash between them is escaped.
                 out.push(b'"');
                 out.extend_from_slice(command.task.workload.as_str().as_bytes());
@@ -112,12 +112,20 @@ impl Bodies {
                 out.extend_from_slice(b"\",");
                 parameters::write(out, command, &self.redaction);
             }
-            None => out.extend_from_slice(b"null,\"parameters\":null,\"redacted\":[]"),
+            Subject::Session(session) => {
+                out.extend_from_slice(b"null,\"session\":");
+                json::word(out, session.name);
+                out.extend_from_slice(b",\"parameters\":null,\"redacted\":[]");
+            }
         }
         key!(out, "trial");
-        json::boolean(out, command.is_some_and(Command::is_trial));
+        let is_trial = match call.subject {
+            Subject::Command(command) => command.is_trial(),
+            Subject::Session(_) => false,
+        };
+        json::boolean(out, is_trial);
         key!(out, "page");
-        json::boolean(out, context.page);
+        json::boolean(out, call.is_page);
         key!(out, "policy");
         json::optional_text(out, decision.policy.as_deref(), MAX_NAME);
         key!(out, "policy_set");

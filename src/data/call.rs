@@ -10,7 +10,7 @@ use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use uuid::Uuid;
 
-use crate::audit::{CallContext, Event, Recorded};
+use crate::audit::{CallContext, Event, Recordable, Recorded};
 use crate::dialect::exchange_rest::{self, Batch, Call, Operation, Reading};
 use crate::dialect::{Dialect, Problem, Reply};
 use crate::identity::Authenticated;
@@ -124,9 +124,8 @@ async fn live<'a>(
         source: peer.ip(),
         endpoint: Arc::clone(&route.path),
         tenant: None,
-        policy_set: snapshot.policies.hash().into(),
+        policy_set: snapshot.policies.shared_hash(),
         decided: Utc::now(),
-        page: false,
     };
     let scene = Scene {
         worker,
@@ -159,12 +158,11 @@ impl Scene<'_> {
         seen: &mut Seen<'_>,
     ) -> Result<Response<ReplyBody>, Rejection> {
         context.tenant = Some(call.tenant().to_owned());
-        context.page = call.is_page();
         let judgement = self.decide(call, &context);
         let gate = &*self.worker.gate;
         let recorded = gate
             .audit
-            .record(&context, vec![judgement], Call::command)
+            .record(&context, vec![judgement], recordable)
             .await?
             .pop();
         seen.decided = true;
@@ -207,10 +205,7 @@ impl Scene<'_> {
             .into_iter()
             .map(|call| self.decide(call, &context))
             .collect();
-        let recorded = gate
-            .audit
-            .record(&context, judgements, Call::command)
-            .await?;
+        let recorded = gate.audit.record(&context, judgements, recordable).await?;
         seen.decided = true;
         let mut own = Vec::new();
         let mut permits = Vec::new();
@@ -227,7 +222,7 @@ impl Scene<'_> {
                     ));
                 }
                 Recorded::Refused(decision, refusal) => {
-                    own.push((id.clone(), self.refuse(&refusal, decision)))
+                    own.push((id.clone(), self.refuse(&refusal, decision)));
                 }
             }
         }
@@ -330,16 +325,12 @@ impl Scene<'_> {
             .subject()
             .command()
             .map_or(String::new(), |it| it.task.cmdlet.to_string());
-        let reply = self.problem(
+        self.problem(
             StatusCode::FORBIDDEN,
             &target,
             &refusal.decision().explanation,
             decision,
-        );
-        let mut outcome = OutcomeGuard::new(&self.worker.gate.audit, decision);
-        outcome.answers(reply.status.as_u16());
-        outcome.finish("blocked");
-        reply
+        )
     }
 
     fn problem(&self, status: StatusCode, target: &str, text: &str, decision: Uuid) -> Reply {
@@ -353,6 +344,14 @@ impl Scene<'_> {
                 decision,
             ),
         }
+    }
+}
+
+/// What the record tells of a call.
+fn recordable(call: &Call) -> Recordable<'_> {
+    Recordable {
+        subject: call.subject(),
+        is_page: call.is_page(),
     }
 }
 
@@ -386,12 +385,11 @@ fn understand(
 
 /// The address at which the client reaches this endpoint: what links in answers are rewritten to.
 fn gateway_base(gate: &Gate, route: &Route, authority: &str) -> String {
-    match &gate.public_base {
-        Some(base) => format!("{base}{}", route.path),
-        None => {
-            let scheme = if gate.tls.is_some() { "https" } else { "http" };
-            format!("{scheme}://{authority}{}", route.path)
-        }
+    if let Some(base) = &gate.public_base {
+        format!("{base}{}", route.path)
+    } else {
+        let scheme = if gate.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{authority}{}", route.path)
     }
 }
 

@@ -30,7 +30,7 @@ use super::reply::{GZIP_MAGIC, ReplyBody, Streamed, response};
 const MAX_REDIRECTS: usize = 3;
 
 /// Answers up to this size are read whole and keep a `Content-Length`; larger ones, and those of unknown size, stream.
-const WHOLE_ANSWER_BYTES: u64 = 64 * 1024;
+const WHOLE_ANSWER_BYTES: usize = 64 * 1024;
 
 /// The largest answer to a `$batch`, which must be read whole: 20 items of 1,000 objects each with room to spare.
 const BATCH_ANSWER_BYTES: usize = 256 * 1024 * 1024;
@@ -137,7 +137,7 @@ async fn batch_answer(
     upstream: &Upstream,
     outgoing: Outgoing,
 ) -> Result<Bytes, (Rejection, &'static str)> {
-    let (answered_by, answer) = send(asked, upstream, outgoing).await?;
+    let (_, answer) = send(asked, upstream, outgoing).await?;
     let status = answer.status();
     if status != StatusCode::OK {
         let text = format!(
@@ -147,7 +147,7 @@ async fn batch_answer(
         return Err((Rejection::upstream_answer(&text), "failed"));
     }
     let unpack = is_gzip(answer.headers());
-    let mut links = link_rewriter(asked, &answered_by);
+    let mut links = link_rewriter(asked);
     let whole = read_answer(answer.into_body(), BATCH_ANSWER_BYTES).await?;
     let whole = if unpack && whole.starts_with(GZIP_MAGIC) {
         gunzip(&whole).ok_or_else(|| {
@@ -246,7 +246,7 @@ async fn pass_on(
     let length = parts
         .headers
         .get(CONTENT_LENGTH)
-        .and_then(|it| it.to_str().ok()?.parse::<u64>().ok());
+        .and_then(|it| it.to_str().ok()?.parse::<usize>().ok());
     clean(&mut parts.headers);
     rewrite_location(&mut parts.headers, asked, answered_by);
     let is_json = parts
@@ -254,9 +254,9 @@ async fn pass_on(
         .get(CONTENT_TYPE)
         .is_some_and(|it| it.as_bytes().starts_with(b"application/json"));
     let gzip = is_gzip(&parts.headers);
-    let mut links = is_json.then(|| link_rewriter(asked, answered_by));
+    let mut links = is_json.then(|| link_rewriter(asked));
     let whole =
-        length.is_some_and(|length| length <= WHOLE_ANSWER_BYTES) || body_is_empty(&parts.status);
+        length.is_some_and(|length| length <= WHOLE_ANSWER_BYTES) || body_is_empty(parts.status);
     if !whole {
         let unpack = gzip && is_json && parts.status.is_success();
         if unpack {
@@ -268,7 +268,7 @@ async fn pass_on(
             ReplyBody::Streamed(Box::new(streamed)),
         ));
     }
-    let mut bytes = match read_answer(body, WHOLE_ANSWER_BYTES as usize).await {
+    let mut bytes = match read_answer(body, WHOLE_ANSWER_BYTES).await {
         Ok(bytes) => bytes,
         Err((rejection, how)) => {
             outcome.finish(how);
@@ -276,11 +276,14 @@ async fn pass_on(
         }
     };
     // An answer that is declared compressed and is not, or that comes padded, is handed on as it is (section 3.5).
-    if gzip && is_json && parts.status.is_success() && bytes.starts_with(GZIP_MAGIC) {
-        if let Some(unpacked) = gunzip(&bytes) {
-            bytes = unpacked;
-            parts.headers.remove(CONTENT_ENCODING);
-        }
+    if gzip
+        && is_json
+        && parts.status.is_success()
+        && bytes.starts_with(GZIP_MAGIC)
+        && let Some(unpacked) = gunzip(&bytes)
+    {
+        bytes = unpacked;
+        parts.headers.remove(CONTENT_ENCODING);
     }
     outcome.look_at(&bytes);
     if let Some(links) = &mut links {
@@ -338,11 +341,13 @@ fn rewrite_location(headers: &mut HeaderMap, asked: &Asked<'_>, answered_by: &Up
     };
 }
 
-fn link_rewriter(asked: &Asked<'_>, answered_by: &Upstream) -> LinkRewriter {
+/// Links are told apart by the endpoint's own upstream, whoever answered: one to a regional host leads back there.
+fn link_rewriter(asked: &Asked<'_>) -> LinkRewriter {
+    let route = asked.route;
     LinkRewriter::new(
         asked.gateway_base,
-        answered_by.authority().as_str(),
-        &asked.route.regional_hosts,
+        route.upstream.authority().as_str(),
+        &route.regional_hosts,
     )
 }
 
@@ -363,8 +368,8 @@ fn gunzip(bytes: &[u8]) -> Option<Bytes> {
     (unpacked.len() as u64 <= limit).then(|| unpacked.into())
 }
 
-fn body_is_empty(status: &StatusCode) -> bool {
-    *status == StatusCode::NO_CONTENT || *status == StatusCode::NOT_MODIFIED
+fn body_is_empty(status: StatusCode) -> bool {
+    status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED
 }
 
 async fn read_answer(

@@ -1,7 +1,7 @@
 //! Refusals that are not decisions: what went wrong before or around one, for the client, the log and the counters.
 
-use http::header::{CONNECTION, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
+use http::header::{CONNECTION, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use uuid::Uuid;
 
 use crate::audit;
@@ -23,7 +23,7 @@ pub(super) struct Rejection {
     /// How it is counted; `None` where another count says it already.
     pub(super) kind: Option<RefusedReason>,
     /// Headers that the answer needs besides.
-    headers: HeaderMap,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Rejection {
@@ -38,7 +38,7 @@ impl Rejection {
             reason,
             text: text.into(),
             kind: kind.into(),
-            headers: HeaderMap::new(),
+            headers: Vec::new(),
         }
     }
 
@@ -78,7 +78,7 @@ impl Rejection {
         );
         rejection
             .headers
-            .insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            .push((RETRY_AFTER, HeaderValue::from_static("1")));
         rejection.closing()
     }
 
@@ -148,7 +148,7 @@ impl Rejection {
 
     fn closing(mut self) -> Self {
         self.headers
-            .insert(CONNECTION, HeaderValue::from_static("close"));
+            .push((CONNECTION, HeaderValue::from_static("close")));
         self
     }
 
@@ -176,7 +176,7 @@ impl From<SignInFailure> for Rejection {
         if failure.status() == StatusCode::UNAUTHORIZED {
             rejection
                 .headers
-                .insert(WWW_AUTHENTICATE, failure.challenge());
+                .push((WWW_AUTHENTICATE, failure.challenge()));
         }
         rejection
     }
@@ -205,7 +205,7 @@ impl From<audit::Unavailable> for Rejection {
         );
         rejection
             .headers
-            .insert(RETRY_AFTER, HeaderValue::from_static("5"));
+            .push((RETRY_AFTER, HeaderValue::from_static("5")));
         rejection
     }
 }

@@ -102,7 +102,7 @@ impl Reloader {
         match tls.reload() {
             Ok(()) => info!("Certificate is in force"),
             Err(error) => {
-                error!(error = %Chain(&error), "Certificate is broken; the old one stays in force")
+                error!(error = %Chain(&error), "Certificate is broken; the old one stays in force");
             }
         }
     }
