@@ -10,6 +10,7 @@
 mod attack;
 mod audit_failure;
 mod audit_log;
+mod bypass;
 mod client;
 mod connection;
 mod control;
