@@ -347,6 +347,7 @@ impl Scene<'_> {
             .subject()
             .command()
             .map_or(String::new(), |it| it.task.cmdlet.to_string());
+        // No outcome: a block is complete by its decision's record.
         self.problem(
             StatusCode::FORBIDDEN,
             &target,

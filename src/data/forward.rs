@@ -292,6 +292,7 @@ async fn pass_on(
     let mut bytes = match read_answer(body, WHOLE_ANSWER_BYTES).await {
         Ok(bytes) => bytes,
         Err((rejection, how)) => {
+            outcome.answers(rejection.status.as_u16());
             outcome.finish(how);
             return Err(rejection);
         }

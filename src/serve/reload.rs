@@ -59,6 +59,8 @@ impl Reloader {
                     self.reload_policies().await;
                     self.reload_certificate();
                     self.reload_identities().await;
+                    self.reload_credentials();
+                    info!("Reload is done");
                 }
                 _ = tick.tick() => {
                     if self.watch && self.policies.looks() != self.looked {
@@ -67,9 +69,9 @@ impl Reloader {
                     if self.gate.tls.as_ref().is_some_and(|tls| tls.changed()) {
                         self.reload_certificate();
                     }
+                    self.reload_credentials();
                 }
             }
-            self.reload_credentials();
         }
     }
 

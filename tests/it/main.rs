@@ -8,7 +8,19 @@
 )]
 
 mod attack;
+mod audit_failure;
+mod audit_log;
+mod bypass;
 mod client;
+mod connection;
+mod control;
+mod crash;
 mod flow;
+mod fuzzing;
 mod gateway;
 mod layering;
+mod metrics;
+mod proxy;
+mod reload;
+mod restart;
+mod scripted;
