@@ -15,6 +15,7 @@ mod client;
 mod connection;
 mod control;
 mod crash;
+mod docs;
 mod flow;
 mod fuzzing;
 mod gateway;
