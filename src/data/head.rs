@@ -68,7 +68,9 @@ pub(super) fn check(parts: &Parts, tap: Option<&Tap>) -> Result<Head, Rejection>
                 "only `Transfer-Encoding: chunked` is understood",
             ));
         }
-        if !tap.is_some_and(Tap::has_single_framing) {
+        let target = parts.uri.path_and_query().map_or("/", |it| it.as_str());
+        let request_line = format!("{} {target} {:?}", parts.method, parts.version);
+        if !tap.is_some_and(|it| it.has_single_framing(&request_line)) {
             return Err(Rejection::head(
                 "two-framings",
                 "the request has both Content-Length and Transfer-Encoding, or follows another without waiting for its answer",

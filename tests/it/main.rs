@@ -1,8 +1,26 @@
 //! The integration tests: one binary, so that they build once and run side by side.
-#![expect(clippy::unwrap_used, reason = "a failed test is a panic")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "a failed test is a panic"
+)]
 
+mod attack;
+mod audit_failure;
+mod audit_log;
+mod bypass;
 mod client;
+mod connection;
+mod control;
+mod crash;
 mod flow;
 mod fuzzing;
 mod gateway;
 mod layering;
+mod metrics;
+mod proxy;
+mod reload;
+mod restart;
+mod scripted;
