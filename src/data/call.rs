@@ -78,8 +78,9 @@ async fn live<'a>(
     seen: &mut Seen<'a>,
 ) -> Result<Response<ReplyBody>, Rejection> {
     let gate = &*worker.gate;
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let head = head::check(&parts, tap)?;
+    head::remove_nominated(&mut parts.headers);
     if let Some(tap) = tap {
         tap.clear();
     }
