@@ -102,6 +102,9 @@ async fn live<'a>(
         &gate.bodies,
     )
     .await?;
+    if let Some(tap) = tap {
+        tap.clear();
+    }
     let gateway_base = gateway_base(gate, route, &head.authority);
     let operation = understand(route, &parts, &body.bytes, &head.authority, &gateway_base)?;
     let items = match &operation {

@@ -36,7 +36,7 @@ impl<S> Tapped<S> {
 }
 
 impl Tap {
-    /// Forgets what was read: a request begins.
+    /// Forgets what was read: a head or a body ends.
     pub(super) fn clear(&self) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         kept.clear();
@@ -44,18 +44,18 @@ impl Tap {
     }
 
     /// Whether the head just read is wholly known and frames its body by `Transfer-Encoding` alone.
+    ///
+    /// What is kept may begin with the end of an earlier body, so all of it is searched, and not just what looks like the
+    /// first head: no body that is read here has a line that begins with the name of a framing header.
     pub(super) fn has_single_framing(&self) -> bool {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(end) = memchr::memmem::find(&kept, b"\r\n\r\n") else {
+        let is_whole =
+            kept.len() < KEPT_BYTES && memchr::memmem::find(&kept, b"\r\n\r\n").is_some();
+        if !is_whole {
             return false;
-        };
+        }
         let mut transfer_encodings = 0;
-        for line in kept
-            .get(..end)
-            .unwrap_or_default()
-            .split(|byte| *byte == b'\n')
-            .skip(1)
-        {
+        for line in kept.split(|byte| *byte == b'\n') {
             let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
             if name.eq_ignore_ascii_case(b"content-length") {
                 return false;
@@ -136,9 +136,15 @@ mod tests {
             "POST / HTTP/1.1\r\nCONTENT-length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
             "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
             "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n",
+            "x\r\nTransfer-Encoding: chunked\r\n\r\nPOST / HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
             "",
         ] {
             assert!(!single_framing(head), "{head:?}");
         }
+        let long = format!(
+            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{}",
+            "x".repeat(KEPT_BYTES)
+        );
+        assert!(!single_framing(&long));
     }
 }
