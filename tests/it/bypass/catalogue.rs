@@ -24,6 +24,8 @@ pub(super) enum Outcome<'a> {
     ArrivesBy(&'a str, &'a str),
     /// It is understood, decided, and blocked under this rule.
     Blocked(&'a str),
+    /// It is refused for this reason on record, and the connection cut off, perhaps before the answer is out.
+    CutOff(&'a str),
     /// It is no request: answered with 400 or cut off, before there is anything to put on record.
     Dropped,
     /// It is refused with this status, for this reason on record.
@@ -67,6 +69,7 @@ impl Catalogue {
             Outcome::Arrives(body) => (status < 500 && bodies == [body], "ungoverned-allowed"),
             Outcome::ArrivesBy(rule, body) => (status < 500 && bodies == [body], rule),
             Outcome::Blocked(rule) => (status == 403 && bodies.is_empty(), rule),
+            Outcome::CutOff(reason) => (matches!(status, 0 | 400) && bodies.is_empty(), reason),
             Outcome::Dropped => (matches!(status, 0 | 400) && bodies.is_empty(), ""),
             Outcome::Refused(expected, reason) => (status == expected && bodies.is_empty(), reason),
         };
