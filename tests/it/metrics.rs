@@ -6,6 +6,7 @@ use std::path::Path;
 use http::StatusCode;
 use serde_json::json;
 
+use crate::client::invoke_path;
 use crate::gateway::Gateway;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -20,7 +21,7 @@ async fn counters_tell_what_happened() {
     gateway.grant("ana", r"Exchange\New-MoveRequest", "amy").await;
     assert_eq!(gateway.invoke("ana", "New-MoveRequest", mailbox).await.status, StatusCode::OK);
     assert_eq!(gateway.invoke("nobody", "Get-Mailbox", json!({})).await.status, StatusCode::UNAUTHORIZED);
-    assert_eq!(gateway.post("ana", "/adminapi/beta/nonsense", &json!({})).await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(gateway.post("ana", &invoke_path(), &json!({})).await.status, StatusCode::BAD_REQUEST);
 
     let counted = |series: &str, expected: u32| {
         let seen = gateway.metric(series);
