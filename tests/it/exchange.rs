@@ -145,7 +145,7 @@ async fn reads_of_entities_are_decided_as_the_cmdlets_that_they_are() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_is_set_up_through_the_gateway() {
     let gateway = Gateway::start().await;
-    for path in ["EXOBanner('AutogenSession')?Version=3.7.2", "EXOModuleFile?Version=3.7.2", "basicinfo", "$metadata"] {
+    for path in ["EXOBanner('AutogenSession')?Version=3.7.2", "EXOModuleFile?Version=3.7.2", "basicinfo('AdminApiState')", "$metadata"] {
         let answer = get(&gateway, path).await;
         assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.text());
         assert!(!answer.text().contains(&gateway.sample.address().to_string()), "{path}: {}", answer.text());
