@@ -3,8 +3,9 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -18,13 +19,40 @@ pub(super) struct Tapped<S> {
     tap: Tap,
 }
 
-/// The view on what was read.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Tap(Arc<Mutex<Vec<u8>>>);
+/// The view on what was read, and on where the connection stands.
+#[derive(Clone, Debug)]
+pub(super) struct Tap(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    kept: Vec<u8>,
+    phase: Phase,
+}
+
+/// Where an HTTP/1.1 connection stands: the HTTP library has one clock for both waiting and slow heads, and we have two limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// A request is answered.
+    Answering,
+    /// Between requests, since then.
+    Idle(Instant),
+    /// In a request's head, whose first byte came then.
+    Head(Instant),
+}
+
+/// A request that is answered: the connection is idle when this is dropped.
+#[derive(Debug)]
+pub(super) struct Answering(Tap);
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.state().phase = Phase::Idle(Instant::now());
+    }
+}
 
 impl<S> Tapped<S> {
     pub(super) fn new(stream: S) -> (Self, Tap) {
-        let tap = Tap::default();
+        let tap = Tap::new();
         (
             Self {
                 stream,
@@ -36,17 +64,39 @@ impl<S> Tapped<S> {
 }
 
 impl Tap {
+    fn new() -> Self {
+        Self(Arc::new(Mutex::new(State {
+            kept: Vec::new(),
+            phase: Phase::Idle(Instant::now()),
+        })))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where the connection stands.
+    pub(super) fn phase(&self) -> Phase {
+        self.state().phase
+    }
+
+    /// A head was read whole: its request is answered until the result is dropped.
+    pub(super) fn answering(&self) -> Answering {
+        self.state().phase = Phase::Answering;
+        Answering(self.clone())
+    }
+
     /// Forgets what was read: a request begins.
     pub(super) fn clear(&self) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = &mut self.state().kept;
         kept.clear();
         kept.shrink_to(4096);
     }
 
     /// Whether the head just read is wholly known and frames its body by `Transfer-Encoding` alone.
     pub(super) fn has_single_framing(&self) -> bool {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(end) = memchr::memmem::find(&kept, b"\r\n\r\n") else {
+        let kept = &self.state().kept;
+        let Some(end) = memchr::memmem::find(kept, b"\r\n\r\n") else {
             return false;
         };
         let mut transfer_encodings = 0;
@@ -77,10 +127,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for Tapped<S> {
         let before = buf.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, buf);
         if matches!(result, Poll::Ready(Ok(()))) {
-            let mut kept = self.tap.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut state = self.tap.state();
             let fresh = buf.filled().get(before..).unwrap_or_default();
-            let room = KEPT_BYTES.saturating_sub(kept.len());
-            kept.extend_from_slice(fresh.get(..room.min(fresh.len())).unwrap_or_default());
+            if matches!(state.phase, Phase::Idle(_)) && !fresh.is_empty() {
+                state.phase = Phase::Head(Instant::now());
+            }
+            let room = KEPT_BYTES.saturating_sub(state.kept.len());
+            let fits = fresh.get(..room.min(fresh.len())).unwrap_or_default();
+            state.kept.extend_from_slice(fits);
         }
         result
     }
@@ -121,8 +175,8 @@ mod tests {
     use super::*;
 
     fn single_framing(head: &str) -> bool {
-        let tap = Tap::default();
-        tap.0.lock().unwrap().extend_from_slice(head.as_bytes());
+        let tap = Tap::new();
+        tap.state().kept.extend_from_slice(head.as_bytes());
         tap.has_single_framing()
     }
 
