@@ -323,7 +323,7 @@ async fn pass_on(
     Ok(Response::from_parts(parts, ReplyBody::Whole(bytes)))
 }
 
-/// Drops this hop's own headers and those that `Connection` nominates (RFC 9110 section 7.6.1).
+/// Drops this hop's own headers and those that `Connection` nominates.
 fn clean(headers: &mut HeaderMap) {
     head::remove_nominated(headers);
     for name in NOT_PASSED_ON {
