@@ -12,3 +12,4 @@ mod client;
 mod flow;
 mod gateway;
 mod layering;
+mod upstream;
