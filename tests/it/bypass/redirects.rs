@@ -88,6 +88,7 @@ async fn the_upstream_leads_nobody_around_the_gateway() {
                 "another port of a listed host",
                 "https://localhost/".to_owned(),
             ),
+            ("another scheme", "javascript:alert(1)".to_owned()),
             (
                 "a name that begins as a listed one",
                 format!("https://{}.evil.example/", inside.replace(':', ".")),
@@ -130,7 +131,6 @@ async fn the_upstream_leads_nobody_around_the_gateway() {
             "0/adminapi/x".to_owned(),
             false,
         ),
-        ("another scheme", "javascript:alert(1)".to_owned(), false),
     ] {
         let answer = ask(&gateway, &format!("302 {location}")).await;
         assert_eq!(
