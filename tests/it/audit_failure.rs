@@ -31,8 +31,17 @@ async fn refuses_everything(gateway: &Gateway, reason: &str) {
         ),
     ] {
         let refused = call(gateway, "refused", cmdlet, parameters).await;
-        assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE, "{cmdlet}: {}", refused.text());
-        assert!(refused.error().contains("nothing runs without a record"), "{}", refused.text());
+        assert_eq!(
+            refused.status,
+            StatusCode::SERVICE_UNAVAILABLE,
+            "{cmdlet}: {}",
+            refused.text()
+        );
+        assert!(
+            refused.error().contains("nothing runs without a record"),
+            "{}",
+            refused.text()
+        );
         assert!(refused.error().contains(reason), "{}", refused.text());
         assert!(refused.headers.contains_key("retry-after"));
     }
@@ -53,17 +62,35 @@ async fn goes_on(gateway: &mut Gateway) {
     assert!(gateway.metric("portcullis_audit_failing") < 0.5);
     assert!(gateway.terminate().success());
     let records = gateway.records();
-    let of = |kind: &str| records.iter().filter(|it| it["kind"] == kind).collect::<Vec<_>>();
+    let of = |kind: &str| {
+        records
+            .iter()
+            .filter(|it| it["kind"] == kind)
+            .collect::<Vec<_>>()
+    };
     assert_eq!(of("audit.interrupted").len(), 1);
     let resumed = of("audit.resumed");
     assert_eq!(resumed.len(), 1);
-    assert!(resumed[0]["details"]["refused"].as_u64().unwrap() >= 3, "{}", resumed[0]);
+    assert!(
+        resumed[0]["details"]["refused"].as_u64().unwrap() >= 3,
+        "{}",
+        resumed[0]
+    );
     assert_eq!(resumed[0]["details"]["lost"], 0);
-    let calls: Vec<_> = records.iter().filter_map(|it| it["client_request_id"].as_str()).collect();
-    assert!(!calls.contains(&"refused"), "a refused call is on record as decided");
+    let calls: Vec<_> = records
+        .iter()
+        .filter_map(|it| it["client_request_id"].as_str())
+        .collect();
+    assert!(
+        !calls.contains(&"refused"),
+        "a refused call is on record as decided"
+    );
     assert_eq!(calls.last(), Some(&"afterwards"));
     for decision in of("decision").iter().filter(|it| it["verdict"] != "block") {
-        let outcomes = of("outcome").iter().filter(|it| it["decision"] == decision["decision"]).count();
+        let outcomes = of("outcome")
+            .iter()
+            .filter(|it| it["decision"] == decision["decision"])
+            .count();
         assert_eq!(outcomes, 1, "outcomes of {decision}");
     }
     let (code, text) = gateway.portcullis(&["audit", "verify", "data/audit"]);
@@ -94,7 +121,10 @@ async fn a_full_disk_stops_calls_until_there_is_room() {
     gateway.wait_for_log("Audit log cannot be written");
     refuses_everything(&gateway, "File too large").await;
     let id = gateway.process_id().to_string();
-    let raised = Command::new("prlimit").args(["--pid", &id, "--fsize=unlimited:"]).status().unwrap();
+    let raised = Command::new("prlimit")
+        .args(["--pid", &id, "--fsize=unlimited:"])
+        .status()
+        .unwrap();
     assert!(raised.success());
     goes_on(&mut gateway).await;
 }

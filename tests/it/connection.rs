@@ -39,8 +39,7 @@ impl Connection {
                 Sender::One(sender)
             }
             Http::Two => {
-                let (sender, connection) =
-                    http2::handshake(TokioExecutor::new(), stream).await?;
+                let (sender, connection) = http2::handshake(TokioExecutor::new(), stream).await?;
                 tokio::spawn(connection);
                 Sender::Two(sender)
             }

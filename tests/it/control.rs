@@ -25,7 +25,9 @@ impl Gateway {
     pub(crate) fn metric(&self, series: &str) -> f64 {
         let (status, text) = self.ask_control("/metrics");
         assert_eq!(status, 200);
-        let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        let value = text
+            .lines()
+            .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
         value.map_or(0.0, |it| it.parse().unwrap())
     }
 }

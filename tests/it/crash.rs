@@ -156,7 +156,9 @@ impl Crew {
     async fn work(mut self, person: &'static str, http: Http, mut random: Random) {
         let mut last = None;
         loop {
-            let place = self.place.wait_for(|it| it.is_some_and(|it| Some(it.0) != last));
+            let place = self
+                .place
+                .wait_for(|it| it.is_some_and(|it| Some(it.0) != last));
             let Ok(Some((round, address))) = place.await.map(|it| *it) else {
                 return;
             };
@@ -180,13 +182,20 @@ impl Crew {
                 ("amy" | "bo", 5..8) => self.revoke(person, &mut connection, random).await?,
                 ("ana" | "ivy", 0..2) => {
                     let index = usize::try_from(random.next() % 4).unwrap();
-                    self.file(person, GOVERNED[index], &mut connection, random).await?;
+                    self.file(person, GOVERNED[index], &mut connection, random)
+                        .await?;
                 }
                 ("ana" | "ivy", 2) => self.file(person, AUTO, &mut connection, random).await?,
                 ("ana" | "ivy", 3..7) => {
                     let parameters = json!({"Identity": "eva@contoso.example"});
-                    self.call(person, "New-MoveRequest", parameters, &mut connection, random)
-                        .await?;
+                    self.call(
+                        person,
+                        "New-MoveRequest",
+                        parameters,
+                        &mut connection,
+                        random,
+                    )
+                    .await?;
                 }
                 _ => {
                     let parameters = json!({"Identity": "eva@contoso.example"});
@@ -209,7 +218,9 @@ impl Crew {
         let id = Uuid::from_u64_pair(random.next(), random.next()).to_string();
         let body = command(cmdlet, parameters).to_string();
         let mut request = request(person, Method::POST, &invoke_path(), body);
-        request.headers_mut().insert("client-request-id", id.parse()?);
+        request
+            .headers_mut()
+            .insert("client-request-id", id.parse()?);
         let began = Instant::now();
         let answer = connection.send(request).await?;
         let status = answer.status;
@@ -227,7 +238,13 @@ impl Crew {
     ) -> Result<(), Gone> {
         let parameters = json!({"Task": task, "Reason": "crash test"});
         let answer = self
-            .call(person, "New-ElevatedAccessRequest", parameters, connection, random)
+            .call(
+                person,
+                "New-ElevatedAccessRequest",
+                parameters,
+                connection,
+                random,
+            )
             .await?;
         if answer.status == StatusCode::OK {
             let id = answer.first("Identity").as_str().unwrap().parse()?;
@@ -282,7 +299,9 @@ impl Crew {
         connection: &mut Connection,
         random: &mut Random,
     ) -> Result<(), Gone> {
-        let picked = self.pick(random, Case::is_revocable, |case, deed| case.revocation = deed);
+        let picked = self.pick(random, Case::is_revocable, |case, deed| {
+            case.revocation = deed
+        });
         let Some(id) = picked else {
             return Ok(());
         };
@@ -351,7 +370,10 @@ async fn check_cases(gateway: &Gateway, ledger: &Ledger) {
             Deed::Tried => &["Active", "Revoked"],
             Deed::Done(_) => &["Revoked"],
         };
-        assert!(expected.contains(&state.as_str().unwrap()), "{about}: {state}");
+        assert!(
+            expected.contains(&state.as_str().unwrap()),
+            "{about}: {state}"
+        );
     }
 }
 
@@ -395,11 +417,16 @@ fn check_records(gateway: &Gateway, ledger: &Ledger) {
                 }
             }
             "outcome" => {
-                *outcomes.entry(text(record, "decision").unwrap()).or_default() += 1;
+                *outcomes
+                    .entry(text(record, "decision").unwrap())
+                    .or_default() += 1;
             }
             "grant.created" => {
                 let id = text(record, "grant").unwrap();
-                grants.insert(id, text(record, "request").unwrap().parse::<Uuid>().unwrap());
+                grants.insert(
+                    id,
+                    text(record, "request").unwrap().parse::<Uuid>().unwrap(),
+                );
             }
             _ => {}
         }
@@ -417,17 +444,26 @@ fn check_records(gateway: &Gateway, ledger: &Ledger) {
         }
         let grant = decision.and_then(|it| text(it, "grant"));
         let case = grant.map(|it| (&ledger.cases, grants[&it]));
-        if let Some(Deed::Done(revoked)) = case.and_then(|(it, id)| it.get(&id)).map(|it| it.revocation) {
+        if let Some(Deed::Done(revoked)) = case
+            .and_then(|(it, id)| it.get(&id))
+            .map(|it| it.revocation)
+        {
             // The bound that DESIGN promises on any node.
             let late = call.began.saturating_duration_since(revoked);
-            assert!(late < Duration::from_secs(1), "{late:?} after the revocation: {call:?}");
+            assert!(
+                late < Duration::from_secs(1),
+                "{late:?} after the revocation: {call:?}"
+            );
         }
     }
     let executed = gateway.sample.executed();
     assert!(executed.len() < 10_000, "the journal forgot some");
     let mut seen = HashSet::new();
     for command in executed {
-        let id = command.headers["client-request-id"].to_str().unwrap().to_owned();
+        let id = command.headers["client-request-id"]
+            .to_str()
+            .unwrap()
+            .to_owned();
         let decision = decisions.get(&id);
         let decision = decision.unwrap_or_else(|| panic!("ran without a decision: {command:?}"));
         assert_eq!(decision["verdict"], "allow", "{decision}");
@@ -440,16 +476,24 @@ fn check_records(gateway: &Gateway, ledger: &Ledger) {
     }
     assert!(!seen.is_empty());
     for decision in records.iter().filter(|it| it["kind"] == "decision") {
-        let count = outcomes.get(decision["decision"].as_str().unwrap()).copied();
+        let count = outcomes
+            .get(decision["decision"].as_str().unwrap())
+            .copied();
         // A block is complete by itself.
         let expected = usize::from(decision["verdict"] != "block");
-        assert_eq!(count.unwrap_or_default(), expected, "outcomes of {decision}");
+        assert_eq!(
+            count.unwrap_or_default(),
+            expected,
+            "outcomes of {decision}"
+        );
     }
 }
 
 async fn connect(gateway: &Gateway) -> Connection {
     let ca: &Path = &gateway.path("certs/ca.pem");
-    Connection::open(gateway.proxy(), ca, Http::One).await.unwrap()
+    Connection::open(gateway.proxy(), ca, Http::One)
+        .await
+        .unwrap()
 }
 
 /// `PORTCULLIS_TEST_SEED`, or a new one.

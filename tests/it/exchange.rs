@@ -9,7 +9,9 @@ use crate::gateway::{Gateway, TENANT, basic};
 
 async fn get(gateway: &Gateway, path: &str) -> Answer {
     let path = format!("/adminapi/beta/{TENANT}/{path}");
-    gateway.send(Http::Two, request("ana", Method::GET, &path, "")).await
+    gateway
+        .send(Http::Two, request("ana", Method::GET, &path, ""))
+        .await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -22,15 +24,28 @@ async fn all_pages_of_a_result_come_through_links_to_the_gateway() {
         let mut page = request("ana", Method::POST, &path, body.clone());
         let headers = page.headers_mut();
         headers.insert("prefer", "odata.maxpagesize=5".parse().unwrap());
-        headers.insert("client-request-id", "5f1e7a7e-0000-4000-8000-000000000001".parse().unwrap());
+        headers.insert(
+            "client-request-id",
+            "5f1e7a7e-0000-4000-8000-000000000001".parse().unwrap(),
+        );
         let answer = gateway.send(Http::One, page).await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
         let answer = answer.json();
         pages += 1;
-        assert!(answer["@odata.context"].as_str().unwrap().starts_with(&base), "{answer}");
+        assert!(
+            answer["@odata.context"]
+                .as_str()
+                .unwrap()
+                .starts_with(&base),
+            "{answer}"
+        );
         let objects = answer["value"].as_array().unwrap();
         assert!(objects.len() <= 5);
-        names.extend(objects.iter().map(|it| it["Alias"].as_str().unwrap().to_owned()));
+        names.extend(
+            objects
+                .iter()
+                .map(|it| it["Alias"].as_str().unwrap().to_owned()),
+        );
         match answer["@odata.nextLink"].as_str() {
             None => break,
             Some(link) => path = link.strip_prefix(&base).unwrap().to_owned(),
@@ -47,7 +62,12 @@ async fn all_pages_of_a_result_come_through_links_to_the_gateway() {
         .map(|it| it["page"].as_bool().unwrap())
         .collect();
     assert_eq!(tied, [false, true, true]);
-    let pages: Vec<_> = gateway.sample.executed().iter().map(|it| it.is_page).collect();
+    let pages: Vec<_> = gateway
+        .sample
+        .executed()
+        .iter()
+        .map(|it| it.is_page)
+        .collect();
     assert_eq!(pages, [false, true, true]);
 }
 
@@ -98,16 +118,32 @@ async fn a_prompted_cmdlet_asks_first_and_runs_once() {
         let parameters = json!({"Identity": "eva@contoso.example", "Confirm": confirm});
         gateway.invoke("ana", "Remove-Mailbox", parameters).await
     };
-    assert_eq!(ask(json!(true)).await.status, StatusCode::FORBIDDEN, "even a question is governed");
-    gateway.grant("ana", r"Exchange\Remove-Mailbox", "amy").await;
+    assert_eq!(
+        ask(json!(true)).await.status,
+        StatusCode::FORBIDDEN,
+        "even a question is governed"
+    );
+    gateway
+        .grant("ana", r"Exchange\Remove-Mailbox", "amy")
+        .await;
     let question = ask(json!(true)).await;
     assert_eq!(question.status, StatusCode::OK, "{}", question.text());
-    assert!(question.json()["@adminapi.confirmationmessage"].as_str().unwrap().contains("Are you sure"));
+    assert!(
+        question.json()["@adminapi.confirmationmessage"]
+            .as_str()
+            .unwrap()
+            .contains("Are you sure")
+    );
     let simulated = json!({"Identity": "eva@contoso.example", "WhatIf": true});
     let simulated = gateway.invoke("ana", "Remove-Mailbox", simulated).await;
     assert!(simulated.text().contains("What if"), "{}", simulated.text());
     assert_eq!(ask(json!(false)).await.status, StatusCode::NO_CONTENT);
-    let effects: Vec<_> = gateway.sample.executed().iter().map(|it| it.effect).collect();
+    let effects: Vec<_> = gateway
+        .sample
+        .executed()
+        .iter()
+        .map(|it| it.effect)
+        .collect();
     assert_eq!(effects, [Effect::Prompted, Effect::Simulated, Effect::Done]);
     let trials: Vec<_> = gateway
         .records()
@@ -133,7 +169,13 @@ async fn reads_of_entities_are_decided_as_the_cmdlets_that_they_are() {
         .records()
         .iter()
         .filter(|it| it["kind"] == "decision")
-        .map(|it| format!("{} {}", it["task"].as_str().unwrap(), it["parameters"]["Identity"].as_str().unwrap_or("-")))
+        .map(|it| {
+            format!(
+                "{} {}",
+                it["task"].as_str().unwrap(),
+                it["parameters"]["Identity"].as_str().unwrap_or("-")
+            )
+        })
         .collect();
     insta::assert_snapshot!(tasks.join("\n"), @r"
     Exchange\Get-EXOMailbox eva@contoso.example
@@ -145,29 +187,55 @@ async fn reads_of_entities_are_decided_as_the_cmdlets_that_they_are() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_is_set_up_through_the_gateway() {
     let gateway = Gateway::start().await;
-    for path in ["EXOBanner('AutogenSession')?Version=3.7.2", "EXOModuleFile?Version=3.7.2", "basicinfo('AdminApiState')", "$metadata"] {
+    for path in [
+        "EXOBanner('AutogenSession')?Version=3.7.2",
+        "EXOModuleFile?Version=3.7.2",
+        "basicinfo('AdminApiState')",
+        "$metadata",
+    ] {
         let answer = get(&gateway, path).await;
         assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.text());
-        assert!(!answer.text().contains(&gateway.sample.address().to_string()), "{path}: {}", answer.text());
+        assert!(
+            !answer
+                .text()
+                .contains(&gateway.sample.address().to_string()),
+            "{path}: {}",
+            answer.text()
+        );
     }
-    assert_eq!(get(&gateway, "SomethingElse").await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(
+        get(&gateway, "SomethingElse").await.status,
+        StatusCode::BAD_REQUEST
+    );
     assert_eq!(gateway.sample.arrived().len(), 4);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clixml_is_answered_by_both_the_upstream_and_the_gateway() {
     let gateway = Gateway::start().await;
-    for (cmdlet, word) in [("Get-Mailbox", "eva"), ("Get-ElevatedAccessControl", "Enforce")] {
+    for (cmdlet, word) in [
+        ("Get-Mailbox", "eva"),
+        ("Get-ElevatedAccessControl", "Enforce"),
+    ] {
         let parameters = match cmdlet {
             "Get-Mailbox" => json!({"Identity": "eva@contoso.example"}),
             _ => json!({}),
         };
-        let mut call = request("ana", Method::POST, &invoke_path(), command(cmdlet, parameters).to_string());
-        call.headers_mut().insert("x-responseformat", "clixml".parse().unwrap());
+        let mut call = request(
+            "ana",
+            Method::POST,
+            &invoke_path(),
+            command(cmdlet, parameters).to_string(),
+        );
+        call.headers_mut()
+            .insert("x-responseformat", "clixml".parse().unwrap());
         let answer = gateway.send(Http::One, call).await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
         let document = answer.first("_clixml");
         let document = document.as_str().unwrap();
-        assert!(document.starts_with("<Objs") && document.contains(word), "{document}");
+        assert!(
+            document.starts_with("<Objs") && document.contains(word),
+            "{document}"
+        );
     }
 }

@@ -1,5 +1,10 @@
 //! The integration tests: one binary, so that they build once and run side by side.
-#![expect(clippy::unwrap_used, reason = "a failed test is a panic")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a failed test is a panic"
+)]
 
 mod audit_failure;
 mod audit_log;

@@ -24,7 +24,9 @@ fn read() -> Request<Full<Bytes>> {
 }
 
 async fn open(gateway: &Gateway, http: Http) -> Connection {
-    Connection::open(gateway.proxy(), &gateway.path("certs/ca.pem"), http).await.unwrap()
+    Connection::open(gateway.proxy(), &gateway.path("certs/ca.pem"), http)
+        .await
+        .unwrap()
 }
 
 /// The results of all outcomes, once there are `count`.
@@ -33,7 +35,14 @@ fn results(gateway: &Gateway, count: usize) -> Vec<String> {
         let records = it.records();
         let outcomes = records.iter().filter(|it| it["kind"] == "outcome");
         let results: Vec<_> = outcomes
-            .map(|it| format!("{} {} {}", it["result"].as_str().unwrap(), it["status"], it["upstream_status"]))
+            .map(|it| {
+                format!(
+                    "{} {} {}",
+                    it["result"].as_str().unwrap(),
+                    it["status"],
+                    it["upstream_status"]
+                )
+            })
             .collect();
         (results.len() >= count).then_some(results)
     })
@@ -41,7 +50,8 @@ fn results(gateway: &Gateway, count: usize) -> Vec<String> {
 
 fn short_timeouts() -> Setup {
     let mut setup = Setup::default();
-    let timeouts = "timeouts = { upstream = \"300ms\", upstream_idle = \"300ms\", connect = \"2s\" }";
+    let timeouts =
+        "timeouts = { upstream = \"300ms\", upstream_idle = \"300ms\", connect = \"2s\" }";
     setup.extra.insert("proxy", timeouts.to_owned());
     setup
 }
@@ -80,18 +90,32 @@ async fn every_pair_of_http_versions_keeps_connections_and_streams_large_answers
             let before = upstream.connections();
             for _ in 0..5 {
                 let answer = client.send(read()).await.unwrap();
-                assert_eq!(answer.status, StatusCode::OK, "{speaks:?} {http:?}: {}", answer.text());
+                assert_eq!(
+                    answer.status,
+                    StatusCode::OK,
+                    "{speaks:?} {http:?}: {}",
+                    answer.text()
+                );
             }
-            assert!(upstream.connections() <= before + 1, "{speaks:?} {http:?}: connections are not kept");
+            assert!(
+                upstream.connections() <= before + 1,
+                "{speaks:?} {http:?}: connections are not kept"
+            );
         }
         for request in upstream.requests() {
             assert_eq!(request.version(), speaks.version());
         }
-        let mut clients = [open(&gateway, Http::One).await, open(&gateway, Http::Two).await];
+        let mut clients = [
+            open(&gateway, Http::One).await,
+            open(&gateway, Http::Two).await,
+        ];
         let mut bodies = Vec::new();
         for client in &mut clients {
             let body = command("Get-Large", json!({})).to_string();
-            let answer = client.begin(request("ana", Method::POST, &invoke_path(), body)).await.unwrap();
+            let answer = client
+                .begin(request("ana", Method::POST, &invoke_path(), body))
+                .await
+                .unwrap();
             assert_eq!(answer.status(), StatusCode::OK);
             let mut body = answer.into_body();
             let piece = body.frame().await.unwrap().unwrap().into_data().unwrap();
@@ -130,7 +154,13 @@ async fn many_calls_at_once_are_all_answered_and_all_on_record() {
     }
     assert_eq!(gateway.ran().len(), 240);
     assert!(gateway.terminate().success());
-    let count = |kind: &str| gateway.records().iter().filter(|it| it["kind"] == kind).count();
+    let count = |kind: &str| {
+        gateway
+            .records()
+            .iter()
+            .filter(|it| it["kind"] == kind)
+            .count()
+    };
     assert_eq!((count("decision"), count("outcome")), (240, 240));
 }
 
@@ -168,14 +198,27 @@ async fn headers_of_one_hop_do_not_travel_either_way() {
     }
     let answer = open(&gateway, Http::One).await.send(sent).await.unwrap();
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
-    for name in ["x-internal", "keep-alive", "alt-svc", "proxy-authenticate", "connection"] {
+    for name in [
+        "x-internal",
+        "keep-alive",
+        "alt-svc",
+        "proxy-authenticate",
+        "connection",
+    ] {
         assert!(!answer.headers.contains_key(name), "`{name}` travelled");
     }
     assert_eq!(answer.headers["x-ms-diagnostics"], "2000010");
     assert_eq!(answer.headers["x-exceptiontype"], "Some");
     let arrived = upstream.requests();
     let arrived = arrived[0].headers();
-    for name in ["connection", "prefer", "keep-alive", "proxy-connection", "te", "x-forwarded-for"] {
+    for name in [
+        "connection",
+        "prefer",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "x-forwarded-for",
+    ] {
         assert!(!arrived.contains_key(name), "`{name}` travelled");
     }
     assert_eq!(arrived["x-anchormailbox"], "UPN:ana@contoso.example");
@@ -227,7 +270,9 @@ async fn answers_that_are_not_what_they_say_are_handed_on_byte_for_byte() {
             let mut answer = scripted::json(body);
             *answer.status_mut() = status;
             if status != StatusCode::NO_CONTENT {
-                answer.headers_mut().insert("content-encoding", "gzip".parse().unwrap());
+                answer
+                    .headers_mut()
+                    .insert("content-encoding", "gzip".parse().unwrap());
             }
             Deed::Answer(answer)
         }
@@ -238,7 +283,10 @@ async fn answers_that_are_not_what_they_say_are_handed_on_byte_for_byte() {
         let mut client = open(&gateway, http).await;
         let mut ask = async |cmdlet: &str| {
             let body = command(cmdlet, json!({})).to_string();
-            client.send(request("ana", Method::POST, &invoke_path(), body)).await.unwrap()
+            client
+                .send(request("ana", Method::POST, &invoke_path(), body))
+                .await
+                .unwrap()
         };
         let padded = ask("Get-Padded").await;
         assert_eq!(padded.status, StatusCode::FORBIDDEN);
@@ -256,7 +304,10 @@ async fn answers_that_are_not_what_they_say_are_handed_on_byte_for_byte() {
         let empty = ask("Remove-Nothing").await;
         assert_eq!(empty.status, StatusCode::FORBIDDEN, "governed");
         let empty = ask("Get-Nothing").await;
-        assert_eq!((empty.status, empty.body.len()), (StatusCode::NO_CONTENT, 0));
+        assert_eq!(
+            (empty.status, empty.body.len()),
+            (StatusCode::NO_CONTENT, 0)
+        );
     }
 }
 
@@ -271,7 +322,11 @@ async fn an_upstream_that_fails_is_a_502_or_504_and_on_record() {
             match body["CmdletInput"]["CmdletName"].as_str() {
                 Some("Get-Death") => Deed::Die,
                 Some("Get-Silence") => Deed::Silence,
-                Some("Get-HalfDeath") => Deed::Answer(scripted::pieces([start, Piece::After(Arc::clone(&begun)), Piece::Die])),
+                Some("Get-HalfDeath") => Deed::Answer(scripted::pieces([
+                    start,
+                    Piece::After(Arc::clone(&begun)),
+                    Piece::Die,
+                ])),
                 Some("Get-HalfSilence") => Deed::Answer(scripted::pieces([start, Piece::Silence])),
                 _ => Deed::Answer(scripted::json("{\"value\":[]}")),
             }
@@ -282,12 +337,24 @@ async fn an_upstream_that_fails_is_a_502_or_504_and_on_record() {
             let ask = async |cmdlet: &str| {
                 let mut client = open(&gateway, http).await;
                 let body = command(cmdlet, json!({})).to_string();
-                client.send(request("ana", Method::POST, &invoke_path(), body)).await
+                client
+                    .send(request("ana", Method::POST, &invoke_path(), body))
+                    .await
             };
             let dead = ask("Get-Death").await.unwrap();
-            assert_eq!(dead.status, StatusCode::BAD_GATEWAY, "{speaks:?}: {}", dead.text());
+            assert_eq!(
+                dead.status,
+                StatusCode::BAD_GATEWAY,
+                "{speaks:?}: {}",
+                dead.text()
+            );
             let silent = ask("Get-Silence").await.unwrap();
-            assert_eq!(silent.status, StatusCode::GATEWAY_TIMEOUT, "{speaks:?}: {}", silent.text());
+            assert_eq!(
+                silent.status,
+                StatusCode::GATEWAY_TIMEOUT,
+                "{speaks:?}: {}",
+                silent.text()
+            );
             assert!(!silent.error().is_empty());
             // What broke off must not look whole.
             let body = command("Get-HalfDeath", json!({})).to_string();
@@ -325,8 +392,20 @@ async fn an_upstream_that_refuses_connections_is_a_502_and_comes_back() {
     })
     .await;
     let refused = gateway.send(Http::One, read()).await;
-    assert_eq!(refused.status, StatusCode::BAD_GATEWAY, "{}", refused.text());
-    assert!(!refused.text().contains(&address.to_string()), "clients need not know where it is");
+    assert_eq!(
+        refused.status,
+        StatusCode::BAD_GATEWAY,
+        "{}",
+        refused.text()
+    );
+    assert!(
+        !refused.text().contains(&address.to_string()),
+        "clients need not know where it is"
+    );
     assert_eq!(results(&gateway, 1), ["upstream-unreachable 502 null"]);
-    assert_eq!(gateway.ask_control("/readyz").0, 200, "the gateway itself is well");
+    assert_eq!(
+        gateway.ask_control("/readyz").0,
+        200,
+        "the gateway itself is well"
+    );
 }

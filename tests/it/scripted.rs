@@ -176,7 +176,9 @@ impl Scripted {
             }];
             TlsAcceptor::from(Arc::new(config))
         });
-        let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+        let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))
+            .await
+            .unwrap();
         let scheme = if tls.is_some() { "https" } else { "http" };
         let origin = format!("{scheme}://{}", listener.local_addr().unwrap());
         let seen = Arc::new(Seen::default());
@@ -256,10 +258,14 @@ async fn speak(
     // How it ends is the script's business.
     match speaks {
         Speaks::Plain | Speaks::TlsHttp1 => {
-            let _ = http1::Builder::new().serve_connection(stream, service).await;
+            let _ = http1::Builder::new()
+                .serve_connection(stream, service)
+                .await;
         }
         Speaks::TlsHttp2 => {
-            let _ = http2::Builder::new(TokioExecutor::new()).serve_connection(stream, service).await;
+            let _ = http2::Builder::new(TokioExecutor::new())
+                .serve_connection(stream, service)
+                .await;
         }
     }
 }
