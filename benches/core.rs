@@ -19,7 +19,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use http::{HeaderMap, HeaderValue, Method};
-use portcullis::audit::{AuditLog, CallContext, Outcome, Recorded};
+use portcullis::audit::{AuditLog, CallContext, Outcome, Recordable, Recorded};
 use portcullis::config;
 use portcullis::dialect::exchange_rest::{self, Call, Operation, Reading};
 use portcullis::model::{Grant, Interner, Principal, PrincipalKind};
@@ -219,7 +219,6 @@ fn audit(criterion: &mut Criterion) {
                 tenant: Some(TENANT.to_owned()),
                 policy_set: set.hash().into(),
                 decided: now,
-                page: false,
             };
             let judgement = decide(&call, |call| call.subject(), &facts);
             let recorded = runtime.block_on(async {
@@ -229,7 +228,10 @@ fn audit(criterion: &mut Criterion) {
                         .record(
                             &context,
                             vec![decide(&call, |call| call.subject(), &facts)],
-                            |call| call.command(),
+                            |call| Recordable {
+                                subject: call.subject(),
+                                is_page: false,
+                            },
                         )
                         .await
                     {

@@ -30,7 +30,7 @@ mod writer;
 mod tests;
 
 pub use chain::{BadLine, Digest, InvalidDigest, Line, MAX_LINE, verify_line};
-pub use facts::{CallContext, Event, Outcome, Unavailable};
+pub use facts::{CallContext, Event, Outcome, Recordable, Unavailable};
 pub use log::AuditLog;
 pub use open::{AuditError, Opened, Repair};
 pub use recorded::{Recorded, RecordedPermit};

@@ -20,7 +20,7 @@ use comfy_table::Table;
 use crate::config::{self, CONFIG_FILE, Environment};
 use crate::demo;
 use crate::serve;
-use crate::telemetry;
+use crate::telemetry::{self, Verbosity};
 
 pub use output::{ColorWhen, Format, Hint, Output};
 
@@ -180,7 +180,8 @@ fn configured_audit_directory() -> anyhow::Result<PathBuf> {
 }
 
 fn run_demo(options: Demo) -> anyhow::Result<Outcome> {
-    telemetry::init()?;
+    // The tour is what the demo prints.
+    telemetry::init(Verbosity::Trouble)?;
     let Demo {
         directory,
         listen,
@@ -195,7 +196,7 @@ fn run_demo(options: Demo) -> anyhow::Result<Outcome> {
 }
 
 fn run_gateway(file: &ConfigFile, output: &mut Output) -> anyhow::Result<Outcome> {
-    telemetry::init()?;
+    telemetry::init(Verbosity::Notable)?;
     let reading = config::read(&file.path, &Environment::of_process());
     let Some(config) = reading.config else {
         check::print_problems(&reading.problems, output)?;

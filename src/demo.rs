@@ -74,11 +74,13 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         control: gateway.control_address(),
         sample: sample.address(),
     };
-    print(&tour.render())?;
-
-    signals.next().await;
-    print("\nStopping; press Ctrl-C again not to wait for calls in flight.\n")?;
+    // Without a reader there is nothing to wait for; the end is orderly all the same.
+    let shown = print(&tour.render());
+    if shown.is_ok() {
+        signals.next().await;
+    }
     gateway.stop();
+    let _nobody_reads = print("\nStopping; press Ctrl-C again not to wait for calls in flight.\n");
     let stopped = async {
         gateway.stopped().await;
         sample.shutdown().await;
@@ -87,10 +89,11 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         () = stopped => {}
         () = signals.next() => {}
     }
-    let shown = directory.root().display();
-    print(&format!(
-        "Stopped. Requests, grants and the audit log are kept in {shown}; start again to go on.\n"
-    ))
+    let _nobody_reads = print(&format!(
+        "Stopped. Requests, grants and the audit log are kept in {}; start again to go on.\n",
+        directory.root().display()
+    ));
+    shown
 }
 
 /// Fails with what to do if `address` cannot be listened on.

@@ -57,6 +57,8 @@ pub struct Identities {
     tokens: Tokens,
     passwords: Arc<Passwords>,
     interner: Arc<Interner>,
+    /// Held while files are read again, so that of two readings the later one stays.
+    reloading: tokio::sync::Mutex<()>,
 }
 
 struct Section {
@@ -116,6 +118,7 @@ impl Identities {
                 tokens: Tokens::new(Arc::clone(&interner)),
                 passwords: Arc::new(passwords),
                 interner,
+                reloading: tokio::sync::Mutex::default(),
             }),
             Ok(_) => Err(problems),
             Err(error) => {
@@ -165,6 +168,7 @@ impl Identities {
     }
 
     async fn reload_at(&self, now: DateTime<Utc>) -> Vec<IdentityError> {
+        let _alone = self.reloading.lock().await;
         let mut problems = Vec::new();
         for section in &self.sections {
             match &section.verifier {

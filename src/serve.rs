@@ -17,7 +17,9 @@ use tracing::{error, info, warn};
 use crate::audit::{AuditLog, Event};
 use crate::config::{Config, Endpoint};
 use crate::control::Control;
-use crate::data::{BodyBudget, Gate, Route, UpstreamCredential, Worker, serve_connection};
+use crate::data::{
+    BodyBudget, Gate, Route, Strangers, UpstreamCredential, Worker, serve_connection,
+};
 use crate::identity::Identities;
 use crate::listen::{self, Acceptor, Workers};
 use crate::model::Interner;
@@ -156,6 +158,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         limits: config.proxy.limits,
         timeouts: config.proxy.timeouts,
         bodies: BodyBudget::new(config.proxy.limits.body_bytes_total),
+        strangers: Strangers::default(),
         metrics: metrics.clone(),
     });
 
@@ -184,6 +187,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         watch: config.policies.watch,
         mode,
         looked,
+        told: Vec::new(),
     };
     let done = tokio::spawn({
         let (stop, reload) = (stop.clone(), Arc::clone(&reload));
@@ -219,7 +223,9 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
             {
                 error!(%error, "The stop could not be recorded");
             }
-            if let Err(error) = audit.close() {
+            // Closing waits for the disk, and so for no runtime's thread.
+            let closed = tokio::task::spawn_blocking(move || audit.close()).await;
+            if let Ok(Err(error)) = closed {
                 error!(%error, "The audit log could not be closed");
             }
             info!("Stopped");

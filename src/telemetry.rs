@@ -16,8 +16,20 @@ use crate::config::{LOG, LOG_FORMAT};
 pub use chain::Chain;
 pub use metrics::Metrics;
 
-/// What is logged when `PORTCULLIS_LOG` does not say.
-const DEFAULT_FILTER: &str = "info";
+/// Events that are written for operators, when `PORTCULLIS_LOG` does not say.
+const EVERYTHING_NOTABLE: &str = "info";
+
+/// Events that are written for a person at a terminal, when `PORTCULLIS_LOG` does not say.
+const TROUBLE_ONLY: &str = "warn";
+
+/// Which events are written when `PORTCULLIS_LOG` does not say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verbosity {
+    /// What operators want to know: life cycle, reloads, trouble.
+    Notable,
+    /// Trouble only: the output belongs to something else.
+    Trouble,
+}
 
 /// How log events are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,10 +58,14 @@ pub enum TelemetryError {
 }
 
 /// Sends log events to standard error from here on, as `PORTCULLIS_LOG` and `PORTCULLIS_LOG_FORMAT` say, and panics with them.
-pub fn init() -> Result<(), TelemetryError> {
+pub fn init(verbosity: Verbosity) -> Result<(), TelemetryError> {
+    let usual = match verbosity {
+        Verbosity::Notable => EVERYTHING_NOTABLE,
+        Verbosity::Trouble => TROUBLE_ONLY,
+    };
     let filter = env::var(LOG).ok().filter(|it| !it.is_empty());
-    let filter = EnvFilter::try_new(filter.as_deref().unwrap_or(DEFAULT_FILTER))
-        .map_err(TelemetryError::Filter)?;
+    let filter =
+        EnvFilter::try_new(filter.as_deref().unwrap_or(usual)).map_err(TelemetryError::Filter)?;
     let is_terminal = io::stderr().is_terminal();
     let format = format(env::var(LOG_FORMAT).ok().as_deref(), is_terminal)?;
     let events = tracing_subscriber::fmt::layer().with_writer(io::stderr);

@@ -14,10 +14,10 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::model::{Command, PrincipalKind};
-use crate::policy::{Decision, Verdict};
+use crate::model::PrincipalKind;
+use crate::policy::{Decision, Subject, Verdict};
 
-use super::facts::{CallContext, Event, Outcome};
+use super::facts::{CallContext, Event, Outcome, Recordable};
 use super::parameters::{self, Redaction};
 use super::{json, segment};
 
@@ -25,6 +25,13 @@ use super::{json, segment};
 const MAX_NAME: usize = 1024;
 /// The most bytes that a record shows of an explanation.
 const MAX_EXPLANATION: usize = 8 * 1024;
+
+/// Writes `,"name":`, whole and known when this is compiled: there are twenty of them in a record.
+macro_rules! key {
+    ($out:expr, $name:literal) => {
+        $out.extend_from_slice(concat!(",\"", $name, "\":").as_bytes())
+    };
+}
 
 /// Formats bodies for one node.
 #[derive(Debug)]
@@ -56,46 +63,47 @@ impl Bodies {
         id: Uuid,
         context: &CallContext,
         decision: &Decision,
-        command: Option<&Command>,
+        call: Recordable<'_>,
     ) {
+        out.reserve(1024);
         self.head(out, context.decided, "decision");
-        key(out, "decision");
+        key!(out, "decision");
         json::uuid(out, id);
-        key(out, "verdict");
-        json::text(out, decision.verdict.as_str());
-        key(out, "rule");
-        json::text(out, decision.rule.as_str());
-        key(out, "request_id");
+        key!(out, "verdict");
+        json::word(out, decision.verdict.as_str());
+        key!(out, "rule");
+        json::word(out, decision.rule.as_str());
+        key!(out, "request_id");
         json::uuid(out, context.request_id);
-        key(out, "client_request_id");
+        key!(out, "client_request_id");
         json::optional_text(out, context.client_request_id.as_deref(), 256);
         let principal = &*context.principal;
         out.extend_from_slice(b",\"principal\":{\"key\":");
         json::bounded_text(out, &principal.key, MAX_NAME);
-        key(out, "name");
+        key!(out, "name");
         json::bounded_text(out, &principal.name, MAX_NAME);
-        key(out, "kind");
-        json::text(
+        key!(out, "kind");
+        json::word(
             out,
             match principal.kind {
                 PrincipalKind::App => "app",
                 PrincipalKind::User => "user",
             },
         );
-        key(out, "identity");
+        key!(out, "identity");
         json::bounded_text(out, &principal.identity, MAX_NAME);
-        key(out, "tenant");
+        key!(out, "tenant");
         json::optional_text(out, principal.tenant.as_deref(), MAX_NAME);
         out.push(b'}');
-        key(out, "source");
+        key!(out, "source");
         json::address(out, context.source);
-        key(out, "endpoint");
+        key!(out, "endpoint");
         json::bounded_text(out, &context.endpoint, MAX_NAME);
-        key(out, "tenant");
+        key!(out, "tenant");
         json::optional_text(out, context.tenant.as_deref(), MAX_NAME);
-        key(out, "task");
-        match command {
-            Some(command) => {
+        key!(out, "task");
+        match call.subject {
+            Subject::Command(command) => {
                 // Names are of a closed alphabet: only the backslash between them is escaped.
                 out.push(b'"');
                 out.extend_from_slice(command.task.workload.as_str().as_bytes());
@@ -104,19 +112,27 @@ impl Bodies {
                 out.extend_from_slice(b"\",");
                 parameters::write(out, command, &self.redaction);
             }
-            None => out.extend_from_slice(b"null,\"parameters\":null,\"redacted\":[]"),
+            Subject::Session(session) => {
+                out.extend_from_slice(b"null,\"session\":");
+                json::word(out, session.name);
+                out.extend_from_slice(b",\"parameters\":null,\"redacted\":[]");
+            }
         }
-        key(out, "trial");
-        json::boolean(out, command.is_some_and(Command::is_trial));
-        key(out, "page");
-        json::boolean(out, context.page);
-        key(out, "policy");
+        key!(out, "trial");
+        let is_trial = match call.subject {
+            Subject::Command(command) => command.is_trial(),
+            Subject::Session(_) => false,
+        };
+        json::boolean(out, is_trial);
+        key!(out, "page");
+        json::boolean(out, call.is_page);
+        key!(out, "policy");
         json::optional_text(out, decision.policy.as_deref(), MAX_NAME);
-        key(out, "policy_set");
+        key!(out, "policy_set");
         json::bounded_text(out, &context.policy_set, MAX_NAME);
-        key(out, "grant");
+        key!(out, "grant");
         json::optional_uuid(out, decision.grant);
-        key(out, "exemption");
+        key!(out, "exemption");
         match &decision.exemption {
             Some(place) => {
                 let place = format!("{}:{}", place.file, place.line);
@@ -124,7 +140,7 @@ impl Bodies {
             }
             None => json::null(out),
         }
-        key(out, "explanation");
+        key!(out, "explanation");
         json::bounded_text(out, &decision.explanation, MAX_EXPLANATION);
     }
 
@@ -147,56 +163,48 @@ impl Bodies {
 
     fn outcome_parts(&self, out: &mut Vec<u8>, outcome: &Outcome, duration: Option<Duration>) {
         self.head(out, outcome.at, "outcome");
-        key(out, "decision");
+        key!(out, "decision");
         json::uuid(out, outcome.decision_id);
-        for (name, status) in [
-            ("status", outcome.status),
-            ("upstream_status", outcome.upstream_status),
-        ] {
-            key(out, name);
-            match status {
-                Some(status) => json::number(out, u64::from(status)),
-                None => json::null(out),
-            }
-        }
-        key(out, "result");
+        key!(out, "status");
+        json::optional_number(out, outcome.status.map(u64::from));
+        key!(out, "upstream_status");
+        json::optional_number(out, outcome.upstream_status.map(u64::from));
+        key!(out, "result");
         json::text(out, outcome.result);
-        key(out, "duration_us");
-        match duration {
-            Some(it) => json::number(out, u64::try_from(it.as_micros()).unwrap_or(u64::MAX)),
-            None => json::null(out),
-        }
+        key!(out, "duration_us");
+        let micros = |it: Duration| u64::try_from(it.as_micros()).unwrap_or(u64::MAX);
+        json::optional_number(out, duration.map(micros));
     }
 
     pub(super) fn event(&self, out: &mut Vec<u8>, event: &Event) {
         self.head(out, event.at, &event_kind(&event.kind));
-        key(out, "id");
+        key!(out, "id");
         json::uuid(out, event.id);
-        key(out, "principal");
+        key!(out, "principal");
         match &event.principal {
             Some((principal_key, name)) => {
                 out.extend_from_slice(b"{\"key\":");
                 json::bounded_text(out, principal_key, MAX_NAME);
-                key(out, "name");
+                key!(out, "name");
                 json::bounded_text(out, name, MAX_NAME);
                 out.push(b'}');
             }
             None => json::null(out),
         }
-        key(out, "source");
+        key!(out, "source");
         match event.source {
             Some(source) => json::address(out, source),
             None => json::null(out),
         }
-        key(out, "request");
+        key!(out, "request");
         json::optional_uuid(out, event.request);
-        key(out, "grant");
+        key!(out, "grant");
         json::optional_uuid(out, event.grant);
-        key(out, "policy");
+        key!(out, "policy");
         json::optional_text(out, event.policy.as_deref(), MAX_NAME);
-        key(out, "decision");
+        key!(out, "decision");
         json::optional_uuid(out, event.decision);
-        key(out, "details");
+        key!(out, "details");
         let start = out.len();
         object(out, &event.details);
         parameters::bound(out, start, "details");
@@ -236,12 +244,6 @@ pub(super) fn awaits_outcome(verdict: Verdict) -> bool {
         Verdict::Allow | Verdict::ReportOnly => true,
         Verdict::Block => false,
     }
-}
-
-fn key(out: &mut Vec<u8>, name: &str) {
-    out.extend_from_slice(b",\"");
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\":");
 }
 
 /// An event's kind, made of letters, digits, `.` and `-` alone, and never that of a decision or an outcome.

@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::model::Principal;
+use crate::policy::Subject;
 
 /// What a record tells of a call besides its decision.
 #[derive(Clone, Debug)]
@@ -28,8 +29,15 @@ pub struct CallContext {
     pub policy_set: Arc<str>,
     /// When the decision was made.
     pub decided: DateTime<Utc>,
+}
+
+/// What a record tells of one call of a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Recordable<'a> {
+    /// What was decided on.
+    pub subject: Subject<'a>,
     /// Whether the call asks for a further page of an earlier one.
-    pub page: bool,
+    pub is_page: bool,
 }
 
 /// What came of a call.

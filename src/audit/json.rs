@@ -9,25 +9,44 @@ use std::net::IpAddr;
 use chrono::{DateTime, Datelike as _, Timelike as _, Utc};
 use uuid::Uuid;
 
-const HEX: &[u8; 16] = b"0123456789abcdef";
-
 /// Whether a byte of UTF-8 may have to be escaped. 0xc2 leads U+0080 to U+00BF, of which the first half are controls.
-fn is_suspect(byte: u8) -> bool {
+const fn is_suspect(byte: u8) -> bool {
     byte < 0x20 || byte == b'"' || byte == b'\\' || byte == 0x7f || byte == 0xc2
 }
 
+/// [`is_suspect`] for each byte: a look-up costs less than the comparisons.
+const SUSPECTS: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut rest: &mut [bool] = &mut table;
+    let mut byte: u8 = 0;
+    while let [first, others @ ..] = rest {
+        *first = is_suspect(byte);
+        byte = byte.wrapping_add(1);
+        rest = others;
+    }
+    table
+};
+
 /// `text` as a JSON string.
 pub(super) fn text(out: &mut Vec<u8>, text: &str) {
-    out.push(b'"');
-    // Without an early exit the scan is vectorised, and nearly every text is clean.
-    let suspect = text
-        .bytes()
-        .fold(false, |found, byte| found | is_suspect(byte));
+    // Without an early exit the scan has no branches, and nearly every text is clean.
+    let suspect = text.bytes().fold(false, |found, byte| {
+        found | SUSPECTS.get(usize::from(byte)).copied().unwrap_or(true)
+    });
     if suspect {
+        out.push(b'"');
         text.chars().for_each(|char| escaped(out, char));
+        out.push(b'"');
     } else {
-        out.extend_from_slice(text.as_bytes());
+        word(out, text);
     }
+}
+
+/// A text without anything to escape as a JSON string: one of our own words.
+pub(super) fn word(out: &mut Vec<u8>, word: &str) {
+    out.reserve(word.len() + 2);
+    out.push(b'"');
+    out.extend_from_slice(word.as_bytes());
     out.push(b'"');
 }
 
@@ -90,35 +109,72 @@ pub(super) fn number(out: &mut Vec<u8>, mut value: u64) {
     out.extend_from_slice(digits.get(20 - used..).unwrap_or_default());
 }
 
-/// `value` as `width` digits, with leading zeros; the last digits where it has more.
-fn padded(out: &mut Vec<u8>, value: u32, width: u32) {
-    for place in (0..width).rev() {
-        let digit = value / 10_u32.pow(place) % 10;
-        out.push(b'0' + u8::try_from(digit).unwrap_or(0));
+/// [`number`], or `null`.
+pub(super) fn optional_number(out: &mut Vec<u8>, value: Option<u64>) {
+    match value {
+        Some(value) => number(out, value),
+        None => null(out),
     }
+}
+
+/// The two digits of a number below 100.
+fn pair(value: u32) -> [u8; 2] {
+    let digit = |value: u32| b'0' + u8::try_from(value % 10).unwrap_or(0);
+    [digit(value / 10), digit(value)]
 }
 
 /// `time` as a JSON string of 27 characters: `2026-11-21T09:08:03.123456Z`. Years outside 0 to 9999 do not occur.
 pub(super) fn time(out: &mut Vec<u8>, time: DateTime<Utc>) {
-    out.push(b'"');
     let date = time.date_naive();
-    padded(out, date.year_ce().1, 4);
-    out.push(b'-');
-    padded(out, date.month(), 2);
-    out.push(b'-');
-    padded(out, date.day(), 2);
-    out.push(b'T');
     let clock = time.time();
     let seconds = clock.num_seconds_from_midnight();
-    padded(out, seconds / 3600, 2);
-    out.push(b':');
-    padded(out, seconds / 60 % 60, 2);
-    out.push(b':');
-    padded(out, seconds % 60, 2);
-    out.push(b'.');
     // Chrono shows a leap second as nanoseconds past one second.
-    padded(out, (clock.nanosecond() / 1000).min(999_999), 6);
-    out.extend_from_slice(b"Z\"");
+    let micros = (clock.nanosecond() / 1000).min(999_999);
+    let year = date.year_ce().1;
+    let [century, year] = [pair(year / 100), pair(year % 100)];
+    let [month, day] = [pair(date.month()), pair(date.day())];
+    let [hour, minute, second] = [
+        pair(seconds / 3600),
+        pair(seconds / 60 % 60),
+        pair(seconds % 60),
+    ];
+    let [micros_1, micros_2, micros_3] = [
+        pair(micros / 10_000),
+        pair(micros / 100 % 100),
+        pair(micros % 100),
+    ];
+    let text = [
+        b'"',
+        century[0],
+        century[1],
+        year[0],
+        year[1],
+        b'-',
+        month[0],
+        month[1],
+        b'-',
+        day[0],
+        day[1],
+        b'T',
+        hour[0],
+        hour[1],
+        b':',
+        minute[0],
+        minute[1],
+        b':',
+        second[0],
+        second[1],
+        b'.',
+        micros_1[0],
+        micros_1[1],
+        micros_2[0],
+        micros_2[1],
+        micros_3[0],
+        micros_3[1],
+        b'Z',
+        b'"',
+    ];
+    out.extend_from_slice(&text);
 }
 
 /// `id` as a JSON string.
@@ -156,10 +212,19 @@ pub(super) fn address(out: &mut Vec<u8>, address: IpAddr) {
 
 /// `bytes` in lower-case hexadecimal, without quotes.
 pub(super) fn hex(out: &mut Vec<u8>, bytes: &[u8]) {
-    for byte in bytes {
-        let digit = |value: u8| HEX.get(usize::from(value)).copied().unwrap_or(b'0');
-        out.push(digit(byte >> 4));
-        out.push(digit(byte & 15));
+    let digit = |value: u8| match value {
+        0..=9 => b'0' + value,
+        _ => b'a' + value - 10,
+    };
+    for chunk in bytes.chunks(32) {
+        let mut text = [0; 64];
+        for (pair, byte) in text.chunks_exact_mut(2).zip(chunk) {
+            if let [high, low] = pair {
+                *high = digit(byte >> 4);
+                *low = digit(byte & 15);
+            }
+        }
+        out.extend_from_slice(text.get(..2 * chunk.len()).unwrap_or_default());
     }
 }
 

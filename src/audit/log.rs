@@ -12,12 +12,11 @@ use chrono::{DateTime, Utc};
 use uuid::{Builder, Uuid};
 
 use crate::config::{self, Durability};
-use crate::model::Command;
 use crate::policy::{Decision, Judgement};
 
 use super::body::{Bodies, awaits_outcome};
 use super::disk::{Disk, RealDisk};
-use super::facts::{CallContext, Event, Outcome, Unavailable};
+use super::facts::{CallContext, Event, Outcome, Recordable, Unavailable};
 use super::gate::Gate;
 use super::open::{self, AuditError, Opened};
 use super::queue::{Note, Queue, Urgency};
@@ -86,8 +85,8 @@ impl AuditLog {
         Ok((Self { shared }, opened))
     }
 
-    /// Puts judgements on record, in order, all or none; durable (as configured) when this returns. `command` shows the
-    /// command inside a subject, if it has one.
+    /// Puts judgements on record, in order, all or none; durable (as configured) when this returns. `call` shows what
+    /// a record tells of a subject.
     ///
     /// May be dropped while it waits: the records stay, with the outcome `client-gone`. After 10 s without an answer from the
     /// disk it fails, and the records, should they still be written, get the outcome `record-timed-out`. Needs a runtime with timers.
@@ -95,12 +94,12 @@ impl AuditLog {
         &self,
         context: &CallContext,
         judgements: Vec<Judgement<C>>,
-        command: impl Fn(&C) -> Option<&Command>,
+        call: impl Fn(&C) -> Recordable<'_>,
     ) -> Result<Vec<Recorded<C>>, Unavailable> {
         let ids = {
             let decisions = judgements
                 .iter()
-                .map(|it| (it.decision(), command(it.subject())));
+                .map(|it| (it.decision(), call(it.subject())));
             self.queue_decisions(context, decisions)?
         };
         let ids = self.durable(ids, context.decided).await?;
@@ -115,7 +114,7 @@ impl AuditLog {
     pub(super) fn queue_decisions<'a>(
         &self,
         context: &CallContext,
-        decisions: impl Iterator<Item = (&'a Decision, Option<&'a Command>)>,
+        decisions: impl Iterator<Item = (&'a Decision, Recordable<'a>)>,
     ) -> Result<(Vec<Uuid>, Arc<Gate>), Unavailable> {
         let shared = &*self.shared;
         let urgency = match shared.durability {
@@ -125,10 +124,10 @@ impl AuditLog {
         formatted(|out| {
             let mut ids = Vec::with_capacity(decisions.size_hint().0);
             let mut notes = Vec::with_capacity(decisions.size_hint().0);
-            for (decision, command) in decisions {
+            for (decision, call) in decisions {
                 let id = shared.ids.next(context.decided);
                 let start = out.len();
-                shared.bodies.decision(out, id, context, decision, command);
+                shared.bodies.decision(out, id, context, decision, call);
                 let note = if awaits_outcome(decision.verdict) {
                     Note::Awaiting(id)
                 } else {

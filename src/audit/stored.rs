@@ -29,6 +29,9 @@ pub struct Stored<'a> {
     /// What was to run.
     #[serde(borrow, default)]
     pub task: Option<Cow<'a, str>>,
+    /// The session call, where no cmdlet was to run.
+    #[serde(borrow, default)]
+    pub session: Option<Cow<'a, str>>,
     /// The decision that it is, or belongs to.
     pub decision: Option<Uuid>,
     /// What was decided.

@@ -19,9 +19,9 @@ use uuid::Uuid;
 
 use crate::config::{self, Durability};
 use crate::model::{Command, Parameter, Parameters, Principal, PrincipalId, PrincipalKind, Value};
-use crate::policy::{Decision, Rule, Verdict};
+use crate::policy::{Decision, Rule, Subject, Verdict};
 
-use super::facts::{CallContext, Event, Outcome, Unavailable};
+use super::facts::{CallContext, Event, Outcome, Recordable, Unavailable};
 use super::log::AuditLog;
 use super::open::{AuditError, Opened};
 use super::verify::{Expectation, Fault, NodeReport, verify};
@@ -126,7 +126,6 @@ fn context() -> CallContext {
         tenant: Some("fabrikam.example".to_owned()),
         policy_set: "0123abcd".into(),
         decided: Utc::now(),
-        page: false,
     }
 }
 
@@ -197,7 +196,11 @@ fn queue(
     command: &Command,
     decisions: &[Decision],
 ) -> Result<(Vec<Uuid>, Arc<super::gate::Gate>), Unavailable> {
-    log.queue_decisions(context, decisions.iter().map(|it| (it, Some(command))))
+    let call = Recordable {
+        subject: Subject::Command(command),
+        is_page: false,
+    };
+    log.queue_decisions(context, decisions.iter().map(|it| (it, call)))
 }
 
 async fn record_one(log: &AuditLog) -> Result<Uuid, Unavailable> {

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use chrono::Utc;
+use http::header::{CONNECTION, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use uuid::Uuid;
 
-use crate::audit::{CallContext, Event, Recorded};
+use crate::audit::{CallContext, Event, Recordable, Recorded};
 use crate::dialect::exchange_rest::{self, Batch, Call, Operation, Reading};
 use crate::dialect::{Dialect, Problem, Reply};
 use crate::identity::Authenticated;
@@ -22,7 +23,7 @@ use crate::telemetry::metrics::StatusClass;
 use super::body::read_whole;
 use super::forward::{self, Asked};
 use super::gate::{Gate, Route, Worker};
-use super::head::{self, remove_nominated};
+use super::head;
 use super::outcome::OutcomeGuard;
 use super::reject::Rejection;
 use super::reply::{ReplyBody, response};
@@ -30,6 +31,8 @@ use super::tap::Tap;
 
 /// The longest `client-request-id` that is kept for the record, in bytes; real ones are GUIDs.
 const CLIENT_REQUEST_ID_BYTES: usize = 64;
+
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
 /// Answers one request, whatever it is.
 pub(super) async fn handle(
@@ -41,6 +44,7 @@ pub(super) async fn handle(
     let began = Instant::now();
     let request_id = Uuid::now_v7();
     let mut seen = Seen::default();
+    let is_chunked = request.headers().contains_key(TRANSFER_ENCODING);
     let answer = match live(worker, peer, tap, request, request_id, &mut seen).await {
         Ok(answer) => answer,
         Err(rejection) => {
@@ -48,7 +52,12 @@ pub(super) async fn handle(
             if let Some(kind) = rejection.kind {
                 worker.gate.metrics.refused(kind);
             }
-            response(rejection.into_reply(request_id))
+            let mut answer = response(rejection.into_reply(request_id));
+            if is_chunked && tap.is_some_and(Tap::is_after_unread_body) {
+                // Where the next head begins is not known for sure.
+                answer.headers_mut().insert(CONNECTION, CLOSE);
+            }
+            answer
         }
     };
     if let Some(route) = seen.route {
@@ -80,9 +89,12 @@ async fn live<'a>(
     let gate = &*worker.gate;
     let (mut parts, body) = request.into_parts();
     let head = head::check(&parts, tap)?;
-    remove_nominated(&mut parts.headers);
+    head::remove_nominated(&mut parts.headers);
     if let Some(tap) = tap {
-        tap.clear();
+        tap.head_was_read();
+        if body.is_end_stream() {
+            tap.body_was_read();
+        }
     }
     let route = gate
         .route(parts.uri.path())
@@ -102,18 +114,28 @@ async fn live<'a>(
         &gate.bodies,
     )
     .await?;
+    if let Some(tap) = tap {
+        tap.body_was_read();
+    }
     let gateway_base = gateway_base(gate, route, &head.authority);
     let operation = understand(route, &parts, &body.bytes, &head.authority, &gateway_base)?;
-    let items = match &operation {
-        Operation::Batch(batch) => batch.items.iter().map(|item| &item.call).collect(),
-        Operation::Single(call) => vec![call],
-    };
-    for call in items {
-        check_tenant(route, &caller.principal, call.tenant())?;
-        if let Some(host) = call.regional_host() {
-            route
-                .regional(host)
-                .ok_or_else(|| Rejection::unlisted_host(host))?;
+    match &operation {
+        Operation::Batch(batch) => {
+            for item in &batch.items {
+                check_tenant(route, &caller.principal, item.call.tenant())?;
+                // A batch goes to one host, whichever its items name.
+                if item.call.regional_host().is_some() {
+                    return Err(Rejection::regional_item(&item.id));
+                }
+            }
+        }
+        Operation::Single(call) => {
+            check_tenant(route, &caller.principal, call.tenant())?;
+            if let Some(host) = call.regional_host() {
+                route
+                    .regional(host)
+                    .ok_or_else(|| Rejection::unlisted_host(host))?;
+            }
         }
     }
 
@@ -125,9 +147,8 @@ async fn live<'a>(
         source: peer.ip(),
         endpoint: Arc::clone(&route.path),
         tenant: None,
-        policy_set: snapshot.policies.hash().into(),
+        policy_set: snapshot.policies.shared_hash(),
         decided: Utc::now(),
-        page: false,
     };
     let scene = Scene {
         worker,
@@ -160,12 +181,11 @@ impl Scene<'_> {
         seen: &mut Seen<'_>,
     ) -> Result<Response<ReplyBody>, Rejection> {
         context.tenant = Some(call.tenant().to_owned());
-        context.page = call.is_page();
         let judgement = self.decide(call, &context);
         let gate = &*self.worker.gate;
         let recorded = gate
             .audit
-            .record(&context, vec![judgement], Call::command)
+            .record(&context, vec![judgement], recordable)
             .await?
             .pop();
         seen.decided = true;
@@ -208,10 +228,7 @@ impl Scene<'_> {
             .into_iter()
             .map(|call| self.decide(call, &context))
             .collect();
-        let recorded = gate
-            .audit
-            .record(&context, judgements, Call::command)
-            .await?;
+        let recorded = gate.audit.record(&context, judgements, recordable).await?;
         seen.decided = true;
         let mut own = Vec::new();
         let mut permits = Vec::new();
@@ -228,7 +245,7 @@ impl Scene<'_> {
                     ));
                 }
                 Recorded::Refused(decision, refusal) => {
-                    own.push((id.clone(), self.refuse(&refusal, decision)))
+                    own.push((id.clone(), self.refuse(&refusal, decision)));
                 }
             }
         }
@@ -354,6 +371,14 @@ impl Scene<'_> {
     }
 }
 
+/// What the record tells of a call.
+fn recordable(call: &Call) -> Recordable<'_> {
+    Recordable {
+        subject: call.subject(),
+        is_page: call.is_page(),
+    }
+}
+
 /// Reads the request in the endpoint's dialect.
 fn understand(
     route: &Route,
@@ -384,12 +409,11 @@ fn understand(
 
 /// The address at which the client reaches this endpoint: what links in answers are rewritten to.
 fn gateway_base(gate: &Gate, route: &Route, authority: &str) -> String {
-    match &gate.public_base {
-        Some(base) => format!("{base}{}", route.path),
-        None => {
-            let scheme = if gate.tls.is_some() { "https" } else { "http" };
-            format!("{scheme}://{authority}{}", route.path)
-        }
+    if let Some(base) = &gate.public_base {
+        format!("{base}{}", route.path)
+    } else {
+        let scheme = if gate.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{authority}{}", route.path)
     }
 }
 
@@ -422,9 +446,19 @@ fn record_rejection(
     if seen.decided || rejection.status == StatusCode::SERVICE_UNAVAILABLE {
         return;
     }
-    let kind = match (&seen.principal, rejection.status) {
-        (None, StatusCode::UNAUTHORIZED) => "sign-in.failed",
-        _ => "call.unreadable",
+    let now = Utc::now();
+    if seen.principal.is_none()
+        && !gate
+            .strangers
+            .is_recorded(peer.ip(), now.timestamp_millis())
+    {
+        return;
+    }
+    // Also of a caller who is signed in: an item of a batch may carry a credential of its own.
+    let kind = if rejection.status == StatusCode::UNAUTHORIZED {
+        "sign-in.failed"
+    } else {
+        "call.unreadable"
     };
     let mut details = serde_json::Map::new();
     details.insert("reason".to_owned(), rejection.reason.into());
@@ -434,7 +468,7 @@ fn record_rejection(
     }
     gate.audit.event_soon(Event {
         id: request_id,
-        at: Utc::now(),
+        at: now,
         kind: kind.to_owned(),
         principal: seen
             .principal

@@ -12,7 +12,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
-use tracing::warn;
+use tracing::{error, warn};
 use url::Url;
 
 use crate::audit::RecordedPermit;
@@ -21,7 +21,7 @@ use crate::dialect::exchange_rest::{self, BatchFrame, Call, LinkRewriter, Outgoi
 use crate::upstream::{Upstream, UpstreamBody, UpstreamError};
 
 use super::gate::{Route, Worker};
-use super::head::remove_nominated;
+use super::head;
 use super::outcome::OutcomeGuard;
 use super::reject::{Rejection, upstream_result};
 use super::reply::{GZIP_MAGIC, ReplyBody, Streamed, response};
@@ -30,12 +30,13 @@ use super::reply::{GZIP_MAGIC, ReplyBody, Streamed, response};
 const MAX_REDIRECTS: usize = 3;
 
 /// Answers up to this size are read whole and keep a `Content-Length`; larger ones, and those of unknown size, stream.
-const WHOLE_ANSWER_BYTES: u64 = 64 * 1024;
+const WHOLE_ANSWER_BYTES: usize = 64 * 1024;
 
 /// The largest answer to a `$batch`, which must be read whole: 20 items of 1,000 objects each with room to spare.
 const BATCH_ANSWER_BYTES: usize = 256 * 1024 * 1024;
 
-/// Answer headers that are this hop's own (RFC 9110 section 7.6.1), or would lead the client around the gateway (`Alt-Svc`).
+/// Answer headers that are this hop's own (RFC 9110 section 7.6.1), would lead the client around the gateway (`Alt-Svc`), or
+/// are the session of whoever signed in upstream, who may be the gateway itself (`Set-Cookie`; no cookie goes upstream).
 const NOT_PASSED_ON: &[&str] = &[
     "alt-svc",
     "connection",
@@ -43,6 +44,7 @@ const NOT_PASSED_ON: &[&str] = &[
     "keep-alive",
     "proxy-authenticate",
     "proxy-connection",
+    "set-cookie",
     "te",
     "trailer",
     "transfer-encoding",
@@ -115,12 +117,12 @@ pub(super) async fn batch(
             }
         }
     };
-    let merged = exchange_rest::merge_batch(upstreams_answer.as_deref(), own, order);
-    let merged = match merged {
+    let merged = match exchange_rest::merge_batch(upstreams_answer.as_deref(), own, order) {
         Ok(merged) => merged,
         Err(unreadable) => {
             let rejection = Rejection::upstream_answer(&unreadable.text);
             for (_, _, outcome) in &mut permits {
+                outcome.upstream_answered(StatusCode::OK.as_u16());
                 outcome.answers(rejection.status.as_u16());
                 outcome.finish("upstream-broken");
             }
@@ -131,13 +133,13 @@ pub(super) async fn batch(
         let status = merged
             .statuses
             .iter()
-            .find(|(answered, _)| answered == id)
+            .find(|(answered, status)| answered == id && *status != 0)
             .map(|(_, status)| *status);
         if let Some(status) = status {
             outcome.upstream_answered(status);
             outcome.finish_answered();
         } else {
-            // `merge_batch` answers for it.
+            // Whether it ran is not known, so it is not recorded as if it were.
             outcome.answers(StatusCode::BAD_GATEWAY.as_u16());
             outcome.finish("upstream-broken");
         }
@@ -151,7 +153,7 @@ async fn batch_answer(
     upstream: &Upstream,
     outgoing: Outgoing,
 ) -> Result<Bytes, (Rejection, &'static str)> {
-    let (answered_by, answer) = send(asked, upstream, outgoing).await?;
+    let (_, answer) = send(asked, upstream, outgoing).await?;
     let status = answer.status();
     if status != StatusCode::OK {
         let text = format!(
@@ -161,7 +163,7 @@ async fn batch_answer(
         return Err((Rejection::upstream_answer(&text), "failed"));
     }
     let unpack = is_gzip(answer.headers());
-    let mut links = link_rewriter(asked, &answered_by);
+    let mut links = link_rewriter(asked);
     let whole = read_answer(answer.into_body(), BATCH_ANSWER_BYTES).await?;
     let whole = if unpack && whole.starts_with(GZIP_MAGIC) {
         gunzip(&whole).ok_or_else(|| {
@@ -195,6 +197,11 @@ async fn send(
             .await
             .map_err(|error| failed(asked, &error))?;
         asked.route.metrics.upstream(began.elapsed());
+        if answer.status() == StatusCode::UNAUTHORIZED && asked.route.credential.is_injected() {
+            // Passed on, it would tell the client that its own sign-in was wrong.
+            error!(endpoint = %asked.route.path, upstream = %upstream.authority(), "Upstream refused the gateway's own credential; look at the endpoint's `upstream_auth` and the file that it names");
+            return Err((Rejection::credential_refused(), "failed"));
+        }
         let Some(host) = redirected_to(&answer, &upstream) else {
             return Ok((upstream, answer));
         };
@@ -260,17 +267,17 @@ async fn pass_on(
     let length = parts
         .headers
         .get(CONTENT_LENGTH)
-        .and_then(|it| it.to_str().ok()?.parse::<u64>().ok());
+        .and_then(|it| it.to_str().ok()?.parse::<usize>().ok());
     clean(&mut parts.headers);
     rewrite_location(&mut parts.headers, asked, answered_by);
     let is_json = parts
         .headers
         .get(CONTENT_TYPE)
-        .is_some_and(|it| it.as_bytes().starts_with(b"application/json"));
+        .is_some_and(|it| is_json_type(it.as_bytes()));
     let gzip = is_gzip(&parts.headers);
-    let mut links = is_json.then(|| link_rewriter(asked, answered_by));
+    let mut links = is_json.then(|| link_rewriter(asked));
     let whole =
-        length.is_some_and(|length| length <= WHOLE_ANSWER_BYTES) || body_is_empty(&parts.status);
+        length.is_some_and(|length| length <= WHOLE_ANSWER_BYTES) || body_is_empty(parts.status);
     if !whole {
         let unpack = gzip && is_json && parts.status.is_success();
         if unpack {
@@ -282,7 +289,7 @@ async fn pass_on(
             ReplyBody::Streamed(Box::new(streamed)),
         ));
     }
-    let mut bytes = match read_answer(body, WHOLE_ANSWER_BYTES as usize).await {
+    let mut bytes = match read_answer(body, WHOLE_ANSWER_BYTES).await {
         Ok(bytes) => bytes,
         Err((rejection, how)) => {
             outcome.answers(rejection.status.as_u16());
@@ -291,11 +298,14 @@ async fn pass_on(
         }
     };
     // An answer that is declared compressed and is not, or that comes padded, is handed on as it is (section 3.5).
-    if gzip && is_json && parts.status.is_success() && bytes.starts_with(GZIP_MAGIC) {
-        if let Some(unpacked) = gunzip(&bytes) {
-            bytes = unpacked;
-            parts.headers.remove(CONTENT_ENCODING);
-        }
+    if gzip
+        && is_json
+        && parts.status.is_success()
+        && bytes.starts_with(GZIP_MAGIC)
+        && let Some(unpacked) = gunzip(&bytes)
+    {
+        bytes = unpacked;
+        parts.headers.remove(CONTENT_ENCODING);
     }
     outcome.look_at(&bytes);
     if let Some(links) = &mut links {
@@ -315,7 +325,7 @@ async fn pass_on(
 
 /// Drops this hop's own headers and those that `Connection` nominates.
 fn clean(headers: &mut HeaderMap) {
-    remove_nominated(headers);
+    head::remove_nominated(headers);
     for name in NOT_PASSED_ON {
         headers.remove(*name);
     }
@@ -332,8 +342,9 @@ fn rewrite_location(headers: &mut HeaderMap, asked: &Asked<'_>, answered_by: &Up
                 Some(query) => format!("{}?{query}", url.path()),
                 None => url.path().to_owned(),
             },
-            Ok(_) => return None,
-            Err(_) => location.to_owned(),
+            Err(_) if location.starts_with('/') => location.to_owned(),
+            // Another host; or a text that, put behind a host's name, could make it another one: `@evil.example/`.
+            Ok(_) | Err(_) => return None,
         };
         let gateway = asked.gateway_base.strip_suffix(&*asked.route.path)?;
         HeaderValue::from_str(&format!("{gateway}{path}")).ok()
@@ -344,12 +355,21 @@ fn rewrite_location(headers: &mut HeaderMap, asked: &Asked<'_>, answered_by: &Up
     };
 }
 
-fn link_rewriter(asked: &Asked<'_>, answered_by: &Upstream) -> LinkRewriter {
+/// Links are told apart by the endpoint's own upstream, whoever answered: one to a regional host leads back there.
+fn link_rewriter(asked: &Asked<'_>) -> LinkRewriter {
+    let route = asked.route;
     LinkRewriter::new(
         asked.gateway_base,
-        answered_by.authority().as_str(),
-        &asked.route.regional_hosts,
+        route.upstream.authority().as_str(),
+        &route.regional_hosts,
     )
+}
+
+fn is_json_type(declared: &[u8]) -> bool {
+    const JSON: &[u8] = b"application/json";
+    declared
+        .get(..JSON.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(JSON))
 }
 
 fn is_gzip(headers: &HeaderMap) -> bool {
@@ -369,8 +389,8 @@ fn gunzip(bytes: &[u8]) -> Option<Bytes> {
     (unpacked.len() as u64 <= limit).then(|| unpacked.into())
 }
 
-fn body_is_empty(status: &StatusCode) -> bool {
-    *status == StatusCode::NO_CONTENT || *status == StatusCode::NOT_MODIFIED
+fn body_is_empty(status: StatusCode) -> bool {
+    status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED
 }
 
 async fn read_answer(

@@ -1,8 +1,8 @@
 //! The checks on a request's head that are the proxy's, whatever the dialect: one host, one framing, plain forms only.
 
-use http::header::{CONNECTION, HOST, HeaderName, TRANSFER_ENCODING};
+use http::header::{CONNECTION, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::{HeaderMap, Method, Version};
+use http::{HeaderMap, HeaderName, Method, Version};
 
 use super::reject::Rejection;
 use super::tap::Tap;
@@ -12,23 +12,6 @@ use super::tap::Tap;
 pub(super) struct Head {
     /// The host (and port) that the client named, lower case.
     pub(super) authority: String,
-}
-
-/// Drops the headers that `Connection` nominates: they are for this hop alone (RFC 9110 section 7.6.1).
-pub(super) fn remove_nominated(headers: &mut HeaderMap) {
-    if !headers.contains_key(CONNECTION) {
-        return;
-    }
-    let nominated: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    for name in &nominated {
-        headers.remove(name);
-    }
 }
 
 /// Refuses what is ambiguous or never needed: two hosts, `Host` beside another `:authority`, a URL in the request line,
@@ -85,7 +68,9 @@ pub(super) fn check(parts: &Parts, tap: Option<&Tap>) -> Result<Head, Rejection>
                 "only `Transfer-Encoding: chunked` is understood",
             ));
         }
-        if !tap.is_some_and(Tap::has_single_framing) {
+        let target = parts.uri.path_and_query().map_or("/", |it| it.as_str());
+        let request_line = format!("{} {target} {:?}", parts.method, parts.version);
+        if !tap.is_some_and(|it| it.has_single_framing(&request_line)) {
             return Err(Rejection::head(
                 "two-framings",
                 "the request has both Content-Length and Transfer-Encoding, or follows another without waiting for its answer",
@@ -95,4 +80,18 @@ pub(super) fn check(parts: &Parts, tap: Option<&Tap>) -> Result<Head, Rejection>
     Ok(Head {
         authority: authority.to_ascii_lowercase(),
     })
+}
+
+/// Removes the headers that `Connection` nominates: they are for this hop alone (RFC 9110 section 7.6.1).
+pub(super) fn remove_nominated(headers: &mut HeaderMap) {
+    let nominated: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in &nominated {
+        headers.remove(name);
+    }
 }

@@ -1,7 +1,7 @@
 //! Refusals that are not decisions: what went wrong before or around one, for the client, the log and the counters.
 
-use http::header::{CONNECTION, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
+use http::header::{CONNECTION, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use uuid::Uuid;
 
 use crate::audit;
@@ -23,7 +23,7 @@ pub(super) struct Rejection {
     /// How it is counted; `None` where another count says it already.
     pub(super) kind: Option<RefusedReason>,
     /// Headers that the answer needs besides.
-    headers: HeaderMap,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Rejection {
@@ -38,7 +38,7 @@ impl Rejection {
             reason,
             text: text.into(),
             kind: kind.into(),
-            headers: HeaderMap::new(),
+            headers: Vec::new(),
         }
     }
 
@@ -78,7 +78,7 @@ impl Rejection {
         );
         rejection
             .headers
-            .insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            .push((RETRY_AFTER, HeaderValue::from_static("1")));
         rejection.closing()
     }
 
@@ -122,6 +122,17 @@ impl Rejection {
         )
     }
 
+    pub(super) fn regional_item(id: &str) -> Self {
+        Self::new(
+            RefusedReason::Unreadable,
+            StatusCode::BAD_REQUEST,
+            "regional-item",
+            format!(
+                "item `{id}` of the batch asks for a further page of a regional host; follow its `@odata.nextLink` by itself"
+            ),
+        )
+    }
+
     pub(super) fn unlisted_host(host: &str) -> Self {
         Self::new(
             RefusedReason::Unreadable,
@@ -142,13 +153,19 @@ impl Rejection {
         )
     }
 
+    pub(super) fn credential_refused() -> Self {
+        Self::upstream_answer(
+            "the upstream refused the credential that the gateway signs in with; your own sign-in is fine, and an operator of the gateway has to look at it",
+        )
+    }
+
     pub(super) fn upstream_answer(text: &str) -> Self {
         Self::new(None, StatusCode::BAD_GATEWAY, "upstream-answer", text)
     }
 
     fn closing(mut self) -> Self {
         self.headers
-            .insert(CONNECTION, HeaderValue::from_static("close"));
+            .push((CONNECTION, HeaderValue::from_static("close")));
         self
     }
 
@@ -176,7 +193,7 @@ impl From<SignInFailure> for Rejection {
         if failure.status() == StatusCode::UNAUTHORIZED {
             rejection
                 .headers
-                .insert(WWW_AUTHENTICATE, failure.challenge());
+                .push((WWW_AUTHENTICATE, failure.challenge()));
         }
         rejection
     }
@@ -205,7 +222,7 @@ impl From<audit::Unavailable> for Rejection {
         );
         rejection
             .headers
-            .insert(RETRY_AFTER, HeaderValue::from_static("5"));
+            .push((RETRY_AFTER, HeaderValue::from_static("5")));
         rejection
     }
 }

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -19,13 +19,15 @@ pub(super) struct Tapped<S> {
     tap: Tap,
 }
 
-/// The view on what was read, and on where the connection stands.
-#[derive(Clone, Debug)]
-pub(super) struct Tap(Arc<Mutex<State>>);
+/// The view on what was read.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tap(Arc<Mutex<Kept>>);
 
-#[derive(Debug)]
-struct State {
-    kept: Vec<u8>,
+#[derive(Debug, Default)]
+struct Kept {
+    bytes: Vec<u8>,
+    /// The rest of a body may stand before the next head, and could look like one.
+    after_unread_body: bool,
     phase: Phase,
 }
 
@@ -34,10 +36,16 @@ struct State {
 pub(super) enum Phase {
     /// A request is answered.
     Answering,
-    /// Between requests, since then.
-    Idle(Instant),
     /// In a request's head, whose first byte came then.
     Head(Instant),
+    /// Between requests, since then.
+    Idle(Instant),
+}
+
+impl Default for Phase {
+    fn default() -> Self {
+        Self::Idle(Instant::now())
+    }
 }
 
 /// A request that is answered: the connection is idle when this is dropped.
@@ -46,13 +54,13 @@ pub(super) struct Answering(Tap);
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        self.0.state().phase = Phase::Idle(Instant::now());
+        self.0.enter(Phase::default());
     }
 }
 
 impl<S> Tapped<S> {
     pub(super) fn new(stream: S) -> (Self, Tap) {
-        let tap = Tap::new();
+        let tap = Tap::default();
         (
             Self {
                 stream,
@@ -64,38 +72,65 @@ impl<S> Tapped<S> {
 }
 
 impl Tap {
-    fn new() -> Self {
-        Self(Arc::new(Mutex::new(State {
-            kept: Vec::new(),
-            phase: Phase::Idle(Instant::now()),
-        })))
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Where the connection stands.
     pub(super) fn phase(&self) -> Phase {
-        self.state().phase
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.phase
     }
 
     /// A head was read whole: its request is answered until the result is dropped.
     pub(super) fn answering(&self) -> Answering {
-        self.state().phase = Phase::Answering;
+        self.enter(Phase::Answering);
         Answering(self.clone())
     }
 
-    /// Forgets what was read: a request begins.
-    pub(super) fn clear(&self) {
-        let kept = &mut self.state().kept;
-        kept.clear();
-        kept.shrink_to(4096);
+    fn enter(&self, phase: Phase) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.phase = phase;
     }
 
-    /// Whether the head just read is wholly known and frames its body by `Transfer-Encoding` alone.
-    pub(super) fn has_single_framing(&self) -> bool {
-        let kept = &self.state().kept;
+    /// Forgets the head that was just read. Until [`Tap::body_was_read`], a body follows.
+    pub(super) fn head_was_read(&self) {
+        self.forget(true);
+    }
+
+    /// The request's body was read to its end, or there is none: the next byte begins a head.
+    pub(super) fn body_was_read(&self) {
+        self.forget(false);
+    }
+
+    /// Whether a body was not read, so that what follows it is not known to be a head.
+    pub(super) fn is_after_unread_body(&self) -> bool {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.after_unread_body
+    }
+
+    fn forget(&self, after_unread_body: bool) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.bytes.clear();
+        kept.bytes.shrink_to(4096);
+        kept.after_unread_body = after_unread_body;
+    }
+
+    /// Whether the head just read is wholly known, from this request line on, and frames its body by `Transfer-Encoding`
+    /// alone.
+    ///
+    /// The request line is compared because bytes of this head may have been read, and forgotten, with the body before it.
+    pub(super) fn has_single_framing(&self, request_line: &str) -> bool {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.after_unread_body {
+            return false;
+        }
+        let begin = kept
+            .bytes
+            .iter()
+            .position(|byte| !matches!(byte, b'\r' | b'\n'))
+            .unwrap_or_default();
+        let kept = kept.bytes.get(begin..).unwrap_or_default();
+        let line = kept.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        if line.strip_suffix(b"\r").unwrap_or(line) != request_line.as_bytes() {
+            return false;
+        }
         let Some(end) = memchr::memmem::find(kept, b"\r\n\r\n") else {
             return false;
         };
@@ -127,14 +162,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for Tapped<S> {
         let before = buf.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, buf);
         if matches!(result, Poll::Ready(Ok(()))) {
-            let mut state = self.tap.state();
+            let mut kept = self.tap.0.lock().unwrap_or_else(PoisonError::into_inner);
             let fresh = buf.filled().get(before..).unwrap_or_default();
-            if matches!(state.phase, Phase::Idle(_)) && !fresh.is_empty() {
-                state.phase = Phase::Head(Instant::now());
+            if matches!(kept.phase, Phase::Idle(_)) && !fresh.is_empty() {
+                kept.phase = Phase::Head(Instant::now());
             }
-            let room = KEPT_BYTES.saturating_sub(state.kept.len());
-            let fits = fresh.get(..room.min(fresh.len())).unwrap_or_default();
-            state.kept.extend_from_slice(fits);
+            let room = KEPT_BYTES.saturating_sub(kept.bytes.len());
+            kept.bytes
+                .extend_from_slice(fresh.get(..room.min(fresh.len())).unwrap_or_default());
         }
         result
     }
@@ -174,10 +209,51 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Tapped<S> {
 mod tests {
     use super::*;
 
+    fn receive(tap: &Tap, bytes: &str) {
+        let mut kept = tap.0.lock().unwrap();
+        kept.bytes.extend_from_slice(bytes.as_bytes());
+    }
+
     fn single_framing(head: &str) -> bool {
-        let tap = Tap::new();
-        tap.state().kept.extend_from_slice(head.as_bytes());
-        tap.has_single_framing()
+        let tap = Tap::default();
+        receive(&tap, head);
+        tap.has_single_framing("POST / HTTP/1.1")
+    }
+
+    #[test]
+    fn a_head_inside_a_body_does_not_stand_for_the_real_one() {
+        let fake = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let real = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n";
+        let tap = Tap::default();
+        receive(&tap, "POST / HTTP/1.1\r\nContent-Length: 46\r\n\r\n");
+        tap.head_was_read();
+        receive(&tap, fake);
+        receive(&tap, real);
+        assert!(!tap.has_single_framing("POST / HTTP/1.1"));
+    }
+
+    #[test]
+    fn a_head_whose_beginning_came_with_the_body_before_is_not_wholly_known() {
+        let tap = Tap::default();
+        tap.head_was_read();
+        receive(&tap, "body POST / HTTP/1.1\r\nContent-Length: 3\r\n");
+        tap.body_was_read();
+        receive(&tap, "X: y\r\nTransfer-Encoding: chunked\r\n\r\n");
+        assert!(!tap.has_single_framing("POST / HTTP/1.1"));
+    }
+
+    #[test]
+    fn a_second_request_is_judged_by_its_own_head() {
+        let tap = Tap::default();
+        receive(&tap, "POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\n");
+        tap.head_was_read();
+        receive(&tap, "abc");
+        tap.body_was_read();
+        receive(
+            &tap,
+            "\r\nPOST /b HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n",
+        );
+        assert!(tap.has_single_framing("POST /b HTTP/1.1"));
     }
 
     #[test]

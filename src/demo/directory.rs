@@ -115,7 +115,7 @@ impl Directory {
         let path = self.path(name);
         let cannot_write = || format!("cannot write `{}`", path.display());
         let unfinished = path.with_added_extension("new");
-        self.remove_path(&unfinished)?;
+        remove(&unfinished)?;
         let mode = match access {
             Access::Everyone => 0o644,
             Access::Owner => 0o600,
@@ -133,16 +133,7 @@ impl Directory {
 
     /// Removes a file, if it is there.
     pub(super) fn remove(&self, name: &str) -> anyhow::Result<()> {
-        self.remove_path(&self.path(name))
-    }
-
-    fn remove_path(&self, path: &Path) -> anyhow::Result<()> {
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                Err(error).with_context(|| format!("cannot remove `{}`", path.display()))
-            }
-            _ => Ok(()),
-        }
+        remove(&self.path(name))
     }
 
     /// Sees to certificates, policies and the upstream's credential; returns that one, as an `Authorization`.
@@ -202,5 +193,15 @@ impl Directory {
             .context("the sample endpoint cannot speak TLS")?;
         tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Arc::new(tls))
+    }
+}
+
+/// Removes a file, if it is there.
+fn remove(path: &Path) -> anyhow::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove `{}`", path.display()))
+        }
+        _ => Ok(()),
     }
 }

@@ -35,24 +35,24 @@ impl Tour<'_> {
     /// The text, with colours.
     pub(super) fn render(&self) -> String {
         let directory = self.directory.display();
-        let mut text = format!(
+        let program = self.program.strip_prefix(self.home);
+        let program = quoted(program.unwrap_or(self.program));
+        let mut blocks = vec![format!(
             "{HEADING}Portcullis demo{HEADING:#}\n\
              The gateway is at https://{}, health and metrics at http://{}.\n\
              Behind it, at https://{}, is a sample management endpoint that nobody else gets into.\n\
              Ana is an administrator, Amy and Bo approve, sys1 is a system account, Ivy an auditor.\n\
-             Their passwords are in {directory}/<name>.curl; policies to change are in {directory}/policies.\n\n",
+             Their passwords are in {directory}/<name>.curl; policies to change are in {directory}/policies.\n",
             self.gateway, self.control, self.sample,
-        );
+        )];
         if self.age == Age::UsedBefore {
-            text.push_str(
+            blocks.push(format!(
                 "This directory was used before: its requests, grants and audit records are still in force, so that\n\
-                 step 2 passes if an earlier grant has not ended. The sample endpoint's mailboxes are new.\n",
-            );
-            text.push_str(&format!(
-                "To begin afresh, stop the demo and delete {directory}.\n\n"
+                 step 2 passes if an earlier grant has not ended. The sample endpoint's mailboxes are new.\n\
+                 To begin afresh, stop the demo and delete {directory}.\n"
             ));
         }
-        text.push_str(&format!(
+        blocks.push(format!(
             "Paste the lines below into a second terminal, step by step. Press Ctrl-C here to stop.\n\n\
              {HEADING}0. Go to where the demo was started.{HEADING:#}\n  cd {}\n",
             quoted(self.home)
@@ -60,17 +60,13 @@ impl Tour<'_> {
         for (number, (heading, line)) in (1..).zip(STEPS) {
             let line = line
                 .replace("{dir}", &quoted(self.directory))
-                .replace(
-                    "{portcullis}",
-                    &quoted(self.program.strip_prefix(self.home).unwrap_or(self.program)),
-                )
+                .replace("{portcullis}", &program)
                 .replace('\n', "\n  ");
-            text.push_str(&format!(
-                "\n{HEADING}{number}. {heading}{HEADING:#}\n  {line}\n"
+            blocks.push(format!(
+                "{HEADING}{number}. {heading}{HEADING:#}\n  {line}\n"
             ));
         }
-        text.push('\n');
-        text
+        blocks.join("\n") + "\n"
     }
 }
 
@@ -127,9 +123,10 @@ const MOVE: &str = r#"curl -sK {dir}/ana.curl -d '{"CmdletInput":
 fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let is_plain = |it: char| it.is_ascii_alphanumeric() || "/._-+,@".contains(it);
-    match !text.is_empty() && text.chars().all(is_plain) {
-        true => text,
-        false => format!("'{}'", text.replace('\'', r"'\''")),
+    if !text.is_empty() && text.chars().all(is_plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
     }
 }
 

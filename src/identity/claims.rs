@@ -150,6 +150,9 @@ impl Claims {
         if groups.len() > MAX_GROUPS || groups.iter().any(|it| usable(Some(it)).is_none()) {
             return Err(FailureKind::Malformed("The token's groups are not usable."));
         }
+        if self.tid.is_some() && usable(self.tid.as_ref()).is_none() {
+            return Err(FailureKind::Malformed("The token's tenant is not usable."));
+        }
         let key = self.key().ok_or(FailureKind::Malformed(
             "The token does not say who its holder is (oid and tid, or sub).",
         ))?;
@@ -211,4 +214,47 @@ fn usable(text: Option<&String>) -> Option<&str> {
             && it.trim() == *it
             && !it.contains(char::is_control)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn verdict(changes: &serde_json::Value) -> String {
+        let mut claims =
+            json!({"iss": "https://i.example", "aud": "a", "exp": 1, "sub": "s", "upn": "amy"});
+        for (name, value) in changes.as_object().unwrap() {
+            claims[name] = value.clone();
+        }
+        let expected = Expected {
+            identity: "test".to_owned(),
+            issuer: "https://i.example".to_owned(),
+            audiences: Vec::new(),
+            tenants: Vec::new(),
+            leeway: Duration::ZERO,
+        };
+        let claims: Claims = serde_json::from_value(claims).unwrap();
+        match claims.principal(&expected, &Interner::default()) {
+            Ok(principal) => format!("{:?} {}", principal.kind, principal.key),
+            Err(failure) => failure.to_string(),
+        }
+    }
+
+    #[test]
+    fn another_issuers_subject_is_unique_with_its_issuer() {
+        assert_eq!(verdict(&json!({})), "User s@https://i.example");
+        assert_eq!(verdict(&json!({"tid": "t"})), "User s@https://i.example");
+        assert_eq!(verdict(&json!({"tid": "t", "oid": "o"})), "User o@t");
+    }
+
+    #[test]
+    fn nothing_unusable_becomes_part_of_a_principal() {
+        assert!(verdict(&json!({"tid": "t\nt"})).contains("tenant"));
+        let groups = |count| json!({"groups": vec!["g"; count]});
+        assert!(verdict(&groups(MAX_GROUPS)).starts_with("User"));
+        assert!(verdict(&groups(MAX_GROUPS + 1)).contains("groups"));
+        assert!(verdict(&json!({"groups": ["g\u{0}"]})).contains("groups"));
+    }
 }

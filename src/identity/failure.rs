@@ -174,16 +174,22 @@ impl SignInFailure {
         }
     }
 
-    /// The value of `WWW-Authenticate` ([RFC 9110] section 11.6.1): a challenge for each scheme that the endpoint takes.
+    /// The value of `WWW-Authenticate` in a 401 ([RFC 9110] section 11.6.1): a challenge for each scheme that the endpoint takes.
     ///
     /// [RFC 9110]: https://www.rfc-editor.org/rfc/rfc9110
     pub fn challenge(&self) -> HeaderValue {
         const BASIC: &str = r#"Basic realm="portcullis", charset="UTF-8""#;
         let mut challenges = Vec::new();
         if self.offers.bearer {
-            // RFC 6750 section 3.1: a request without any credential gets no error code.
+            // RFC 6750 section 3.1: a request without a token gets no error code.
             let error = match self.kind {
-                FailureKind::Missing | FailureKind::WrongScheme => String::new(),
+                FailureKind::BadPassword { .. }
+                | FailureKind::Busy
+                | FailureKind::Disabled { .. }
+                | FailureKind::Missing
+                | FailureKind::TooManyAttempts { .. }
+                | FailureKind::UnknownUser
+                | FailureKind::WrongScheme => String::new(),
                 _ => format!(
                     r#", error="invalid_token", error_description="{}""#,
                     self.public_text()

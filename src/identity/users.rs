@@ -181,8 +181,8 @@ impl Reader<'_> {
         let mut raw = Raw::default();
         for (key, value) in table {
             match key.get_ref().as_ref() {
-                "name" => raw.name = self.name(key.get_ref(), value),
-                "principal" => raw.principal = self.name(key.get_ref(), value),
+                "name" => raw.name = Some(self.name(key.get_ref(), value)),
+                "principal" => raw.principal = Some(self.name(key.get_ref(), value)),
                 "password_hash" => {
                     raw.has_password = true;
                     let text = value.get_ref().as_str().unwrap_or_default();
@@ -248,19 +248,19 @@ impl Reader<'_> {
         Some((user, named_at))
     }
 
-    /// A name that fits into a Basic credential, a key and a line of a log.
-    fn name(&mut self, key: &str, value: &Spanned<DeValue<'_>>) -> Option<(String, Range<usize>)> {
+    /// A name that fits into a Basic credential, a key and a line of a log; empty if it does not, which is told then.
+    fn name(&mut self, key: &str, value: &Spanned<DeValue<'_>>) -> (String, Range<usize>) {
         let text = value.get_ref().as_str().unwrap_or_default();
         let has_separator = key == "name" && text.contains(['/', ':']);
         if is_plain(text) && !has_separator {
-            return Some((text.to_owned(), value.span()));
+            return (text.to_owned(), value.span());
         }
         let text = format!(
             "{key} is a text of 1 to {MAX_USER_BYTES} bytes, without control characters, spaces at its ends, `/` or `:`"
         );
         self.problem(value.span(), text);
         // It is there, only not right: there is no need to say that it is missing.
-        Some((String::new(), value.span()))
+        (String::new(), value.span())
     }
 
     fn groups(&mut self, value: &Spanned<DeValue<'_>>) -> Vec<String> {

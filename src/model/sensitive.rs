@@ -19,17 +19,31 @@ const MARKS: &[&str] = &[
     "token",
 ];
 
+/// The letters that a mark begins with, one bit each, from `a` on.
+const FIRST_LETTERS: u32 = {
+    let mut letters = 0;
+    let mut marks = MARKS;
+    while let [mark, others @ ..] = marks {
+        if let [first, ..] = mark.as_bytes() {
+            letters |= 1 << (*first - b'a');
+        }
+        marks = others;
+    }
+    letters
+};
+
 /// Whether a parameter or member of this name holds a secret.
 pub fn is_sensitive(name: &str) -> bool {
     // On the path of every call: no copy, and most letters begin no mark.
     let name = name.as_bytes();
     name.iter().enumerate().any(|(start, letter)| {
-        MARKS.iter().map(|mark| mark.as_bytes()).any(|mark| {
-            mark.first() == Some(&letter.to_ascii_lowercase())
-                && name
-                    .get(start..start + mark.len())
-                    .is_some_and(|part| part.eq_ignore_ascii_case(mark))
-        })
+        let letter = letter.to_ascii_lowercase().wrapping_sub(b'a');
+        letter < 26
+            && FIRST_LETTERS >> letter & 1 == 1
+            && MARKS.iter().any(|mark| {
+                name.get(start..start + mark.len())
+                    .is_some_and(|part| part.eq_ignore_ascii_case(mark.as_bytes()))
+            })
     })
 }
 

@@ -1,9 +1,10 @@
-//! Metrics, in the `OpenMetrics` text format.
+//! Metrics, in Prometheus' text format.
 //!
 //! Counting costs an atomic addition: every series that a request can touch is found once, when its endpoint is set up,
 //! and kept in an [`EndpointMetrics`]. Labels hold closed lists of words and configured paths, never what a client sent.
 
 mod endpoint;
+mod exposition;
 mod histogram;
 
 use std::fmt;
@@ -21,7 +22,7 @@ pub use histogram::Histogram;
 use endpoint::{DecisionLabels, EndpointLabels, RequestLabels};
 
 /// The `Content-Type` of [`Metrics::render`].
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+pub const CONTENT_TYPE: &str = exposition::CONTENT_TYPE;
 
 /// Why a request was answered before, or instead of, a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -238,11 +239,11 @@ impl Metrics {
         .inc();
     }
 
-    /// All series as `OpenMetrics` text, of type [`CONTENT_TYPE`].
+    /// All series as text, of type [`CONTENT_TYPE`].
     pub fn render(&self) -> Result<String, fmt::Error> {
         let mut page = String::new();
         text::encode(&mut page, &self.shared.registry)?;
-        Ok(page)
+        Ok(exposition::prometheus(&page))
     }
 }
 

@@ -2,18 +2,23 @@
 #![expect(
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::string_slice,
     clippy::unwrap_used,
     reason = "a failed test is a panic"
 )]
 
+mod attack;
 mod audit_failure;
 mod audit_log;
+mod bypass;
 mod client;
 mod connection;
 mod control;
 mod crash;
+mod docs;
 mod exchange;
 mod flow;
+mod fuzzing;
 mod gateway;
 mod layering;
 mod limits;

@@ -58,11 +58,8 @@ pub(super) fn rows(
 fn cells(record: &Stored<'_>) -> [String; 6] {
     let time: String = record.time.chars().take(19).collect();
     let who = record.principal.as_ref().map(|it| clean(&it.name));
-    let what = match (&record.task, &record.policy) {
-        (Some(task), _) => clean(task),
-        (None, Some(policy)) => clean(policy),
-        (None, None) => String::new(),
-    };
+    let what = [&record.task, &record.session, &record.policy];
+    let what = what.into_iter().flatten().next().map(|it| clean(it));
     let words = [
         record.verdict.as_deref(),
         record.rule.as_deref(),
@@ -82,7 +79,7 @@ fn cells(record: &Stored<'_>) -> [String; 6] {
         clean(&time.replace('T', " ")),
         clean(&record.kind),
         who.unwrap_or_default(),
-        what,
+        what.unwrap_or_default(),
         result,
     ]
 }

@@ -138,9 +138,10 @@ impl Endpoint {
                     return answer::no_content();
                 }
                 let format = headers.get("x-responseformat");
-                let format = match format.is_some_and(|it| is_header(it, "clixml")) {
-                    true => Format::Clixml,
-                    false => Format::Json,
+                let format = if format.is_some_and(|it| is_header(it, "clixml")) {
+                    Format::Clixml
+                } else {
+                    Format::Json
                 };
                 output.answer(&place.base(&self.origin), cmdlet, format)
             })
@@ -296,9 +297,10 @@ fn without_annotations(value: &Value) -> Value {
 fn batch_item(item: &Value, base: &str) -> Option<Request<Bytes>> {
     let address = lenient::text(item, "url")?;
     let is_absolute = address.contains("://") || address.starts_with('/');
-    let uri: Uri = match is_absolute {
-        true => address.parse().ok()?,
-        false => format!("{base}/{address}").parse().ok()?,
+    let uri: Uri = if is_absolute {
+        address.parse().ok()?
+    } else {
+        format!("{base}/{address}").parse().ok()?
     };
     let method = lenient::text(item, "method")?.to_uppercase();
     let mut body = Vec::new();

@@ -161,10 +161,10 @@ fn clixml(name: &str, value: &Value) -> String {
     match value {
         Value::Bool(set) => scalar("B", if *set { "true" } else { "false" }),
         Value::List(items) => {
-            let items: String = items
+            let items = items
                 .iter()
-                .map(|item| format!("<S>{}</S>", escape(&item.display())))
-                .collect();
+                .map(|item| format!("<S>{}</S>", escape(&item.display())));
+            let items = items.collect::<Vec<_>>().concat();
             format!("<Obj N=\"{name}\"><LST>{items}</LST></Obj>")
         }
         Value::Null => format!("<Nil N=\"{name}\"/>"),

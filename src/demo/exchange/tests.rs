@@ -63,9 +63,10 @@ impl Sample {
         headers: &[(&str, &str)],
         body: &str,
     ) -> Answer {
-        let target = match target.contains("://") {
-            true => target.to_owned(),
-            false => format!("{}{target}", self.running.origin()),
+        let target = if target.contains("://") {
+            target.to_owned()
+        } else {
+            format!("{}{target}", self.running.origin())
         };
         let mut request = Request::builder().method(method).uri(target);
         if !headers.iter().any(|(name, _)| *name == "authorization") {
@@ -84,7 +85,7 @@ impl Sample {
     }
 
     async fn run_with(&self, cmdlet: &str, parameters: Value, headers: &[(&str, &str)]) -> Answer {
-        let body = envelope(cmdlet, parameters).to_string();
+        let body = envelope(cmdlet, &parameters).to_string();
         self.send("POST", "/adminapi/beta/t/InvokeCommand", headers, &body)
             .await
     }
@@ -99,7 +100,7 @@ impl Sample {
     }
 }
 
-fn envelope(cmdlet: &str, parameters: Value) -> Value {
+fn envelope(cmdlet: &str, parameters: &Value) -> Value {
     json!({"CmdletInput": {"CmdletName": cmdlet, "Parameters": parameters}})
 }
 
@@ -125,13 +126,13 @@ async fn pages_lead_back_to_the_endpoint_and_repeat_the_body() {
     let mut pages = 1;
     while let Some(link) = answer.json()["@odata.nextLink"].as_str() {
         assert!(link.starts_with(sample.running.origin()), "{link}");
-        let other = envelope("Get-Recipient", json!({})).to_string();
+        let other = envelope("Get-Recipient", &json!({})).to_string();
         let other = sample.send("POST", link, &prefer, &other).await.error();
         assert!(
             other.contains("Expired or Invalid pagination request"),
             "{other}"
         );
-        let body = envelope("Get-Mailbox", json!({})).to_string();
+        let body = envelope("Get-Mailbox", &json!({})).to_string();
         answer = sample.send("POST", link, &prefer, &body).await;
         names.extend(answer.names());
         pages += 1;
@@ -338,7 +339,7 @@ async fn batch_items_are_requests_of_their_own() {
     let sample = Sample::start();
     let item = |id: &str, url: &str, cmdlet: &str, authorization: &str| {
         json!({"id": id, "method": "post", "url": url, "headers": {"Authorization": authorization},
-            "body": envelope(cmdlet, json!({"Identity": "ben"}))})
+            "body": envelope(cmdlet, &json!({"Identity": "ben"}))})
     };
     let absolute = "https://outlook.office365.com/adminapi/beta/t/InvokeCommand";
     let body = json!({"requests": [
@@ -425,7 +426,7 @@ async fn further_forms_reach_the_same_cmdlets() {
         StatusCode::NOT_FOUND
     );
 
-    let body = envelope("Get-Mailbox", json!({"Identity": "ben"})).to_string();
+    let body = envelope("Get-Mailbox", &json!({"Identity": "ben"})).to_string();
     let post = async |target: &str| sample.send("POST", target, &[], &body).await.status;
     assert_eq!(post("/adminapi/v2.0/t/Mailbox").await, StatusCode::OK);
     assert_eq!(
