@@ -23,7 +23,7 @@ use crate::telemetry::metrics::StatusClass;
 use super::body::read_whole;
 use super::forward::{self, Asked};
 use super::gate::{Gate, Route, Worker};
-use super::head;
+use super::head::{self, remove_nominated};
 use super::outcome::OutcomeGuard;
 use super::reject::Rejection;
 use super::reply::{ReplyBody, response};
@@ -87,8 +87,9 @@ async fn live<'a>(
     seen: &mut Seen<'a>,
 ) -> Result<Response<ReplyBody>, Rejection> {
     let gate = &*worker.gate;
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let head = head::check(&parts, tap)?;
+    head::remove_nominated(&mut parts.headers);
     if let Some(tap) = tap {
         tap.head_was_read();
         if body.is_end_stream() {

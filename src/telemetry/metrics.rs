@@ -215,8 +215,9 @@ impl Metrics {
     }
 
     /// Counts records of the audit log.
-    pub fn audit_records(&self, count: u64) {
-        self.shared.audit_records.inc_by(count);
+    pub fn set_audit_records(&self, total: u64) {
+        let records = self.shared.audit_records.inner();
+        records.store(total, std::sync::atomic::Ordering::Relaxed);
     }
 
     /// Sets whether the audit log can be written.

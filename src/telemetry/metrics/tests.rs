@@ -12,7 +12,7 @@ fn page_of_a_busy_gateway() -> String {
     endpoint.upstream(Duration::from_secs(1000));
     metrics.refused(RefusedReason::SignIn);
     metrics.set_grants(3);
-    metrics.audit_records(2);
+    metrics.set_audit_records(2);
     metrics.set_audit_failing(true);
     metrics.policies_reloaded(ReloadResult::Rejected);
     let _open = metrics.connection();
