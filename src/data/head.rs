@@ -14,6 +14,23 @@ pub(super) struct Head {
     pub(super) authority: String,
 }
 
+/// Drops the headers that `Connection` nominates: they are for this hop alone (RFC 9110 section 7.6.1).
+pub(super) fn remove_nominated(headers: &mut HeaderMap) {
+    if !headers.contains_key(CONNECTION) {
+        return;
+    }
+    let nominated: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in &nominated {
+        headers.remove(name);
+    }
+}
+
 /// Refuses what is ambiguous or never needed: two hosts, `Host` beside another `:authority`, a URL in the request line,
 /// CONNECT, TRACE and upgrades, transfer codings other than chunked, and both framings at once.
 pub(super) fn check(parts: &Parts, tap: Option<&Tap>) -> Result<Head, Rejection> {

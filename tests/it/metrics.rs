@@ -88,6 +88,7 @@ async fn counters_tell_what_happened() {
     );
 
     let (_, text) = gateway.ask_control("/metrics");
+    assert!(text.ends_with('\n'));
     assert!(!text.contains("ana"), "no label that a client chooses");
     // `scripts/test` has `promtool` look at it.
     fs::write(
