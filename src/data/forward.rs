@@ -320,10 +320,9 @@ fn rewrite_location(headers: &mut HeaderMap, asked: &Asked<'_>, answered_by: &Up
                 Some(query) => format!("{}?{query}", url.path()),
                 None => url.path().to_owned(),
             },
-            Ok(_) => return None,
             // Anything else than a path could, behind the gateway's name, become part of another host's.
             Err(_) if location.starts_with('/') => location.to_owned(),
-            Err(_) => return None,
+            Ok(_) | Err(_) => return None,
         };
         let gateway = asked.gateway_base.strip_suffix(&*asked.route.path)?;
         HeaderValue::from_str(&format!("{gateway}{path}")).ok()
