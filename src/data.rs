@@ -14,9 +14,11 @@ mod head;
 mod outcome;
 mod reject;
 mod reply;
+mod strangers;
 mod tap;
 
 pub use body::BodyBudget;
 pub use connection::serve_connection;
 pub use credential::{CredentialError, UpstreamCredential};
 pub use gate::{Gate, Route, Worker};
+pub use strangers::Strangers;

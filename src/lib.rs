@@ -7,7 +7,7 @@
 //! From the bottom up: the vocabulary ([`model`]), the pure judgement ([`policy`]) and the wire ([`dialect`]);
 //! the outside world, a module each ([`config`], [`identity`], [`store`], [`audit`], [`tls`], [`listen`],
 //! [`upstream`], [`telemetry`]); what the two halves share ([`state`]); the hot path ([`data`]) and the workflow
-//! ([`control`]); and what puts them together ([`serve`], [`demo`], [`cli`]).
+//! ([`control`]); and what puts them together ([`serve`], [`demo`], [`cli`]). Beside them, the door for fuzzers ([`fuzzing`]).
 
 pub mod audit;
 pub mod cli;
@@ -16,6 +16,7 @@ pub mod control;
 pub mod data;
 pub mod demo;
 pub mod dialect;
+pub mod fuzzing;
 pub mod identity;
 pub mod listen;
 pub mod model;

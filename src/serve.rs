@@ -17,7 +17,9 @@ use tracing::{error, info, warn};
 use crate::audit::{AuditLog, Event};
 use crate::config::{Config, Endpoint};
 use crate::control::Control;
-use crate::data::{BodyBudget, Gate, Route, UpstreamCredential, Worker, serve_connection};
+use crate::data::{
+    BodyBudget, Gate, Route, Strangers, UpstreamCredential, Worker, serve_connection,
+};
 use crate::identity::Identities;
 use crate::listen::{self, Acceptor, Workers};
 use crate::model::Interner;
@@ -88,7 +90,13 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     };
     let looked = source.looks();
     let policies = source.load().map_err(|problems| {
-        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        let lines: Vec<String> = problems
+            .iter()
+            .map(|problem| match &problem.hint {
+                Some(hint) => format!("{problem}\n    hint: {hint}"),
+                None => problem.to_string(),
+            })
+            .collect();
         anyhow!("the policy files are broken:\n  {}", lines.join("\n  "))
     })?;
     let proxy_listener = listen::bind(config.proxy.listen)?;
@@ -156,6 +164,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         limits: config.proxy.limits,
         timeouts: config.proxy.timeouts,
         bodies: BodyBudget::new(config.proxy.limits.body_bytes_total),
+        strangers: Strangers::default(),
         metrics: metrics.clone(),
     });
 
@@ -184,6 +193,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         watch: config.policies.watch,
         mode,
         looked,
+        told: Vec::new(),
     };
     let done = tokio::spawn({
         let (stop, reload) = (stop.clone(), Arc::clone(&reload));

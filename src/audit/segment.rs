@@ -131,6 +131,23 @@ pub fn list(directory: &Path) -> io::Result<BTreeMap<Node, Vec<SegmentFile>>> {
 
 /// What `node`'s head says; `None` if there is no head, or it says nothing that can be understood.
 pub(super) fn read_head(directory: &Path, node: &Node) -> io::Result<Option<Link>> {
+    /// Reads until two agree. One alone may hold a part of each of two heads: reading is not atomic beside a writer.
+    const TRIES: usize = 16;
+    let mut before = read_head_bytes(directory, node)?;
+    for _ in 0..TRIES {
+        let now = read_head_bytes(directory, node)?;
+        if now == before {
+            break;
+        }
+        before = now;
+    }
+    Ok(before
+        .as_deref()
+        .and_then(|text| std::str::from_utf8(text).ok())
+        .and_then(parse_head))
+}
+
+fn read_head_bytes(directory: &Path, node: &Node) -> io::Result<Option<Vec<u8>>> {
     use std::io::Read as _;
 
     let file = match std::fs::File::open(directory.join(head_name(node))) {
@@ -139,7 +156,7 @@ pub(super) fn read_head(directory: &Path, node: &Node) -> io::Result<Option<Link
     };
     let mut text = Vec::new();
     file.take(4096).read_to_end(&mut text)?;
-    Ok(std::str::from_utf8(&text).ok().and_then(parse_head))
+    Ok(Some(text))
 }
 
 fn parse_head(text: &str) -> Option<Link> {

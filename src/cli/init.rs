@@ -40,21 +40,24 @@ const FILES: [(&str, &str, Access); 5] = [
     ),
     (
         "policies/exchange.toml",
-        include_str!("init/exchange.toml"),
+        include_str!("../../policies/exchange.toml"),
         Access::Everyone,
     ),
     (
         "policies/exemptions.toml",
-        include_str!("init/exemptions.toml"),
+        include_str!("../../policies/exemptions.toml"),
         Access::Everyone,
     ),
     (
         "policies/groups.toml",
-        include_str!("init/groups.toml"),
+        include_str!("../../policies/groups.toml"),
         Access::Everyone,
     ),
     ("users.toml", include_str!("init/users.toml"), Access::Owner),
 ];
+
+/// The last day of the sample exemption as the sample file has it; a fresh copy gets a year.
+const SAMPLE_EXPIRY: &str = "2027-03-31";
 
 /// What [`tls::write_development_certificates`] writes.
 const CERTIFICATES: [&str; 4] = [
@@ -131,7 +134,7 @@ fn refuse_existing(directory: &Path) -> anyhow::Result<()> {
 /// The text of a file, with its dates set.
 fn filled(text: &str, today: NaiveDate) -> String {
     let in_a_year = today.checked_add_months(Months::new(12)).unwrap_or(today);
-    text.replace("{expires}", &in_a_year.to_string())
+    text.replace(SAMPLE_EXPIRY, &in_a_year.to_string())
 }
 
 fn write(path: &Path, text: &str, access: Access) -> anyhow::Result<()> {

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use chrono::Utc;
+use http::header::{CONNECTION, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use uuid::Uuid;
 
 use crate::audit::{CallContext, Event, Recordable, Recorded};
@@ -31,6 +32,8 @@ use super::tap::Tap;
 /// The longest `client-request-id` that is kept for the record, in bytes; real ones are GUIDs.
 const CLIENT_REQUEST_ID_BYTES: usize = 64;
 
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
+
 /// Answers one request, whatever it is.
 pub(super) async fn handle(
     worker: &Worker,
@@ -41,6 +44,7 @@ pub(super) async fn handle(
     let began = Instant::now();
     let request_id = Uuid::now_v7();
     let mut seen = Seen::default();
+    let is_chunked = request.headers().contains_key(TRANSFER_ENCODING);
     let answer = match live(worker, peer, tap, request, request_id, &mut seen).await {
         Ok(answer) => answer,
         Err(rejection) => {
@@ -48,7 +52,12 @@ pub(super) async fn handle(
             if let Some(kind) = rejection.kind {
                 worker.gate.metrics.refused(kind);
             }
-            response(rejection.into_reply(request_id))
+            let mut answer = response(rejection.into_reply(request_id));
+            if is_chunked && tap.is_some_and(Tap::is_after_unread_body) {
+                // Where the next head begins is not known for sure.
+                answer.headers_mut().insert(CONNECTION, CLOSE);
+            }
+            answer
         }
     };
     if let Some(route) = seen.route {
@@ -82,7 +91,10 @@ async fn live<'a>(
     let head = head::check(&parts, tap)?;
     head::remove_nominated(&mut parts.headers);
     if let Some(tap) = tap {
-        tap.clear();
+        tap.head_was_read();
+        if body.is_end_stream() {
+            tap.body_was_read();
+        }
     }
     let route = gate
         .route(parts.uri.path())
@@ -103,20 +115,27 @@ async fn live<'a>(
     )
     .await?;
     if let Some(tap) = tap {
-        tap.clear();
+        tap.body_was_read();
     }
     let gateway_base = gateway_base(gate, route, &head.authority);
     let operation = understand(route, &parts, &body.bytes, &head.authority, &gateway_base)?;
-    let items = match &operation {
-        Operation::Batch(batch) => batch.items.iter().map(|item| &item.call).collect(),
-        Operation::Single(call) => vec![call],
-    };
-    for call in items {
-        check_tenant(route, &caller.principal, call.tenant())?;
-        if let Some(host) = call.regional_host() {
-            route
-                .regional(host)
-                .ok_or_else(|| Rejection::unlisted_host(host))?;
+    match &operation {
+        Operation::Batch(batch) => {
+            for item in &batch.items {
+                check_tenant(route, &caller.principal, item.call.tenant())?;
+                // A batch goes to one host, whichever its items name.
+                if item.call.regional_host().is_some() {
+                    return Err(Rejection::regional_item(&item.id));
+                }
+            }
+        }
+        Operation::Single(call) => {
+            check_tenant(route, &caller.principal, call.tenant())?;
+            if let Some(host) = call.regional_host() {
+                route
+                    .regional(host)
+                    .ok_or_else(|| Rejection::unlisted_host(host))?;
+            }
         }
     }
 
@@ -329,6 +348,7 @@ impl Scene<'_> {
             .subject()
             .command()
             .map_or(String::new(), |it| it.task.cmdlet.to_string());
+        // No outcome: a block is complete by its decision's record.
         self.problem(
             StatusCode::FORBIDDEN,
             &target,
@@ -426,9 +446,19 @@ fn record_rejection(
     if seen.decided || rejection.status == StatusCode::SERVICE_UNAVAILABLE {
         return;
     }
-    let kind = match (&seen.principal, rejection.status) {
-        (None, StatusCode::UNAUTHORIZED) => "sign-in.failed",
-        _ => "call.unreadable",
+    let now = Utc::now();
+    if seen.principal.is_none()
+        && !gate
+            .strangers
+            .is_recorded(peer.ip(), now.timestamp_millis())
+    {
+        return;
+    }
+    // Also of a caller who is signed in: an item of a batch may carry a credential of its own.
+    let kind = if rejection.status == StatusCode::UNAUTHORIZED {
+        "sign-in.failed"
+    } else {
+        "call.unreadable"
     };
     let mut details = serde_json::Map::new();
     details.insert("reason".to_owned(), rejection.reason.into());
@@ -438,7 +468,7 @@ fn record_rejection(
     }
     gate.audit.event_soon(Event {
         id: request_id,
-        at: Utc::now(),
+        at: now,
         kind: kind.to_owned(),
         principal: seen
             .principal

@@ -76,6 +76,11 @@ impl UpstreamCredential {
         Ok(changed)
     }
 
+    /// Whether it is the gateway's own.
+    pub(super) fn is_injected(&self) -> bool {
+        matches!(self, Self::Injected { .. })
+    }
+
     /// What goes upstream, given the caller's own.
     pub(super) fn for_call(&self, callers: &HeaderValue) -> HeaderValue {
         match self {

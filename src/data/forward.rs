@@ -12,7 +12,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
-use tracing::warn;
+use tracing::{error, warn};
 use url::Url;
 
 use crate::audit::RecordedPermit;
@@ -35,7 +35,8 @@ const WHOLE_ANSWER_BYTES: usize = 64 * 1024;
 /// The largest answer to a `$batch`, which must be read whole: 20 items of 1,000 objects each with room to spare.
 const BATCH_ANSWER_BYTES: usize = 256 * 1024 * 1024;
 
-/// Answer headers that are this hop's own (RFC 9110 section 7.6.1), or would lead the client around the gateway (`Alt-Svc`).
+/// Answer headers that are this hop's own (RFC 9110 section 7.6.1), would lead the client around the gateway (`Alt-Svc`), or
+/// are the session of whoever signed in upstream, who may be the gateway itself (`Set-Cookie`; no cookie goes upstream).
 const NOT_PASSED_ON: &[&str] = &[
     "alt-svc",
     "connection",
@@ -43,6 +44,7 @@ const NOT_PASSED_ON: &[&str] = &[
     "keep-alive",
     "proxy-authenticate",
     "proxy-connection",
+    "set-cookie",
     "te",
     "trailer",
     "transfer-encoding",
@@ -115,18 +117,32 @@ pub(super) async fn batch(
             }
         }
     };
-    let merged = exchange_rest::merge_batch(upstreams_answer.as_deref(), own, order);
-    let merged = merged.map_err(|unreadable| Rejection::upstream_answer(&unreadable.text))?;
+    let merged = match exchange_rest::merge_batch(upstreams_answer.as_deref(), own, order) {
+        Ok(merged) => merged,
+        Err(unreadable) => {
+            let rejection = Rejection::upstream_answer(&unreadable.text);
+            for (_, _, outcome) in &mut permits {
+                outcome.upstream_answered(StatusCode::OK.as_u16());
+                outcome.answers(rejection.status.as_u16());
+                outcome.finish("upstream-broken");
+            }
+            return Err(rejection);
+        }
+    };
     for (id, _, outcome) in &mut permits {
         let status = merged
             .statuses
             .iter()
-            .find(|(answered, _)| answered == id)
+            .find(|(answered, status)| answered == id && *status != 0)
             .map(|(_, status)| *status);
         if let Some(status) = status {
             outcome.upstream_answered(status);
+            outcome.finish_answered();
+        } else {
+            // Whether it ran is not known, so it is not recorded as if it were.
+            outcome.answers(StatusCode::BAD_GATEWAY.as_u16());
+            outcome.finish("upstream-broken");
         }
-        outcome.finish_answered();
     }
     Ok(response(merged.reply))
 }
@@ -181,6 +197,11 @@ async fn send(
             .await
             .map_err(|error| failed(asked, &error))?;
         asked.route.metrics.upstream(began.elapsed());
+        if answer.status() == StatusCode::UNAUTHORIZED && asked.route.credential.is_injected() {
+            // Passed on, it would tell the client that its own sign-in was wrong.
+            error!(endpoint = %asked.route.path, upstream = %upstream.authority(), "Upstream refused the gateway's own credential; look at the endpoint's `upstream_auth` and the file that it names");
+            return Err((Rejection::credential_refused(), "failed"));
+        }
         let Some(host) = redirected_to(&answer, &upstream) else {
             return Ok((upstream, answer));
         };
@@ -252,7 +273,7 @@ async fn pass_on(
     let is_json = parts
         .headers
         .get(CONTENT_TYPE)
-        .is_some_and(|it| it.as_bytes().starts_with(b"application/json"));
+        .is_some_and(|it| is_json_type(it.as_bytes()));
     let gzip = is_gzip(&parts.headers);
     let mut links = is_json.then(|| link_rewriter(asked));
     let whole =
@@ -271,6 +292,7 @@ async fn pass_on(
     let mut bytes = match read_answer(body, WHOLE_ANSWER_BYTES).await {
         Ok(bytes) => bytes,
         Err((rejection, how)) => {
+            outcome.answers(rejection.status.as_u16());
             outcome.finish(how);
             return Err(rejection);
         }
@@ -301,7 +323,7 @@ async fn pass_on(
     Ok(Response::from_parts(parts, ReplyBody::Whole(bytes)))
 }
 
-/// Drops this hop's own headers and those that `Connection` nominates (RFC 9110 section 7.6.1).
+/// Drops this hop's own headers and those that `Connection` nominates.
 fn clean(headers: &mut HeaderMap) {
     head::remove_nominated(headers);
     for name in NOT_PASSED_ON {
@@ -320,8 +342,8 @@ fn rewrite_location(headers: &mut HeaderMap, asked: &Asked<'_>, answered_by: &Up
                 Some(query) => format!("{}?{query}", url.path()),
                 None => url.path().to_owned(),
             },
-            // Anything else than a path could, behind the gateway's name, become part of another host's.
             Err(_) if location.starts_with('/') => location.to_owned(),
+            // Another host; or a text that, put behind a host's name, could make it another one: `@evil.example/`.
             Ok(_) | Err(_) => return None,
         };
         let gateway = asked.gateway_base.strip_suffix(&*asked.route.path)?;
@@ -341,6 +363,13 @@ fn link_rewriter(asked: &Asked<'_>) -> LinkRewriter {
         route.upstream.authority().as_str(),
         &route.regional_hosts,
     )
+}
+
+fn is_json_type(declared: &[u8]) -> bool {
+    const JSON: &[u8] = b"application/json";
+    declared
+        .get(..JSON.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(JSON))
 }
 
 fn is_gzip(headers: &HeaderMap) -> bool {

@@ -15,6 +15,7 @@ use crate::upstream::{Pool, Upstream};
 
 use super::body::BodyBudget;
 use super::credential::UpstreamCredential;
+use super::strangers::Strangers;
 
 /// An endpoint, ready to serve.
 #[derive(Debug)]
@@ -75,6 +76,8 @@ pub struct Gate {
     pub timeouts: Timeouts,
     /// Bytes of request bodies that may be held at once.
     pub bodies: BodyBudget,
+    /// Bounds the records that callers who are not signed in cause.
+    pub strangers: Strangers,
     /// Counters.
     pub metrics: Metrics,
 }

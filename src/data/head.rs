@@ -14,6 +14,23 @@ pub(super) struct Head {
     pub(super) authority: String,
 }
 
+/// Drops the headers that `Connection` nominates: they are for this hop alone (RFC 9110 section 7.6.1).
+pub(super) fn remove_nominated(headers: &mut HeaderMap) {
+    if !headers.contains_key(CONNECTION) {
+        return;
+    }
+    let nominated: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in &nominated {
+        headers.remove(name);
+    }
+}
+
 /// Refuses what is ambiguous or never needed: two hosts, `Host` beside another `:authority`, a URL in the request line,
 /// CONNECT, TRACE and upgrades, transfer codings other than chunked, and both framings at once.
 pub(super) fn check(parts: &Parts, tap: Option<&Tap>) -> Result<Head, Rejection> {
@@ -68,7 +85,9 @@ pub(super) fn check(parts: &Parts, tap: Option<&Tap>) -> Result<Head, Rejection>
                 "only `Transfer-Encoding: chunked` is understood",
             ));
         }
-        if !tap.is_some_and(Tap::has_single_framing) {
+        let target = parts.uri.path_and_query().map_or("/", |it| it.as_str());
+        let request_line = format!("{} {target} {:?}", parts.method, parts.version);
+        if !tap.is_some_and(|it| it.has_single_framing(&request_line)) {
             return Err(Rejection::head(
                 "two-framings",
                 "the request has both Content-Length and Transfer-Encoding, or follows another without waiting for its answer",
@@ -78,18 +97,4 @@ pub(super) fn check(parts: &Parts, tap: Option<&Tap>) -> Result<Head, Rejection>
     Ok(Head {
         authority: authority.to_ascii_lowercase(),
     })
-}
-
-/// Removes the headers that `Connection` nominates: they are for this hop alone (RFC 9110 section 7.6.1).
-pub(super) fn remove_nominated(headers: &mut HeaderMap) {
-    let nominated: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    for name in &nominated {
-        headers.remove(name);
-    }
 }

@@ -122,6 +122,17 @@ impl Rejection {
         )
     }
 
+    pub(super) fn regional_item(id: &str) -> Self {
+        Self::new(
+            RefusedReason::Unreadable,
+            StatusCode::BAD_REQUEST,
+            "regional-item",
+            format!(
+                "item `{id}` of the batch asks for a further page of a regional host; follow its `@odata.nextLink` by itself"
+            ),
+        )
+    }
+
     pub(super) fn unlisted_host(host: &str) -> Self {
         Self::new(
             RefusedReason::Unreadable,
@@ -139,6 +150,12 @@ impl Rejection {
             format!(
                 "the upstream redirects to `{host}`, which is not in the endpoint's `regional_hosts`; an operator can add it"
             ),
+        )
+    }
+
+    pub(super) fn credential_refused() -> Self {
+        Self::upstream_answer(
+            "the upstream refused the credential that the gateway signs in with; your own sign-in is fine, and an operator of the gateway has to look at it",
         )
     }
 

@@ -19,6 +19,9 @@ use super::reject::upstream_result;
 /// The first bytes of gzip data (RFC 1952 section 2.3.1).
 pub(super) const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
 
+/// What one chunk of an upstream's answer may unpack to, in bytes: ten times what answers of this kind do.
+const MAX_UNPACKED: usize = 64 * 1024 * 1024;
+
 /// Why an upstream's answer broke off on its way to the client.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Broken {
@@ -86,7 +89,7 @@ impl Streamed {
                 chunk
             }
             Some(unpacker) => {
-                unpacker.write_all(&chunk).map_err(Broken::Coding)?;
+                unpack(unpacker, &chunk, MAX_UNPACKED).map_err(Broken::Coding)?;
                 std::mem::take(unpacker.get_mut()).into()
             }
         };
@@ -113,6 +116,22 @@ impl Streamed {
         }
         Ok(rest.into())
     }
+}
+
+/// Unpacks `chunk`, as long as no more than `most` bytes come of it.
+fn unpack(unpacker: &mut GzDecoder<Vec<u8>>, chunk: &[u8], most: usize) -> std::io::Result<()> {
+    /// Bytes that are unpacked between two looks at the size; a thousand times as many come out of them at most.
+    const STEP: usize = 1024;
+    for piece in chunk.chunks(STEP) {
+        unpacker.write_all(piece)?;
+        if unpacker.get_ref().len() > most {
+            return Err(std::io::Error::other(format!(
+                "a part of {} bytes unpacks to more than {most}",
+                chunk.len()
+            )));
+        }
+    }
+    Ok(())
 }
 
 impl Body for ReplyBody {
@@ -190,4 +209,24 @@ pub(super) fn response(reply: Reply) -> Response<ReplyBody> {
     *response.status_mut() = reply.status;
     *response.headers_mut() = reply.headers;
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chunk_that_unpacks_without_end_is_refused_before_it_fills_the_memory() {
+        let zeros = vec![0; 32 * 1024 * 1024];
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        encoder.write_all(&zeros).unwrap();
+        let packed = encoder.finish().unwrap();
+        let mut unpacker = GzDecoder::new(Vec::new());
+        unpack(&mut unpacker, &packed, zeros.len()).unwrap();
+        assert_eq!(unpacker.finish().unwrap().len(), zeros.len());
+        let mut unpacker = GzDecoder::new(Vec::new());
+        let most = 1024 * 1024;
+        assert!(unpack(&mut unpacker, &packed, most).is_err());
+        assert!(unpacker.get_ref().len() < 3 * most);
+    }
 }

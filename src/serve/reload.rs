@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use crate::audit::Event;
@@ -33,21 +33,34 @@ pub(super) struct Reloader {
     pub(super) mode: Mode,
     /// How the policy directory looked when it was last read.
     pub(super) looked: Looks,
+    /// What was wrong with credentials when they were last read: told once, not each second.
+    pub(super) told: Vec<String>,
 }
+
+/// How often the refusals that got no record of their own are put on record as a number.
+const COUNT_PERIOD: Duration = Duration::from_mins(1);
 
 impl Reloader {
     /// Looks once a second, and reads everything when `asked`, until `stop` fires.
     pub(super) async fn run(mut self, asked: Arc<Notify>, stop: CancellationToken) {
         let mut tick = interval(PERIOD);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut count = interval(COUNT_PERIOD);
+        count.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => {
+                    self.record_unrecorded();
+                    return;
+                }
+                _ = count.tick() => self.record_unrecorded(),
                 () = asked.notified() => {
                     info!("Reload was asked for");
                     self.reload_policies().await;
                     self.reload_certificate();
                     self.reload_identities().await;
+                    self.reload_credentials();
+                    info!("Reload is done");
                 }
                 _ = tick.tick() => {
                     if self.watch && self.policies.looks() != self.looked {
@@ -56,9 +69,25 @@ impl Reloader {
                     if self.gate.tls.as_ref().is_some_and(|tls| tls.changed()) {
                         self.reload_certificate();
                     }
+                    self.reload_credentials();
                 }
             }
-            self.reload_credentials();
+        }
+    }
+
+    /// Refusals of strangers beyond those that have a record each, as one number.
+    fn record_unrecorded(&self) {
+        let refusals = self.gate.strangers.take_unrecorded();
+        if refusals > 0 {
+            warn!(
+                refusals,
+                "Callers who are not signed in were refused too often to record each; somebody may be guessing credentials"
+            );
+            let mut details = Map::new();
+            details.insert("refusals".to_owned(), refusals.into());
+            self.gate
+                .audit
+                .event_soon(event("sign-in.flooded", details));
         }
     }
 
@@ -110,16 +139,22 @@ impl Reloader {
         }
     }
 
-    fn reload_credentials(&self) {
+    fn reload_credentials(&mut self) {
+        let mut wrong = Vec::new();
         for route in &self.gate.routes {
             match route.credential.reload() {
                 Ok(false) => {}
                 Ok(true) => info!(endpoint = %route.path, "Upstream credential was read again"),
                 Err(error) => {
-                    error!(error = %Chain(&error), endpoint = %route.path, "Upstream credential is broken; the old one stays in use");
+                    let text = format!("{}: {}", route.path, Chain(&error));
+                    if !self.told.contains(&text) {
+                        error!(error = %Chain(&error), endpoint = %route.path, "Upstream credential is broken; the old one stays in use");
+                    }
+                    wrong.push(text);
                 }
             }
         }
+        self.told = wrong;
     }
 }
 

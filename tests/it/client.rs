@@ -1,5 +1,6 @@
 //! A client of the gateway, over real TLS: HTTP/1.1, HTTP/2, or bytes as the test writes them.
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -88,6 +89,14 @@ pub(crate) fn invoke_path() -> String {
     format!("/adminapi/beta/{TENANT}/InvokeCommand")
 }
 
+/// The usual headers of a request that is written by hand, as Ana sends them.
+pub(crate) fn basic_head() -> String {
+    format!(
+        "Host: localhost\r\nAuthorization: {}\r\nContent-Type: application/json\r\n",
+        basic("ana")
+    )
+}
+
 /// A request by `person`, with the usual headers.
 pub(crate) fn request(
     person: &str,
@@ -130,7 +139,7 @@ impl Gateway {
         let mut stream = connect(self.proxy(), &self.path("certs/ca.pem"), Http::One).await;
         stream.write_all(bytes).await.unwrap();
         let mut answer = Vec::new();
-        let mut chunk = [0; 16 * 1024];
+        let mut chunk = vec![0; 16 * 1024];
         while !enough(&answer) {
             match stream.read(&mut chunk).await {
                 Ok(0) | Err(_) => break,
@@ -162,24 +171,37 @@ impl Gateway {
 
 /// Opens a TLS connection that offers this HTTP only.
 pub(crate) async fn connect(address: SocketAddr, ca: &Path, http: Http) -> TlsStream<TcpStream> {
-    let mut roots = rustls::RootCertStore::empty();
-    roots
-        .add(CertificateDer::from_pem_file(ca).unwrap())
-        .unwrap();
+    try_connect(address, ca, http).await.unwrap()
+}
+
+/// As [`connect`], to a gateway that may be gone.
+pub(crate) async fn try_connect(
+    address: SocketAddr,
+    ca: &Path,
+    http: Http,
+) -> io::Result<TlsStream<TcpStream>> {
     let mut config = rustls::ClientConfig::builder()
-        .with_root_certificates(roots)
+        .with_root_certificates(trust(ca))
         .with_no_client_auth();
     config.alpn_protocols = vec![match http {
         Http::One => b"http/1.1".to_vec(),
         Http::Two => b"h2".to_vec(),
     }];
-    let stream = TcpStream::connect(address).await.unwrap();
-    stream.set_nodelay(true).unwrap();
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
     let name = ServerName::try_from("localhost").unwrap();
     TlsConnector::from(Arc::new(config))
         .connect(name, stream)
         .await
-        .unwrap()
+}
+
+/// The certificate authority in a PEM file, trusted.
+pub(crate) fn trust(ca: &Path) -> rustls::RootCertStore {
+    let mut roots = rustls::RootCertStore::empty();
+    roots
+        .add(CertificateDer::from_pem_file(ca).unwrap())
+        .unwrap();
+    roots
 }
 
 /// Sends one request over a connection of its own.

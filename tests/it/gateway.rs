@@ -81,6 +81,10 @@ pub(crate) struct Setup {
     pub(crate) upstream_tls: bool,
     /// More environment for the process.
     pub(crate) environment: Vec<(String, String)>,
+    /// Shell commands that come before the process and shape what it inherits, such as `ulimit -n 100`.
+    pub(crate) before: String,
+    /// Another upstream than the sample: its origin, and the file of the authority to trust if it speaks TLS.
+    pub(crate) upstream: Option<(String, Option<PathBuf>)>,
 }
 
 impl Default for Setup {
@@ -92,6 +96,8 @@ impl Default for Setup {
             durability: "strict",
             upstream_tls: true,
             environment: Vec::new(),
+            before: String::new(),
+            upstream: None,
         }
     }
 }
@@ -135,7 +141,13 @@ impl Gateway {
         .unwrap();
         fs::write(directory.path().join("users.toml"), users()).unwrap();
         fs::write(directory.path().join("upstream-token"), SERVICE_TOKEN).unwrap();
-        let configuration = configuration(&setup, sample.origin());
+        let configuration = match &setup.upstream {
+            None => {
+                let ca = setup.upstream_tls.then(|| certificates.join("ca.pem"));
+                configuration(&setup, sample.origin(), ca.as_deref())
+            }
+            Some((origin, ca)) => configuration(&setup, origin, ca.as_deref()),
+        };
         fs::write(directory.path().join("portcullis.toml"), configuration).unwrap();
         let mut gateway = Self {
             directory,
@@ -149,23 +161,7 @@ impl Gateway {
 
     /// Starts the process (again), and waits until it is ready.
     pub(crate) fn restart(&mut self) {
-        assert!(self.process.is_none(), "it still runs");
-        let mut child = self
-            .command(&["serve", "--config"])
-            .arg(self.configuration_file())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let (line, log) = channel();
-        let errors = BufReader::new(child.stderr.take().unwrap());
-        std::thread::spawn(move || {
-            for text in errors.lines().map_while(Result::ok) {
-                if line.send(text).is_err() {
-                    break;
-                }
-            }
-        });
+        let (mut child, log) = self.spawn();
         let mut seen = Vec::new();
         let deadline = Instant::now() + PATIENCE;
         while let Ok(text) = log.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
@@ -184,9 +180,54 @@ impl Gateway {
         panic!("the gateway did not start:\n{}", seen.join("\n"));
     }
 
+    /// Starts the process and kills it when it logs `line`, before it is ready.
+    pub(crate) fn crash_while_starting(&mut self, line: &str) {
+        let (mut child, log) = self.spawn();
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let text = log.recv_timeout(left).unwrap();
+            assert!(ready(&text).is_none(), "it did not log `{line}`");
+            if text.contains(line) {
+                break;
+            }
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    fn spawn(&self) -> (Child, Receiver<String>) {
+        assert!(self.process.is_none(), "it still runs");
+        let mut child = self
+            .command(&["serve", "--config"])
+            .arg(self.configuration_file())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (line, log) = channel();
+        let errors = BufReader::new(child.stderr.take().unwrap());
+        std::thread::spawn(move || {
+            for text in errors.lines().map_while(Result::ok) {
+                if line.send(text).is_err() {
+                    break;
+                }
+            }
+        });
+        (child, log)
+    }
+
     /// The binary with this gateway's environment.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+        let binary = env!("CARGO_BIN_EXE_portcullis");
+        let mut command = if self.setup.before.is_empty() {
+            Command::new(binary)
+        } else {
+            let script = format!("{}; exec \"$0\" \"$@\"", self.setup.before);
+            let mut shell = Command::new("/bin/sh");
+            shell.args(["-c", &script, binary]);
+            shell
+        };
         command
             .args(arguments)
             .env_clear()
@@ -261,6 +302,19 @@ impl Gateway {
         self.process.take().unwrap().child.wait().unwrap()
     }
 
+    /// Waits for the end of a process that was told to stop.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        self.process.take().unwrap().child.wait().unwrap()
+    }
+
+    /// Ends the process as an operator would; all that it logged and nobody read.
+    pub(crate) fn stop_and_read_log(&mut self) -> Vec<String> {
+        self.signal("TERM");
+        let mut process = self.process.take().unwrap();
+        process.child.wait().unwrap();
+        process.log.iter().collect()
+    }
+
     /// Replaces the policy file.
     pub(crate) fn write_policies(&self, text: &str) {
         let file = self.path("policies/exchange.toml");
@@ -277,30 +331,31 @@ impl Gateway {
         (output.status.code().unwrap(), text)
     }
 
+    /// Starts a further process with this configuration, which must not start: its exit code and what it says.
+    pub(crate) fn refused_start(&self) -> (i32, String) {
+        let mut serve = self.command(&["serve", "--config"]);
+        let mut child = serve
+            .arg(self.configuration_file())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut text = String::new();
+        let mut errors = BufReader::new(child.stderr.take().unwrap());
+        while errors.read_line(&mut text).unwrap() > 0 {
+            if text.contains("Gateway is ready") {
+                child.kill().unwrap();
+                panic!("it started");
+            }
+        }
+        let output = child.wait_with_output().unwrap();
+        text.push_str(&String::from_utf8(output.stdout).unwrap());
+        (output.status.code().unwrap(), text)
+    }
+
     /// All audit records, oldest first.
     pub(crate) fn records(&self) -> Vec<serde_json::Value> {
-        let mut segments: Vec<_> = fs::read_dir(self.path("data/audit"))
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .filter(|path| path.extension().is_some_and(|it| it == "jsonl"))
-            .collect();
-        segments.sort();
-        let mut records = Vec::new();
-        for segment in segments {
-            let mut text = String::new();
-            fs::File::open(segment)
-                .unwrap()
-                .read_to_string(&mut text)
-                .unwrap();
-            // A line without its end is still being written.
-            let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-            records.extend(
-                whole
-                    .lines()
-                    .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()),
-            );
-        }
-        records
+        read_records(&self.path("data/audit"))
     }
 
     /// Polls until `what` is there: for effects that reach a file soon after the answer.
@@ -338,6 +393,32 @@ impl Drop for Gateway {
     }
 }
 
+/// All records of an audit log, oldest first.
+pub(crate) fn read_records(directory: &Path) -> Vec<serde_json::Value> {
+    let mut segments: Vec<_> = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|it| it == "jsonl"))
+        .collect();
+    segments.sort();
+    let mut records = Vec::new();
+    for segment in segments {
+        let mut text = String::new();
+        fs::File::open(segment)
+            .unwrap()
+            .read_to_string(&mut text)
+            .unwrap();
+        // A line without its end is still being written.
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        records.extend(
+            whole
+                .lines()
+                .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()),
+        );
+    }
+    records
+}
+
 /// The `Authorization` of one of the [`PEOPLE`].
 pub(crate) fn basic(person: &str) -> String {
     format!(
@@ -373,13 +454,11 @@ fn users() -> String {
         .clone()
 }
 
-fn configuration(setup: &Setup, upstream: &str) -> String {
+fn configuration(setup: &Setup, upstream: &str, upstream_ca: Option<&Path>) -> String {
     let extra = |section: &str| setup.extra.get(section).cloned().unwrap_or_default();
-    let upstream_ca = if setup.upstream_tls {
-        "upstream_ca = \"certs/ca.pem\""
-    } else {
-        ""
-    };
+    let upstream_ca = upstream_ca.map_or(String::new(), |file| {
+        format!("upstream_ca = \"{}\"", file.display())
+    });
     format!(
         r#"
 [proxy]

@@ -17,6 +17,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("identity", &["model", "config"]),
     ("store", &["model", "config"]),
     ("audit", &["model", "policy", "config"]),
+    ("fuzzing", &["model", "policy", "dialect", "audit"]),
     ("state", &["model", "policy"]),
     (
         "data",

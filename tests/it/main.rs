@@ -7,9 +7,24 @@
     reason = "a failed test is a panic"
 )]
 
+mod attack;
+mod audit_failure;
+mod audit_log;
 mod bypass;
 mod client;
+mod connection;
+mod control;
+mod crash;
+mod docs;
+mod exchange;
 mod flow;
+mod fuzzing;
 mod gateway;
 mod layering;
+mod limits;
+mod metrics;
+mod proxy;
+mod reload;
+mod restart;
+mod scripted;
 mod upstream;

@@ -189,7 +189,9 @@ impl Lowering<'_, '_> {
     fn regional_hosts(&mut self, hosts: List<String>) -> Vec<String> {
         let mut known = Vec::new();
         for At { value, place, .. } in hosts.0 {
-            let host = value.to_ascii_lowercase();
+            let lower = value.to_ascii_lowercase();
+            // As URLs spell an authority: the default port is left out.
+            let host = lower.strip_suffix(":443").unwrap_or(&lower).to_owned();
             let (name, port) = host.split_once(':').unwrap_or((&host, "443"));
             let is_right = is_host(name) && port.parse::<u16>().is_ok_and(|it| it != 0);
             if is_right {

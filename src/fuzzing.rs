@@ -1,0 +1,51 @@
+//! The one door for fuzzers: each function takes any bytes and checks what must hold of them, not only that nothing panics.
+//!
+//! `fuzz/fuzz_targets` are these functions under libFuzzer; `tests/it/fuzzing.rs` runs them on stable Rust, over the committed
+//! corpus and over generated inputs. The program itself uses none of this.
+#![expect(
+    clippy::expect_used,
+    reason = "a property that does not hold must stop the fuzzer"
+)]
+
+mod policies;
+mod records;
+mod wire;
+
+/// The body of an `InvokeCommand`, and the same bytes as an answer's body.
+///
+/// What is accepted has names of the closed alphabets, reads the same after it was written, is seen alike by another JSON
+/// parser, and is permitted by nothing but a grant where a policy governs everything. Links in an answer are rewritten alike
+/// however it is cut.
+pub fn envelope(data: &[u8]) {
+    wire::command(data);
+    wire::links(data);
+}
+
+/// The body of a `$batch`.
+///
+/// What is accepted has distinct ids and one tenant, reads the same after it was written, and its answers come in its order.
+pub fn batch(data: &[u8]) {
+    wire::batch(data);
+}
+
+/// A path with its query; after a line feed, the value of `XParameter-Identity`.
+///
+/// What is accepted is written as a path that has no second reading, and reads the same again.
+pub fn path(data: &[u8]) {
+    wire::path(data);
+}
+
+/// A policy file.
+///
+/// What is refused names a place in the file; what is accepted governs the tasks that it names, decides on any name, and
+/// permits nothing that a policy governs without a grant, an exemption or report-only.
+pub fn policy_file(data: &[u8]) {
+    policies::file(data);
+}
+
+/// A line of the audit log.
+///
+/// Only intact lines are accepted: whatever byte of one is changed, it is refused. The tools read it as it was written.
+pub fn audit_record(data: &[u8]) {
+    records::line(data);
+}
