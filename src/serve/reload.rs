@@ -103,16 +103,14 @@ impl Reloader {
                     self.looked.clear();
                     return;
                 }
-                info!(
-                    policies = policies.policies().len(),
-                    hash = policies.hash(),
-                    "Policies are in force"
-                );
-                self.gate.metrics.policies_reloaded(ReloadResult::Succeeded);
+                let (count, hash) = (policies.policies().len(), policies.hash().to_owned());
                 self.gate.state.publish(Snapshot {
                     policies,
                     mode: self.mode,
                 });
+                self.gate.metrics.policies_reloaded(ReloadResult::Succeeded);
+                // Said only now: whoever waits for this line relies on it.
+                info!(policies = count, hash, "Policies are in force");
             }
             Err(problems) => {
                 for problem in &problems {
