@@ -104,11 +104,12 @@ impl Reloader {
                     return;
                 }
                 let (count, hash) = (policies.policies().len(), policies.hash().to_owned());
-                self.gate.metrics.policies_reloaded(ReloadResult::Succeeded);
                 self.gate.state.publish(Snapshot {
                     policies,
                     mode: self.mode,
                 });
+                self.gate.metrics.policies_reloaded(ReloadResult::Succeeded);
+                // Said only now: whoever waits for this line relies on it.
                 info!(policies = count, hash, "Policies are in force");
             }
             Err(problems) => {

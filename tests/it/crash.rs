@@ -132,6 +132,14 @@ enum Deed {
 }
 
 impl Case {
+    fn decide(&mut self, approve: bool, deed: Deed) {
+        if approve {
+            self.approval = deed;
+        } else {
+            self.denial = deed;
+        }
+    }
+
     fn is_undecided(&self) -> bool {
         !self.auto && self.approval == Deed::NotTried && self.denial == Deed::NotTried
     }
@@ -268,15 +276,15 @@ impl Crew {
         random: &mut Random,
     ) -> Result<(), Gone> {
         let approve = random.below(3) > 0;
-        let Some(id) = self.pick(random, Case::is_undecided, |case, deed| match approve {
-            true => case.approval = deed,
-            false => case.denial = deed,
+        let Some(id) = self.pick(random, Case::is_undecided, |case, deed| {
+            case.decide(approve, deed);
         }) else {
             return Ok(());
         };
-        let cmdlet = match approve {
-            true => "Approve-ElevatedAccessRequest",
-            false => "Deny-ElevatedAccessRequest",
+        let cmdlet = if approve {
+            "Approve-ElevatedAccessRequest"
+        } else {
+            "Deny-ElevatedAccessRequest"
         };
         let answer = self
             .call(person, cmdlet, json!({"RequestId": id}), connection, random)
@@ -284,11 +292,7 @@ impl Crew {
         if answer.status == StatusCode::OK {
             let done = Deed::Done(Instant::now());
             let mut ledger = self.ledger();
-            let case = ledger.cases.get_mut(&id).unwrap();
-            match approve {
-                true => case.approval = done,
-                false => case.denial = done,
-            }
+            ledger.cases.get_mut(&id).unwrap().decide(approve, done);
         }
         Ok(())
     }
@@ -300,7 +304,7 @@ impl Crew {
         random: &mut Random,
     ) -> Result<(), Gone> {
         let picked = self.pick(random, Case::is_revocable, |case, deed| {
-            case.revocation = deed
+            case.revocation = deed;
         });
         let Some(id) = picked else {
             return Ok(());
@@ -498,21 +502,23 @@ async fn connect(gateway: &Gateway) -> Connection {
 
 /// `PORTCULLIS_TEST_SEED`, or a new one.
 fn seed() -> u64 {
-    match std::env::var("PORTCULLIS_TEST_SEED") {
-        Ok(text) => text.parse().unwrap(),
-        Err(_) => {
+    std::env::var("PORTCULLIS_TEST_SEED").map_or_else(
+        |_| {
             let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
             u64::from(now.unwrap().subsec_nanos())
-        }
-    }
+        },
+        |text| text.parse().unwrap(),
+    )
 }
 
 /// Says something that is seen even when the test passes.
 fn say(text: &str) {
-    writeln!(std::io::stderr(), "{text}").unwrap();
+    std::io::stderr()
+        .write_all(format!("{text}\n").as_bytes())
+        .unwrap();
 }
 
-/// SplitMix64 (Steele, Lea and Flood, 2014): enough to choose what to do next.
+/// `SplitMix64` (Steele, Lea and Flood, 2014): enough to choose what to do next.
 struct Random(u64);
 
 impl Random {
