@@ -23,7 +23,7 @@ use crate::telemetry::metrics::StatusClass;
 use super::body::read_whole;
 use super::forward::{self, Asked};
 use super::gate::{Gate, Route, Worker};
-use super::head::{self, remove_nominated};
+use super::head;
 use super::outcome::OutcomeGuard;
 use super::reject::Rejection;
 use super::reply::{ReplyBody, response};
