@@ -111,12 +111,14 @@ where
     let mut connection = pin!(connection);
     let Timeouts { head, idle, .. } = gate.timeouts;
     loop {
-        // A head may begin at any moment, so nobody sleeps longer than one may take.
+        // The next phase may begin at any moment, so nobody sleeps longer than the shorter limit.
         let wait = match tap.phase() {
             Phase::Answering => head,
             Phase::Head(since) => head.saturating_sub(since.elapsed()),
-            Phase::Idle(since) => idle.saturating_sub(since.elapsed()).min(head),
-        };
+            Phase::Idle(since) => idle.saturating_sub(since.elapsed()),
+        }
+        .min(head)
+        .min(idle);
         if wait.is_zero() {
             // Nothing is in flight: there is nobody to say anything to.
             return Ok(());

@@ -14,7 +14,6 @@ use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 pub use endpoint::{EndpointMetrics, StatusClass};
@@ -71,6 +70,11 @@ struct Shared {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct ReasonLabels {
     reason: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct VersionLabels {
+    version: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -150,11 +154,11 @@ impl Metrics {
             "Readings of the policy files after the start, by result",
             reloads.clone(),
         );
-        registry.register(
-            "build",
-            "The version that runs",
-            Info::new([("version", env!("CARGO_PKG_VERSION"))]),
-        );
+        // A gauge, as is usual: the plain text format has no metric of the type `info`.
+        let build = Family::<VersionLabels, Gauge>::default();
+        let version = env!("CARGO_PKG_VERSION");
+        build.get_or_create(&VersionLabels { version }).set(1);
+        registry.register("build_info", "The version that runs", build);
         let refused = ["audit", "limit", "sign-in", "unreadable"]
             .map(|reason| refused.get_or_create_owned(&ReasonLabels { reason }));
         let reloads = ["rejected", "succeeded"]

@@ -511,7 +511,7 @@ users = "users.toml"
     )
 }
 
-fn upstream_tls(certificates: &Path) -> Arc<rustls::ServerConfig> {
+pub(crate) fn upstream_tls(certificates: &Path) -> Arc<rustls::ServerConfig> {
     use rustls::pki_types::pem::PemObject as _;
     use rustls::pki_types::{CertificateDer, PrivateKeyDer};
     let chain = CertificateDer::pem_file_iter(certificates.join("server.pem")).unwrap();

@@ -27,3 +27,4 @@ mod proxy;
 mod reload;
 mod restart;
 mod scripted;
+mod upstream;
