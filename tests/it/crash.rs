@@ -300,7 +300,7 @@ impl Crew {
         random: &mut Random,
     ) -> Result<(), Gone> {
         let picked = self.pick(random, Case::is_revocable, |case, deed| {
-            case.revocation = deed
+            case.revocation = deed;
         });
         let Some(id) = picked else {
             return Ok(());
@@ -498,21 +498,20 @@ async fn connect(gateway: &Gateway) -> Connection {
 
 /// `PORTCULLIS_TEST_SEED`, or a new one.
 fn seed() -> u64 {
-    match std::env::var("PORTCULLIS_TEST_SEED") {
-        Ok(text) => text.parse().unwrap(),
-        Err(_) => {
-            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-            u64::from(now.unwrap().subsec_nanos())
-        }
+    if let Ok(text) = std::env::var("PORTCULLIS_TEST_SEED") {
+        return text.parse().unwrap();
     }
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    u64::from(now.unwrap().subsec_nanos())
 }
 
 /// Says something that is seen even when the test passes.
 fn say(text: &str) {
-    writeln!(std::io::stderr(), "{text}").unwrap();
+    let mut errors = std::io::stderr();
+    writeln!(errors, "{text}").unwrap();
 }
 
-/// SplitMix64 (Steele, Lea and Flood, 2014): enough to choose what to do next.
+/// `SplitMix64` (Steele, Lea and Flood, 2014): enough to choose what to do next.
 struct Random(u64);
 
 impl Random {

@@ -27,11 +27,7 @@ async fn no_framing_hides_a_second_request() {
         "0\r\n\r\n{}",
         String::from_utf8(Raw::invoke(REMOVE).bytes()).unwrap()
     );
-    let with = |body: &str, lines: &[&str]| {
-        lines
-            .iter()
-            .fold(Raw::invoke(body), |it, line| it.line(line))
-    };
+    let with = |body: &str, lines: &[&str]| lines.iter().fold(Raw::invoke(body), Raw::line);
     let cut = |at: usize| {
         format!(
             "{at:x}\r\n{}\r\n{:x}\r\n{}\r\n0\r\n\r\n",

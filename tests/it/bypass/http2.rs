@@ -9,7 +9,7 @@ use crate::gateway::{Setup, TENANT, basic};
 /// A field of a head.
 type Field = (&'static str, String);
 
-/// The head of an honest InvokeCommand by `ana`.
+/// The head of an honest `InvokeCommand` by `ana`.
 fn head() -> Vec<Field> {
     vec![
         (":method", "POST".to_owned()),
