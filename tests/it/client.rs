@@ -79,12 +79,12 @@ impl Answer {
     }
 }
 
-/// The body of an InvokeCommand.
+/// The body of an `InvokeCommand`.
 pub(crate) fn command(cmdlet: &str, parameters: Value) -> Value {
     json!({"CmdletInput": {"CmdletName": cmdlet, "Parameters": parameters}})
 }
 
-/// The usual path of InvokeCommand.
+/// The usual path of `InvokeCommand`.
 pub(crate) fn invoke_path() -> String {
     format!("/adminapi/beta/{TENANT}/InvokeCommand")
 }

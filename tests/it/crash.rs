@@ -502,20 +502,17 @@ async fn connect(gateway: &Gateway) -> Connection {
 
 /// `PORTCULLIS_TEST_SEED`, or a new one.
 fn seed() -> u64 {
-    std::env::var("PORTCULLIS_TEST_SEED").map_or_else(
-        |_| {
-            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-            u64::from(now.unwrap().subsec_nanos())
-        },
-        |text| text.parse().unwrap(),
-    )
+    if let Ok(text) = std::env::var("PORTCULLIS_TEST_SEED") {
+        return text.parse().unwrap();
+    }
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    u64::from(now.unwrap().subsec_nanos())
 }
 
 /// Says something that is seen even when the test passes.
 fn say(text: &str) {
-    std::io::stderr()
-        .write_all(format!("{text}\n").as_bytes())
-        .unwrap();
+    let mut errors = std::io::stderr();
+    writeln!(errors, "{text}").unwrap();
 }
 
 /// `SplitMix64` (Steele, Lea and Flood, 2014): enough to choose what to do next.

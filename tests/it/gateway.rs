@@ -1,6 +1,7 @@
 //! The real binary, in front of the sample endpoint, over real TLS sockets: what each integration test stands on.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
@@ -23,7 +24,7 @@ pub(crate) const TENANT: &str = "1b2c3d4e-0000-4000-8000-000000000001";
 pub(crate) const SERVICE_TOKEN: &str = "service-token-of-the-tests";
 
 /// How long a test waits for an event that must come.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// People of every test: name and password are the same text, hashed once.
 pub(crate) const PEOPLE: &[&str] = &["ana", "amy", "bo", "ivy", "sys1"];
@@ -444,10 +445,12 @@ fn users() -> String {
             for person in PEOPLE {
                 let hash =
                     portcullis::identity::hash_password(&SecretString::from(*person)).unwrap();
-                text.push_str(&format!(
-                    "[[user]]\nname = \"{}\"\npassword_hash = \"{hash}\"\n\n",
-                    upn(person)
-                ));
+                let name = upn(person);
+                writeln!(
+                    text,
+                    "[[user]]\nname = \"{name}\"\npassword_hash = \"{hash}\"\n"
+                )
+                .unwrap();
             }
             text
         })

@@ -6,6 +6,14 @@
     clippy::unwrap_used,
     reason = "a failed test is a panic"
 )]
+#![expect(
+    clippy::large_futures,
+    clippy::match_bool,
+    clippy::needless_pass_by_value,
+    clippy::similar_names,
+    clippy::unused_async,
+    reason = "tests are written to be read, and run once"
+)]
 
 mod attack;
 mod audit_failure;

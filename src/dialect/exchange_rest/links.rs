@@ -115,26 +115,41 @@ impl LinkRewriter {
     }
 
     /// What is to be replaced by what, and up to where `data` can be passed on.
+    ///
+    /// Names are taken in order, and one inside a link that was found counts for nothing: in JSON there is none, and in anything
+    /// else it would depend on the chunks which of the two is seen.
     fn edits(&self, data: &[u8]) -> (Vec<Edit>, usize) {
         let mut edits = Vec::new();
-        let mut end = data.len() - begun_name(data);
-        for (name, finder) in FINDERS.iter() {
-            for mark in finder.find_iter(data) {
-                match find_link(data.get(mark..).unwrap_or_default(), finder.needle()) {
-                    Found::Link(place) => {
-                        let place = mark + place.start..mark + place.end;
-                        let text =
-                            self.replacement(*name, data.get(place.clone()).unwrap_or_default());
-                        edits.extend(text.map(|text| (place, text)));
-                    }
-                    Found::Nothing => {}
-                    Found::Unfinished => end = end.min(mark),
+        let mut at = 0;
+        let mut next = [Some(0); 2];
+        loop {
+            let mut first: Option<(usize, Name, &Finder<'_>)> = None;
+            for (next, (name, finder)) in next.iter_mut().zip(FINDERS.iter()) {
+                if next.is_some_and(|it| it <= at) {
+                    let rest = data.get(at..).unwrap_or_default();
+                    *next = finder.find(rest).map(|it| at + it);
+                }
+                if let Some(mark) = *next
+                    && first.is_none_or(|(it, ..)| mark < it)
+                {
+                    first = Some((mark, *name, finder));
                 }
             }
+            let Some((mark, name, finder)) = first else {
+                let end = data.len() - begun_name(data);
+                return (edits, end.max(at));
+            };
+            match find_link(data.get(mark..).unwrap_or_default(), finder.needle()) {
+                Found::Link(place) => {
+                    let place = mark + place.start..mark + place.end;
+                    at = place.end;
+                    let text = self.replacement(name, data.get(place.clone()).unwrap_or_default());
+                    edits.extend(text.map(|text| (place, text)));
+                }
+                Found::Nothing => at = mark + finder.needle().len(),
+                Found::Unfinished => return (edits, mark),
+            }
         }
-        edits.retain(|(place, _)| place.end <= end);
-        edits.sort_unstable_by_key(|(place, _)| place.start);
-        (edits, end)
     }
 
     /// What stands in place of the JSON text `quoted`.
