@@ -4,7 +4,6 @@
 //! corpus and over generated inputs. The program itself uses none of this.
 #![expect(
     clippy::expect_used,
-    clippy::missing_panics_doc,
     reason = "a property that does not hold must stop the fuzzer"
 )]
 

@@ -90,7 +90,13 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     };
     let looked = source.looks();
     let policies = source.load().map_err(|problems| {
-        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        let lines: Vec<String> = problems
+            .iter()
+            .map(|problem| match &problem.hint {
+                Some(hint) => format!("{problem}\n    hint: {hint}"),
+                None => problem.to_string(),
+            })
+            .collect();
         anyhow!("the policy files are broken:\n  {}", lines.join("\n  "))
     })?;
     let proxy_listener = listen::bind(config.proxy.listen)?;

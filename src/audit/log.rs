@@ -45,6 +45,8 @@ struct Shared {
     bodies: Arc<Bodies>,
     durability: Durability,
     ids: Ids,
+    /// The number of the last record that was there when the log was opened.
+    found: u64,
     writer: Mutex<Option<JoinHandle<usize>>>,
 }
 
@@ -76,6 +78,7 @@ impl AuditLog {
             bodies,
             durability: settings.durability,
             ids: Ids::default(),
+            found: opened.last_seq,
             writer: Mutex::new(Some(thread)),
         };
         let shared = Arc::new(shared);
@@ -200,6 +203,12 @@ impl AuditLog {
     /// Why the log cannot be written at the moment, if it cannot.
     pub fn failing(&self) -> Option<Arc<str>> {
         self.shared.queue.failing()
+    }
+
+    /// How many records were written since the log was opened.
+    pub fn written(&self) -> u64 {
+        let shared = &*self.shared;
+        shared.queue.written().saturating_sub(shared.found)
     }
 
     /// Writes what is queued and ends the writer; nothing is taken from here on. Blocks until the disk has it all, and

@@ -5,7 +5,7 @@
 
 use aws_lc_rs::digest::{SHA256, digest};
 
-use crate::model::{Command, REDACTED, Value, is_sensitive};
+use crate::model::{Command, Number, REDACTED, Value, is_sensitive};
 
 use super::json;
 
@@ -76,6 +76,15 @@ pub(super) fn bound(out: &mut Vec<u8>, start: usize, name: &str) {
     out.push(b'"');
 }
 
+/// Whether JSON readers that keep numbers as doubles refuse this one, and with it the whole record: whoever sends `1e400`
+/// must not be able to hide what was done with it. Such a number is shown as a text.
+fn is_beyond_readers(number: &Number) -> bool {
+    // Only an exponent, or hundreds of digits, lead out of a double's range.
+    let text = number.as_str();
+    let is_plain = text.len() < 300 && !text.contains(['e', 'E']);
+    !is_plain && !text.parse::<f64>().is_ok_and(f64::is_finite)
+}
+
 /// A walk through nested values that knows where it stands.
 struct Walk<'a> {
     redaction: &'a Redaction,
@@ -99,6 +108,7 @@ impl<'a> Walk<'a> {
 
     fn value(&mut self, out: &mut Vec<u8>, value: &'a Value) {
         match value {
+            Value::Number(number) if is_beyond_readers(number) => json::text(out, number.as_str()),
             Value::Bool(_) | Value::Null | Value::Number(_) => value.write_json(out),
             Value::Text(text) => json::text(out, text),
             Value::List(items) => {
@@ -144,7 +154,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::{Number, Parameter, Parameters, redacted};
+    use crate::model::{Parameter, Parameters, redacted};
 
     fn shown(name: &str, value: Value, redaction: &Redaction) -> serde_json::Value {
         let mut parameters = Parameters::default();
@@ -224,6 +234,20 @@ mod tests {
             MAX_SHOWN + "{\"Body\":\"\"}".len()
         );
         assert_eq!(record["parameters_sha256"].as_str().unwrap().len(), 64);
+    }
+
+    #[test]
+    fn numbers_that_readers_of_the_log_would_refuse_are_shown_as_texts() {
+        let huge = "9".repeat(400);
+        for digits in ["1e400", "-1E+309", huge.as_str()] {
+            let number = Value::Number(Number::new(digits).unwrap());
+            let value = Value::List(vec![number]);
+            let record = shown("ResultSize", value, &Redaction::default());
+            assert_eq!(record["parameters"]["ResultSize"][0], digits);
+        }
+        let small = Value::Number(Number::new("1e-400").unwrap());
+        let record = shown("ResultSize", small, &Redaction::default());
+        assert!(record["parameters"]["ResultSize"].is_number());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Calls do not wake the writer one by one. It sleeps while nothing is queued; the first record wakes it, it gathers for
 //! [`GATHER`], and only a record that somebody waits for cuts that short. While it is busy writing, nobody wakes it.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -149,6 +150,8 @@ pub(super) struct Queue {
     turned: Condvar,
     /// The most bytes of bodies that are held.
     capacity: usize,
+    /// The number of the last record that is on disk.
+    written: AtomicU64,
 }
 
 impl Queue {
@@ -158,7 +161,18 @@ impl Queue {
             wake: Condvar::new(),
             turned: Condvar::new(),
             capacity,
+            written: AtomicU64::new(0),
         }
+    }
+
+    /// The writer has put records up to this number on disk.
+    pub(super) fn set_written(&self, seq: u64) {
+        self.written.store(seq, Ordering::Relaxed);
+    }
+
+    /// The number of the last record that is on disk.
+    pub(super) fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
     }
 
     /// Queues the bodies in `bytes`, all or none. Returns the gate of their batch.

@@ -80,9 +80,11 @@ impl Writer {
         let last_words = LastWords(queue);
         let mut spare = Batch::default();
         let mut last_tries = 0;
+        queue.set_written(self.tip.seq);
         while let Some(batch) = queue.next(std::mem::take(&mut spare)) {
             match self.write(&batch) {
                 Ok(()) => {
+                    queue.set_written(self.tip.seq);
                     self.settle(queue, &batch);
                     spare = batch;
                     spare.clear();

@@ -87,8 +87,9 @@ async fn live<'a>(
     seen: &mut Seen<'a>,
 ) -> Result<Response<ReplyBody>, Rejection> {
     let gate = &*worker.gate;
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let head = head::check(&parts, tap)?;
+    head::remove_nominated(&mut parts.headers);
     if let Some(tap) = tap {
         tap.head_was_read();
         if body.is_end_stream() {

@@ -5,23 +5,29 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+use crate::config::Timeouts;
+
 use super::call;
 use super::gate::Worker;
-use super::tap::{Tap, Tapped};
+use super::reply::{Broken, ReplyBody};
+use super::tap::{Answering, Phase, Tap, Tapped};
 
 /// How an HTTP/2 client begins when it knows that the server speaks it (RFC 9113 section 3.4): no HTTP/1.1 method is `PRI`.
 const HTTP2_PREFACE: &[u8] = b"PRI ";
@@ -90,12 +96,14 @@ where
     let (stream, tap) = Tapped::new(stream);
     let service = {
         let worker = Arc::clone(worker);
-        let tap: Tap = tap;
+        let tap: Tap = tap.clone();
         service_fn(move |request| {
             let (worker, tap) = (Arc::clone(&worker), tap.clone());
             // Boxed, because the connection keeps room for it while it is idle.
             Box::pin(async move {
-                Ok::<_, Infallible>(call::handle(&worker, peer, Some(&tap), request).await)
+                let answering = tap.answering();
+                let answer = call::handle(&worker, peer, Some(&tap), request).await;
+                Ok::<_, Infallible>(answer.map(|body| Until { body, answering }))
             })
         })
     };
@@ -106,16 +114,61 @@ where
     }
     let connection = builder
         .timer(TokioTimer::new())
-        .header_read_timeout(gate.timeouts.head)
+        // Its clock runs between requests as well, where another limit holds: see below.
+        .header_read_timeout(None)
         .max_buf_size(gate.limits.head_bytes.max(8192))
         .half_close(false)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
-    tokio::select! {
-        result = connection.as_mut() => return result,
-        () = drain.cancelled() => connection.as_mut().graceful_shutdown(),
+    let Timeouts { head, idle, .. } = gate.timeouts;
+    loop {
+        // The next phase may begin at any moment, so nobody sleeps longer than the shorter limit.
+        let wait = match tap.phase() {
+            Phase::Answering => head,
+            Phase::Head(since) => head.saturating_sub(since.elapsed()),
+            Phase::Idle(since) => idle.saturating_sub(since.elapsed()),
+        }
+        .min(head)
+        .min(idle);
+        if wait.is_zero() {
+            // Nothing is in flight: there is nobody to say anything to.
+            return Ok(());
+        }
+        tokio::select! {
+            result = connection.as_mut() => return result,
+            () = drain.cancelled() => break,
+            () = sleep(wait) => {}
+        }
     }
+    connection.as_mut().graceful_shutdown();
     connection.await
+}
+
+/// A body, and the mark that its request is being answered until it is gone.
+struct Until {
+    body: ReplyBody,
+    #[expect(dead_code, reason = "it is there to be dropped")]
+    answering: Answering,
+}
+
+impl Body for Until {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 async fn serve_http2<S>(

@@ -8,10 +8,9 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE,
-    HeaderName, LOCATION,
+    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, LOCATION,
 };
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full};
 use tracing::{error, warn};
 use url::Url;
@@ -22,6 +21,7 @@ use crate::dialect::exchange_rest::{self, BatchFrame, Call, LinkRewriter, Outgoi
 use crate::upstream::{Upstream, UpstreamBody, UpstreamError};
 
 use super::gate::{Route, Worker};
+use super::head;
 use super::outcome::OutcomeGuard;
 use super::reject::{Rejection, upstream_result};
 use super::reply::{GZIP_MAGIC, ReplyBody, Streamed, response};
@@ -335,19 +335,13 @@ async fn pass_on(
     Ok(Response::from_parts(parts, ReplyBody::Whole(bytes)))
 }
 
-/// Drops this hop's own headers and those that `Connection` nominates (RFC 9110 section 7.6.1).
+/// Drops this hop's own headers and those that `Connection` nominates.
 fn clean(headers: &mut HeaderMap) {
-    let nominated: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
+    head::remove_nominated(headers);
     // Few headers come, so looking through them is cheaper than looking each name up.
     let dropped: Vec<HeaderName> = headers
         .keys()
-        .filter(|name| NOT_PASSED_ON.contains(&name.as_str()) || nominated.contains(name))
+        .filter(|name| NOT_PASSED_ON.contains(&name.as_str()))
         .cloned()
         .collect();
     for name in &dropped {

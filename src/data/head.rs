@@ -1,8 +1,8 @@
 //! The checks on a request's head that are the proxy's, whatever the dialect: one host, one framing, plain forms only.
 
-use http::header::{HOST, TRANSFER_ENCODING};
+use http::header::{CONNECTION, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::{Method, Version};
+use http::{HeaderMap, HeaderName, Method, Version};
 
 use super::reject::Rejection;
 use super::tap::Tap;
@@ -12,6 +12,23 @@ use super::tap::Tap;
 pub(super) struct Head {
     /// The host (and port) that the client named, lower case.
     pub(super) authority: String,
+}
+
+/// Drops the headers that `Connection` nominates: they are for this hop alone (RFC 9110 section 7.6.1).
+pub(super) fn remove_nominated(headers: &mut HeaderMap) {
+    if !headers.contains_key(CONNECTION) {
+        return;
+    }
+    let nominated: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in &nominated {
+        headers.remove(name);
+    }
 }
 
 /// Refuses what is ambiguous or never needed: two hosts, `Host` beside another `:authority`, a URL in the request line,

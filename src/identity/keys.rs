@@ -12,7 +12,7 @@ use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use tokio::sync::watch;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::fetch::Fetcher;
 use super::jwk::KeySet;
@@ -225,14 +225,19 @@ impl KeySource {
             }
             Err(error) => {
                 let text = format!("{error}: {}", causes(&error));
-                if reading.failure.as_ref() != Some(&text) {
-                    warn!(identity = %self.identity, origin = %self.origin(), error = %text, "Keys of an issuer cannot be renewed");
-                }
-                reading.failure = Some(text);
-                let pace = match self.usable(now_ms) {
-                    Some(_) => URL_PACE,
-                    None => URL_PACE_WITHOUT_KEYS,
+                let is_news = reading.failure.as_ref() != Some(&text);
+                let pace = if self.are_usable(now_ms) {
+                    if is_news {
+                        warn!(identity = %self.identity, origin = %self.origin(), error = %text, "Keys of an issuer cannot be renewed; those from before count for a day, and it is tried again");
+                    }
+                    URL_PACE
+                } else {
+                    if is_news {
+                        error!(identity = %self.identity, origin = %self.origin(), error = %text, "Keys of an issuer cannot be had: nobody can sign in with its tokens until they can; it is tried again with each sign-in, some seconds apart");
+                    }
+                    URL_PACE_WITHOUT_KEYS
                 };
+                reading.failure = Some(text);
                 (pace, Err(error))
             }
         };

@@ -12,13 +12,16 @@ const MAX_PROBLEMS: usize = 1_000;
 pub struct Place {
     /// [`PolicyFile::path`].
     pub file: String,
-    /// The line, from 1.
+    /// The line, from 1; 0 for the file as a whole, or a directory.
     pub line: usize,
 }
 
 impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{}", self.file, self.line)
+        match self.line {
+            0 => f.write_str(&self.file),
+            line => write!(f, "{}:{line}", self.file),
+        }
     }
 }
 

@@ -56,6 +56,7 @@ impl Health {
             },
             "/metrics" => {
                 self.metrics.set_grants(self.state.grants.len());
+                self.metrics.set_audit_records(self.audit.written());
                 self.metrics
                     .set_audit_failing(self.audit.failing().is_some());
                 let Ok(metrics) = self.metrics.render() else {

@@ -103,16 +103,13 @@ impl Reloader {
                     self.looked.clear();
                     return;
                 }
-                info!(
-                    policies = policies.policies().len(),
-                    hash = policies.hash(),
-                    "Policies are in force"
-                );
+                let (count, hash) = (policies.policies().len(), policies.hash().to_owned());
                 self.gate.metrics.policies_reloaded(ReloadResult::Succeeded);
                 self.gate.state.publish(Snapshot {
                     policies,
                     mode: self.mode,
                 });
+                info!(policies = count, hash, "Policies are in force");
             }
             Err(problems) => {
                 for problem in &problems {

@@ -1,9 +1,10 @@
-//! Metrics, in the `OpenMetrics` text format.
+//! Metrics, in Prometheus' text format.
 //!
 //! Counting costs an atomic addition: every series that a request can touch is found once, when its endpoint is set up,
 //! and kept in an [`EndpointMetrics`]. Labels hold closed lists of words and configured paths, never what a client sent.
 
 mod endpoint;
+mod exposition;
 mod histogram;
 
 use std::fmt;
@@ -13,7 +14,6 @@ use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 pub use endpoint::{EndpointMetrics, StatusClass};
@@ -22,7 +22,7 @@ pub use histogram::Histogram;
 use endpoint::{DecisionLabels, EndpointLabels, RequestLabels};
 
 /// The `Content-Type` of [`Metrics::render`].
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+pub const CONTENT_TYPE: &str = exposition::CONTENT_TYPE;
 
 /// Why a request was answered before, or instead of, a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +70,11 @@ struct Shared {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct ReasonLabels {
     reason: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct VersionLabels {
+    version: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -149,11 +154,11 @@ impl Metrics {
             "Readings of the policy files after the start, by result",
             reloads.clone(),
         );
-        registry.register(
-            "build",
-            "The version that runs",
-            Info::new([("version", env!("CARGO_PKG_VERSION"))]),
-        );
+        // A gauge, as is usual: the plain text format has no metric of the type `info`.
+        let build = Family::<VersionLabels, Gauge>::default();
+        let version = env!("CARGO_PKG_VERSION");
+        build.get_or_create(&VersionLabels { version }).set(1);
+        registry.register("build_info", "The version that runs", build);
         let refused = ["audit", "limit", "sign-in", "unreadable"]
             .map(|reason| refused.get_or_create_owned(&ReasonLabels { reason }));
         let reloads = ["rejected", "succeeded"]
@@ -214,8 +219,9 @@ impl Metrics {
     }
 
     /// Counts records of the audit log.
-    pub fn audit_records(&self, count: u64) {
-        self.shared.audit_records.inc_by(count);
+    pub fn set_audit_records(&self, total: u64) {
+        let records = self.shared.audit_records.inner();
+        records.store(total, std::sync::atomic::Ordering::Relaxed);
     }
 
     /// Sets whether the audit log can be written.
@@ -233,11 +239,11 @@ impl Metrics {
         .inc();
     }
 
-    /// All series as `OpenMetrics` text, of type [`CONTENT_TYPE`].
+    /// All series as text, of type [`CONTENT_TYPE`].
     pub fn render(&self) -> Result<String, fmt::Error> {
         let mut page = String::new();
         text::encode(&mut page, &self.shared.registry)?;
-        Ok(page)
+        Ok(exposition::prometheus(&page))
     }
 }
 

@@ -109,19 +109,21 @@ class Gateway:
         )
         self.log: list[str] = []
         ready = threading.Event()
-        threading.Thread(target=self._follow, args=(ready,), daemon=True).start()
+        self.follower = threading.Thread(target=self._follow, args=(ready,), daemon=True)
+        self.follower.start()
         if not ready.wait(PATIENCE) or not hasattr(self, "proxy"):
             self.process.kill()
             raise RuntimeError("the gateway did not start:\n" + "".join(self.log))
         self.base = f"https://localhost:{self.proxy.rsplit(':', 1)[1]}"
 
     def _follow(self, ready: threading.Event) -> None:
-        for line in self.process.stderr:
-            self.log.append(line)
-            entry = json.loads(line) if line.startswith("{") else {}
-            if entry.get("message") == "Gateway is ready":
-                self.proxy, self.control = entry["proxy"], entry["control"]
-                ready.set()
+        with self.process.stderr as lines:
+            for line in lines:
+                self.log.append(line)
+                entry = json.loads(line) if line.startswith("{") else {}
+                if entry.get("message") == "Gateway is ready":
+                    self.proxy, self.control = entry["proxy"], entry["control"]
+                    ready.set()
         ready.set()
 
     def records(self) -> list[dict]:
@@ -134,4 +136,6 @@ class Gateway:
 
     def stop(self) -> int:
         self.process.terminate()
-        return self.process.wait(PATIENCE)
+        code = self.process.wait(PATIENCE)
+        self.follower.join(PATIENCE)
+        return code

@@ -75,8 +75,10 @@ def test_odd_paths_are_refused_as_they_are(world, curl, http, path):
 
 
 @pytest.mark.parametrize("http", ["--http1.1", "--http2"])
-def test_a_path_in_another_case_is_the_same_path(world, curl, http):
-    _, status, _, text = curl(http, path=f"/AdminApi/BETA/{TENANT}/invokecommand")
+def test_the_base_in_another_case_is_the_same_and_the_operation_is_exact(world, curl, http):
+    _, status, *_ = curl(http, path=f"/AdminApi/BETA/{TENANT}/invokecommand")
+    assert status == "400"
+    _, status, _, text = curl(http, path=f"/AdminApi/BETA/{TENANT}/InvokeCommand")
     assert status == "200", text
     (arrived,) = world.upstream.take()
     assert arrived.target == f"/adminapi/beta/{TENANT}/InvokeCommand"

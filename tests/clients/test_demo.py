@@ -24,7 +24,8 @@ class Demo:
             command, cwd=home, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         self.errors: list[str] = []
-        threading.Thread(target=lambda: self.errors.extend(self.process.stderr), daemon=True).start()
+        self.follower = threading.Thread(target=self._follow, daemon=True)
+        self.follower.start()
         watchdog = threading.Timer(PATIENCE, self.process.kill)
         watchdog.start()
         self.printed, seen_end = [], False
@@ -44,6 +45,10 @@ class Demo:
                 heading, lines = self.steps.pop()
                 self.steps.append((heading, lines + line[2:] + "\n"))
 
+    def _follow(self) -> None:
+        with self.process.stderr as lines:
+            self.errors.extend(lines)
+
     def paste(self) -> list[tuple[str, str]]:
         """Pastes each step into one bash, in order: headings, and what each step printed."""
         mark = "-- end of step --"
@@ -59,9 +64,20 @@ class Demo:
     def interrupt(self) -> str:
         """Ctrl-C; what it says until its end."""
         self.process.send_signal(signal.SIGINT)
-        rest, _ = self.process.communicate(timeout=PATIENCE)
-        assert self.process.returncode == 0, self.errors
+        watchdog = threading.Timer(PATIENCE, self.process.kill)
+        watchdog.start()
+        rest = self.process.stdout.read()
+        code = self.process.wait(PATIENCE)
+        watchdog.cancel()
+        self.close()
+        assert code == 0, self.errors
         return rest
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+        self.follower.join(PATIENCE)
 
 
 @pytest.fixture
@@ -74,8 +90,7 @@ def start():
 
     yield run
     for demo in started:
-        demo.process.kill()
-        demo.process.wait()
+        demo.close()
 
 
 def check_tour(demo: Demo, first: bool) -> None:

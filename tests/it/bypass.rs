@@ -18,7 +18,7 @@
 //! | [`paging`] | links that lead around the gateway, pages after a revocation, another cmdlet under a page's token |
 //! | [`confirm`] | a run after a validation call with other parameters, trial switches in odd forms |
 //! | [`parameters`] | names cut short or doubled, values hidden in lists, tables and annotations, under parameter rules |
-//! | [`grants`] | somebody else's, expired, for another task, overtaken by a policy, revoked under an open connection |
+//! | [`grants`] | somebody else's, for another task, overtaken by a policy, revoked under an open connection |
 //! | [`own_cmdlets`] | self-approval, approval by strangers, `*-ElevatedAccess*` in every form and mode |
 //! | [`exemptions`] | another account, source, task or spelling |
 //! | [`redirects`] | an upstream that leads elsewhere |

@@ -89,6 +89,14 @@ pub(crate) fn invoke_path() -> String {
     format!("/adminapi/beta/{TENANT}/InvokeCommand")
 }
 
+/// The usual headers of a request that is written by hand, as Ana sends them.
+pub(crate) fn basic_head() -> String {
+    format!(
+        "Host: localhost\r\nAuthorization: {}\r\nContent-Type: application/json\r\n",
+        basic("ana")
+    )
+}
+
 /// A request by `person`, with the usual headers.
 pub(crate) fn request(
     person: &str,

@@ -1,5 +1,6 @@
 //! The fuzz targets on stable Rust: over the committed corpus, and over generated inputs that look right at first sight.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use portcullis::fuzzing;
@@ -7,8 +8,10 @@ use proptest::prelude::*;
 
 const TENANT: &str = "1b2c3d4e-0000-4000-8000-00000000beef";
 
+type Check = fn(&[u8]);
+
 /// Every target with its corpus.
-const TARGETS: [(&str, fn(&[u8])); 5] = [
+const TARGETS: [(&str, Check); 5] = [
     ("audit_record", fuzzing::audit_record),
     ("batch", fuzzing::batch),
     ("envelope", fuzzing::envelope),
@@ -123,7 +126,7 @@ proptest! {
     ) {
         let mut text = "[[group]]\nname = \"g\"\nmembers = [\"a\"]\n".to_owned();
         for (scope, approval, report_only) in scopes {
-            text.push_str(&format!("[[policy]]\ntask = '{scope}'\napproval = \"{approval}\"\nreport_only = {report_only}\n"));
+            writeln!(text, "[[policy]]\ntask = '{scope}'\napproval = \"{approval}\"\nreport_only = {report_only}").unwrap();
             if approval == "manual" {
                 text.push_str("approvers = [\"g\"]\n");
             }

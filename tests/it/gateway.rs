@@ -302,6 +302,19 @@ impl Gateway {
         self.process.take().unwrap().child.wait().unwrap()
     }
 
+    /// Waits for the end of a process that was told to stop.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        self.process.take().unwrap().child.wait().unwrap()
+    }
+
+    /// Ends the process as an operator would; all that it logged and nobody read.
+    pub(crate) fn stop_and_read_log(&mut self) -> Vec<String> {
+        self.signal("TERM");
+        let mut process = self.process.take().unwrap();
+        process.child.wait().unwrap();
+        process.log.iter().collect()
+    }
+
     /// Replaces the policy file.
     pub(crate) fn write_policies(&self, text: &str) {
         let file = self.path("policies/exchange.toml");
@@ -342,28 +355,7 @@ impl Gateway {
 
     /// All audit records, oldest first.
     pub(crate) fn records(&self) -> Vec<serde_json::Value> {
-        let mut segments: Vec<_> = fs::read_dir(self.path("data/audit"))
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .filter(|path| path.extension().is_some_and(|it| it == "jsonl"))
-            .collect();
-        segments.sort();
-        let mut records = Vec::new();
-        for segment in segments {
-            let mut text = String::new();
-            fs::File::open(segment)
-                .unwrap()
-                .read_to_string(&mut text)
-                .unwrap();
-            // A line without its end is still being written.
-            let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-            records.extend(
-                whole
-                    .lines()
-                    .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()),
-            );
-        }
-        records
+        read_records(&self.path("data/audit"))
     }
 
     /// Polls until `what` is there: for effects that reach a file soon after the answer.
@@ -399,6 +391,32 @@ impl Drop for Gateway {
             let _ = process.child.wait();
         }
     }
+}
+
+/// All records of an audit log, oldest first.
+pub(crate) fn read_records(directory: &Path) -> Vec<serde_json::Value> {
+    let mut segments: Vec<_> = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|it| it == "jsonl"))
+        .collect();
+    segments.sort();
+    let mut records = Vec::new();
+    for segment in segments {
+        let mut text = String::new();
+        fs::File::open(segment)
+            .unwrap()
+            .read_to_string(&mut text)
+            .unwrap();
+        // A line without its end is still being written.
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        records.extend(
+            whole
+                .lines()
+                .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()),
+        );
+    }
+    records
 }
 
 /// The `Authorization` of one of the [`PEOPLE`].
@@ -493,7 +511,7 @@ users = "users.toml"
     )
 }
 
-fn upstream_tls(certificates: &Path) -> Arc<rustls::ServerConfig> {
+pub(crate) fn upstream_tls(certificates: &Path) -> Arc<rustls::ServerConfig> {
     use rustls::pki_types::pem::PemObject as _;
     use rustls::pki_types::{CertificateDer, PrivateKeyDer};
     let chain = CertificateDer::pem_file_iter(certificates.join("server.pem")).unwrap();

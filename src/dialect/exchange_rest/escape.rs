@@ -72,7 +72,7 @@ pub(super) fn escapes_are_whole(text: &str) -> bool {
     text.split('%').skip(1).all(begins_with_hex)
 }
 
-fn has_escape(text: &str) -> bool {
+pub(super) fn has_escape(text: &str) -> bool {
     text.split('%').skip(1).any(begins_with_hex)
 }
 

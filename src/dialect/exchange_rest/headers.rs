@@ -14,6 +14,9 @@ const MAX_VALUE_BYTES: usize = 8 * 1024;
 pub(super) const IDENTITY: HeaderName = HeaderName::from_static("xparameter-identity");
 /// The name of the cmdlet in the body.
 pub(super) const CMDLET_NAME: HeaderName = HeaderName::from_static("x-cmdletname");
+/// Names of the cmdlets whose help or module a session's set-up asks for. Beside a cmdlet's call it could only name another
+/// cmdlet than was decided on, so it does not go on there.
+const COMMAND_NAMES: HeaderName = HeaderName::from_static("commandname");
 /// `clixml` or `json`.
 pub(super) const RESPONSE_FORMAT: HeaderName = HeaderName::from_static("x-responseformat");
 
@@ -63,7 +66,7 @@ pub(super) fn read(headers: &HeaderMap, body: Body) -> Result<Passed, Unreadable
     let mut passed: Vec<(HeaderName, HeaderValue)> = Vec::with_capacity(headers.len() + 1);
     for (name, value) in headers {
         refuse_meddling(name, body)?;
-        if known(name.as_str()).is_none() {
+        if known(name.as_str()).is_none() || (*name == COMMAND_NAMES && body != Body::Absent) {
             continue;
         }
         if let Some((_, before)) = passed.iter_mut().find(|(it, _)| it == name) {

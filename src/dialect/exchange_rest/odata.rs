@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::dialect::{Unreadable, shown};
 use crate::model::{Command, Number, Parameter, Parameters, Task, Value, Workload};
 
+use super::escape;
 use super::headers;
 use super::path::{Behind, Literal, Segment};
 use super::query::{IS_ENCODED, Query, READ_HEADERS, SKIPTOKEN};
@@ -121,6 +122,9 @@ impl EntityRead {
                 check_identity(&literal.text)?;
             }
         }
+        if carrier == Carrier::Encoded {
+            carrier = carrier_of_keys(shape, &literals)?;
+        }
         let command = command(shape, &literals, &carrier, query, workload)?;
         Ok(Self {
             command,
@@ -180,6 +184,24 @@ impl EntityRead {
             Carrier::Encoded | Carrier::Path => None,
         }
     }
+}
+
+/// How the keys can be written so that no segment of the path holds a slash: base64 has one among its digits, and a text may.
+fn carrier_of_keys(shape: &Shape, literals: &[Literal]) -> Result<Carrier, Unreadable> {
+    let keys = || {
+        let keys = literals.iter().zip(shape.kinds());
+        keys.filter(|it| it.1 == Kind::Key).map(|it| &it.0.text)
+    };
+    if !keys().any(|it| BASE64.encode(it).contains('/')) {
+        return Ok(Carrier::Encoded);
+    }
+    if keys().all(|it| !it.contains(['/', '\\', ';']) && !escape::has_escape(it)) {
+        return Ok(Carrier::Path);
+    }
+    Err(Unreadable::bad(
+        "bad-identity",
+        "the path can hold this identity neither as text nor in base64; name the object by its GUID or address",
+    ))
 }
 
 fn is_expanded(shape: &Shape, expand: Option<&str>) -> bool {

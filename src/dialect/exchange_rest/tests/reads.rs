@@ -265,3 +265,16 @@ fn a_page_of_a_read_is_a_page() {
         format!("/adminapi/beta/{TENANT}/Mailbox?$filter=a%20eq%20b&$skiptoken=x%3D")
     );
 }
+
+#[test]
+fn an_identity_whose_base64_has_a_slash_is_written_as_text() {
+    let placed = |identity: &str| {
+        let read = get("/Mailbox('x')?isEncoded=true");
+        read.header("XParameter-Identity", identity)
+    };
+    let call = placed("Pz8/").call();
+    assert_eq!(line(&call), r"Exchange\Get-EXOMailbox -Identity ???");
+    assert_eq!(round_trip(&call), "/Mailbox('%3F%3F%3F')");
+    // `/??` has a slash either way.
+    assert_eq!(placed("Lz8/").reason(), "bad-identity");
+}

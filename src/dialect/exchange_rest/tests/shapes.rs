@@ -207,6 +207,17 @@ fn session_calls_are_known_by_name_and_carry_no_command() {
 }
 
 #[test]
+fn no_header_names_another_cmdlet_than_was_decided_on() {
+    let call = invoke(r#"{"CmdletInput":{"CmdletName":"Get-Mailbox"}}"#)
+        .header("commandname", "Remove-Mailbox")
+        .header("x-cmdletname", "Remove-Mailbox")
+        .call();
+    let out = write(&call);
+    assert_eq!(out.headers.get("commandname"), None);
+    assert_eq!(out.headers.get("x-cmdletname").unwrap(), "Get-Mailbox");
+}
+
+#[test]
 fn headers_of_the_contract_go_on_and_others_do_not() {
     let call = invoke(GET_MAILBOX)
         .header("authorization", "Bearer x")
