@@ -7,8 +7,6 @@
     reason = "a failed test is a panic"
 )]
 #![expect(
-    clippy::large_futures,
-    clippy::match_bool,
     clippy::needless_pass_by_value,
     clippy::similar_names,
     clippy::unused_async,

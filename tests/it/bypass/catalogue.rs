@@ -17,8 +17,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// What must become of a request.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Outcome<'a> {
-    /// The gateway answers it itself, with 200; nothing goes upstream.
-    Answered,
     /// It is allowed as no policy governs it, and arrives upstream with this body, byte for byte.
     Arrives(&'a str),
     /// It is allowed under this rule, and arrives upstream with this body.
@@ -66,7 +64,6 @@ impl Catalogue {
             .map(|it| String::from_utf8_lossy(&it.body))
             .collect();
         let (fits, word) = match outcome {
-            Outcome::Answered => (status == 200 && bodies.is_empty(), "gateway-cmdlet"),
             Outcome::Arrives(body) => (status < 500 && bodies == [body], "ungoverned-allowed"),
             Outcome::ArrivesBy(rule, body) => (status < 500 && bodies == [body], rule),
             Outcome::Blocked(rule) => (status == 403 && bodies.is_empty(), rule),
