@@ -4,6 +4,11 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use portcullis::cli::{self, Cli, Output};
+use tikv_jemallocator::Jemalloc;
+
+/// Gives memory back after a burst, and takes a tenth less of the processor than glibc's under load: docs/performance.md.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();

@@ -1,13 +1,16 @@
 //! Reading a request's body whole, within bounds of size, time and memory.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::reject::Rejection;
 
@@ -105,13 +108,35 @@ pub(super) async fn read_whole(
             _share: share,
         });
     }
-    let bytes = timeout(patience, reading)
+    let bytes = within(patience, reading)
         .await
-        .map_err(|_| Rejection::body_too_slow())??;
+        .ok_or_else(Rejection::body_too_slow)??;
     Ok(WholeBody {
         bytes,
         _share: share,
     })
+}
+
+/// What `work` comes to, or `None` if that takes longer than `patience`.
+///
+/// A body that came with its head is there when it is asked for the second time, so only then a timer is set.
+async fn within<T>(patience: Duration, work: impl Future<Output = T>) -> Option<T> {
+    let deadline = Instant::now() + patience;
+    let mut work = pin!(work);
+    let mut was_asked = false;
+    let soon = poll_fn(|context| match work.as_mut().poll(context) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending if was_asked => Poll::Ready(None),
+        Poll::Pending => {
+            was_asked = true;
+            context.waker().wake_by_ref();
+            Poll::Pending
+        }
+    });
+    match soon.await {
+        Some(done) => Some(done),
+        None => timeout_at(deadline, work).await.ok(),
+    }
 }
 
 fn body_is_empty(charged: usize, exact: Option<u64>) -> bool {

@@ -42,7 +42,7 @@ pub(super) async fn handle(
     request: Request<Incoming>,
 ) -> Response<ReplyBody> {
     let began = Instant::now();
-    let request_id = Uuid::now_v7();
+    let request_id = worker.gate.audit.new_id(Utc::now());
     let mut seen = Seen::default();
     let is_chunked = request.headers().contains_key(TRANSFER_ENCODING);
     let answer = match live(worker, peer, tap, request, request_id, &mut seen).await {
@@ -387,9 +387,10 @@ fn understand(
     authority: &str,
     gateway_base: &str,
 ) -> Result<Operation, Rejection> {
-    let mut authorities = route.authorities.clone();
-    authorities.push(authority.to_owned());
-    authorities.extend(gateway_base.split('/').nth(2).map(str::to_ascii_lowercase));
+    let mut authorities: Vec<&str> = Vec::with_capacity(route.authorities.len() + 2);
+    authorities.extend(route.authorities.iter().map(String::as_str));
+    authorities.push(authority);
+    authorities.extend(gateway_base.split('/').nth(2));
     let reading = Reading {
         workload: &route.workload,
         path: &route.path,
@@ -409,11 +410,16 @@ fn understand(
 
 /// The address at which the client reaches this endpoint: what links in answers are rewritten to.
 fn gateway_base(gate: &Gate, route: &Route, authority: &str) -> String {
-    if let Some(base) = &gate.public_base {
-        format!("{base}{}", route.path)
-    } else {
-        let scheme = if gate.tls.is_some() { "https" } else { "http" };
-        format!("{scheme}://{authority}{}", route.path)
+    match &gate.public_base {
+        Some(base) => [base, &*route.path].concat(),
+        None => {
+            let scheme = if gate.tls.is_some() {
+                "https://"
+            } else {
+                "http://"
+            };
+            [scheme, authority, &route.path].concat()
+        }
     }
 }
 

@@ -1,4 +1,7 @@
 //! One client connection: handshake, then HTTP/1.1 or HTTP/2, until it ends, idles too long or the gateway drains.
+//!
+//! Most connections are idle most of the time, so each stage has its future on the heap, where it takes what it needs and
+//! not what the largest of all would.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -29,6 +32,9 @@ use super::tap::{Answering, Phase, Tap, Tapped};
 /// How an HTTP/2 client begins when it knows that the server speaks it (RFC 9113 section 3.4): no HTTP/1.1 method is `PRI`.
 const HTTP2_PREFACE: &[u8] = b"PRI ";
 
+/// The most header fields that hyper reads if it is not told otherwise.
+const HYPERS_FIELDS: usize = 100;
+
 /// HTTP/2 resets that a peer may cause before the connection is dropped (CVE-2023-44487).
 const MAX_RESET_STREAMS: usize = 50;
 
@@ -44,18 +50,18 @@ pub async fn serve_connection(
     let result = match &gate.tls {
         None => match speaks_http2(&stream, gate.timeouts.head).await {
             None => return,
-            Some(true) => serve_http2(stream, peer, &worker, &drain).await,
-            Some(false) => serve_http1(stream, peer, &worker, &drain).await,
+            Some(true) => Box::pin(serve_http2(stream, peer, &worker, &drain)).await,
+            Some(false) => Box::pin(serve_http1(stream, peer, &worker, &drain)).await,
         },
-        Some(tls) => match tls.accept(stream, gate.timeouts.handshake).await {
+        Some(tls) => match Box::pin(tls.accept(stream, gate.timeouts.handshake)).await {
             Err(error) => {
                 debug!(%error, %peer, "TLS handshake failed");
                 return;
             }
             Ok(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
-                serve_http2(stream, peer, &worker, &drain).await
+                Box::pin(serve_http2(stream, peer, &worker, &drain)).await
             }
-            Ok(stream) => serve_http1(stream, peer, &worker, &drain).await,
+            Ok(stream) => Box::pin(serve_http1(stream, peer, &worker, &drain)).await,
         },
     };
     if let Err(error) = result {
@@ -93,18 +99,23 @@ where
         let tap: Tap = tap.clone();
         service_fn(move |request| {
             let (worker, tap) = (Arc::clone(&worker), tap.clone());
-            async move {
+            // Boxed, because the connection keeps room for it while it is idle.
+            Box::pin(async move {
                 let answering = tap.answering();
                 let answer = call::handle(&worker, peer, Some(&tap), request).await;
                 Ok::<_, Infallible>(answer.map(|body| Until { body, answering }))
-            }
+            })
         })
     };
-    let connection = http1::Builder::new()
+    let mut builder = http1::Builder::new();
+    if gate.limits.head_fields != HYPERS_FIELDS {
+        // Asking for another number, or for the same, makes hyper prepare room for each head.
+        builder.max_headers(gate.limits.head_fields);
+    }
+    let connection = builder
         .timer(TokioTimer::new())
         // Its clock runs between requests as well, where another limit holds: see below.
         .header_read_timeout(None)
-        .max_headers(gate.limits.head_fields)
         .max_buf_size(gate.limits.head_bytes.max(8192))
         .half_close(false)
         .serve_connection(TokioIo::new(stream), service);

@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use http::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, LOCATION,
 };
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full};
 use tracing::{error, warn};
 use url::Url;
@@ -187,8 +187,14 @@ async fn send(
     outgoing: Outgoing,
 ) -> Result<(Upstream, Response<UpstreamBody>), (Rejection, &'static str)> {
     let mut upstream = upstream.clone();
+    // Kept only where a redirect could be followed.
+    let again = (!asked.route.regional.is_empty()).then(|| outgoing.clone());
+    let mut next = Some(outgoing);
     for _ in 0..=MAX_REDIRECTS {
-        let request = request(asked, &outgoing);
+        let Some(request) = next.take().or_else(|| again.clone()) else {
+            break;
+        };
+        let request = request_of(asked, request);
         let began = Instant::now();
         let answer = asked
             .worker
@@ -243,12 +249,18 @@ fn failed(asked: &Asked<'_>, error: &UpstreamError) -> (Rejection, &'static str)
     (Rejection::from(error), result)
 }
 
-fn request(asked: &Asked<'_>, outgoing: &Outgoing) -> Request<Full<Bytes>> {
-    let mut request = Request::new(Full::new(outgoing.body.clone()));
-    *request.method_mut() = outgoing.method.clone();
+fn request_of(asked: &Asked<'_>, outgoing: Outgoing) -> Request<Full<Bytes>> {
+    let Outgoing {
+        method,
+        path_and_query,
+        headers,
+        body,
+    } = outgoing;
+    let mut request = Request::new(Full::new(body));
+    *request.method_mut() = method;
     // INVARIANT: the dialect builds the path from checked parts, so it always parses; `/` would be refused upstream.
-    *request.uri_mut() = outgoing.path_and_query.parse().unwrap_or_default();
-    *request.headers_mut() = outgoing.headers.clone();
+    *request.uri_mut() = Uri::try_from(path_and_query).unwrap_or_default();
+    *request.headers_mut() = headers;
     let headers = request.headers_mut();
     headers.insert(AUTHORIZATION, asked.authorization.clone());
     // Links in the answer must be rewritten, so it should come as plain text.
@@ -326,8 +338,14 @@ async fn pass_on(
 /// Drops this hop's own headers and those that `Connection` nominates.
 fn clean(headers: &mut HeaderMap) {
     head::remove_nominated(headers);
-    for name in NOT_PASSED_ON {
-        headers.remove(*name);
+    // Few headers come, so looking through them is cheaper than looking each name up.
+    let dropped: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| NOT_PASSED_ON.contains(&name.as_str()))
+        .cloned()
+        .collect();
+    for name in &dropped {
+        headers.remove(name);
     }
 }
 

@@ -66,7 +66,7 @@ pub struct Gate {
     pub own_cmdlets: Arc<dyn OwnCmdlets>,
     /// The endpoints.
     pub routes: Vec<Route>,
-    /// How clients reach the gateway: scheme and authority; `None`: as each request names it.
+    /// How clients reach the gateway: scheme and authority, lower case; `None`: as each request names it.
     pub public_base: Option<String>,
     /// Whether clients speak TLS to the gateway.
     pub tls: Option<Arc<ReloadableServer>>,

@@ -57,7 +57,7 @@ pub struct Reading<'a> {
     pub path: &'a str,
     /// Hosts (with port where it is not 443) that absolute URLs inside a `$batch` may name: the gateway's own public
     /// authorities, and the upstream's with its regional ones. Lower case.
-    pub authorities: &'a [String],
+    pub authorities: &'a [&'a str],
 }
 
 /// A request, understood.

@@ -127,11 +127,7 @@ fn read(
     body: &[u8],
 ) -> Result<Operation, Unreadable> {
     let workload = "Exchange".parse().expect("it is a name");
-    let authorities = [
-        "gate.example".to_owned(),
-        UPSTREAM.to_owned(),
-        REGIONAL.to_owned(),
-    ];
+    let authorities = ["gate.example", UPSTREAM, REGIONAL];
     let reading = Reading {
         workload: &workload,
         path: BASE,

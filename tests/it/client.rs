@@ -139,7 +139,7 @@ impl Gateway {
         let mut stream = connect(self.proxy(), &self.path("certs/ca.pem"), Http::One).await;
         stream.write_all(bytes).await.unwrap();
         let mut answer = Vec::new();
-        let mut chunk = [0; 16 * 1024];
+        let mut chunk = vec![0; 16 * 1024];
         while !enough(&answer) {
             match stream.read(&mut chunk).await {
                 Ok(0) | Err(_) => break,

@@ -208,7 +208,7 @@ fn read_url<'a>(
     if !reading
         .authorities
         .iter()
-        .any(|it| it == known || *it == lower)
+        .any(|it| *it == known || *it == lower)
     {
         return Err(Unreadable::bad(
             "batch-host",

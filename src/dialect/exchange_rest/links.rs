@@ -8,6 +8,7 @@
 //! INVARIANT: what is not such a link passes byte for byte, and how the answer is cut into chunks changes nothing.
 
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use bytes::{Bytes, BytesMut};
 use memchr::memchr_iter;
@@ -32,10 +33,17 @@ pub struct LinkRewriter {
     gateway_base: String,
     upstream: String,
     regional: Vec<String>,
-    finders: [(Name, Finder<'static>); 2],
     /// What may be the beginning of a link; shorter than [`MAX_LINK_BYTES`].
     held: BytesMut,
 }
+
+/// What looks for the names. Making it takes about as long as searching a short answer with it.
+static FINDERS: LazyLock<[(Name, Finder<'static>); 2]> = LazyLock::new(|| {
+    [
+        (Name::Context, Finder::new(CONTEXT)),
+        (Name::NextLink, Finder::new(NEXT_LINK)),
+    ]
+});
 
 /// Bytes of the answer, and what comes in their place.
 type Edit = (Range<usize>, Vec<u8>);
@@ -67,10 +75,6 @@ impl LinkRewriter {
             gateway_base: gateway_base.trim_end_matches('/').to_owned(),
             upstream: normal(upstream),
             regional: regional.iter().map(|it| normal(it)).collect(),
-            finders: [
-                (Name::Context, Finder::new(CONTEXT)),
-                (Name::NextLink, Finder::new(NEXT_LINK)),
-            ],
             held: BytesMut::new(),
         }
     }
@@ -120,7 +124,7 @@ impl LinkRewriter {
         let mut next = [Some(0); 2];
         loop {
             let mut first: Option<(usize, Name, &Finder<'_>)> = None;
-            for (next, (name, finder)) in next.iter_mut().zip(&self.finders) {
+            for (next, (name, finder)) in next.iter_mut().zip(FINDERS.iter()) {
                 if next.is_some_and(|it| it <= at) {
                     let rest = data.get(at..).unwrap_or_default();
                     *next = finder.find(rest).map(|it| at + it);

@@ -90,10 +90,10 @@ impl Sent {
     fn read(&self) -> Result<Operation, Unreadable> {
         let workload: Workload = "Exchange".parse().unwrap();
         let authorities = [
-            "gate.example".to_owned(),
-            "outlook.office365.com".to_owned(),
-            "eur01.outlook.office365.com".to_owned(),
-            "127.0.0.1:8443".to_owned(),
+            "gate.example",
+            "outlook.office365.com",
+            "eur01.outlook.office365.com",
+            "127.0.0.1:8443",
         ];
         let reading = Reading {
             workload: &workload,

@@ -225,11 +225,11 @@ async fn no_item_of_a_batch_is_taken_for_another() {
             Refused(400, "unknown-query-key"),
         ),
         (
-            "regional host that is not listed",
+            "regional host",
             vec![to(
                 "https://localhost/adminapi/beta/{t}/InvokeCommand?portcullis-host=evil.example",
             )],
-            Refused(403, "unlisted-host"),
+            Refused(400, "regional-item"),
         ),
         (
             "method in lower case",

@@ -345,9 +345,9 @@ async fn behind_one_another(catalogue: &mut Catalogue) {
             "governed behind a chunked read",
             chunked(READ),
             last.clone(),
-            vec![400],
-            "two-framings",
-            0,
+            vec![200, 403],
+            "ungoverned-allowed needs-approval",
+            1,
         ),
         (
             "governed with bare line feeds",

@@ -279,7 +279,7 @@ const TEXTS: &[(&str, &[u8], Outcome<'_>)] = &[
     ("trailing comma", br#"{"CmdletInput":{"CmdletName":"Get-Mailbox",}}"#, INVALID),
     ("leading comma", br#"{"CmdletInput":{,"CmdletName":"Get-Mailbox"}}"#, INVALID),
     ("missing comma", br#"{"CmdletInput":{"CmdletName":"Get-Mailbox""Parameters":{}}}"#, INVALID),
-    ("single quotes", br"{'CmdletInput':{'CmdletName':'Remove-Mailbox'}}", INVALID),
+    ("single quotes", b"{'CmdletInput':{'CmdletName':'Remove-Mailbox'}}", INVALID),
     ("names without quotes", br#"{CmdletInput:{CmdletName:"Remove-Mailbox"}}"#, INVALID),
     ("equals sign", br#"{"CmdletInput"={"CmdletName":"Remove-Mailbox"}}"#, INVALID),
     ("not closed", br#"{"CmdletInput":{"CmdletName":"Get-Mailbox"}"#, INVALID),

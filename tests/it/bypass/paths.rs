@@ -15,570 +15,458 @@ const DOUBLE: Outcome<'static> = Refused(400, "double-encoding");
 const TENANTS: Outcome<'static> = Refused(400, "bad-tenant");
 const VERSION: Outcome<'static> = Refused(400, "unknown-version");
 const METHOD: Outcome<'static> = Refused(405, "method");
-const PASSES: Outcome<'static> = Arrives(READ);
 
-/// Where the honest read is posted to, and where it arrives, if it does.
-const TARGETS: &[(&str, &str, Outcome<'_>, &str)] = &[
+/// Where the honest read may be posted to, and where it arrives.
+const ARRIVES: &[(&str, &str, &str)] = &[
     (
         "control",
         "/adminapi/beta/{t}/InvokeCommand",
-        PASSES,
         "/adminapi/beta/{t}/InvokeCommand",
     ),
     (
         "control: base and version in another case",
         "/AdminApi/BETA/{t}/InvokeCommand",
-        PASSES,
         "/adminapi/beta/{t}/InvokeCommand",
     ),
     (
         "control: empty query",
         "/adminapi/beta/{t}/InvokeCommand?",
-        PASSES,
         "/adminapi/beta/{t}/InvokeCommand",
     ),
     (
         "control: selection",
         "/adminapi/beta/{t}/InvokeCommand?%24Select=Name,Guid",
-        PASSES,
         "/adminapi/beta/{t}/InvokeCommand?$select=Name,Guid",
     ),
     (
         "control: v1.0",
         "/adminapi/v1.0/{t}/InvokeCommand",
-        PASSES,
         "/adminapi/v1.0/{t}/InvokeCommand",
     ),
     (
         "control: v0.5",
         "/adminapi/v0.5/{t}/InvokeCommand",
-        PASSES,
         "/adminapi/v0.5/{t}/InvokeCommand",
     ),
     (
         "control: tenant by its domain",
         "/adminapi/beta/contoso.example/InvokeCommand",
-        PASSES,
         "/adminapi/beta/contoso.example/InvokeCommand",
     ),
     (
         "control: letters in escapes",
         "/adminapi/beta/{t}/%49nvokeComman%64",
-        PASSES,
         "/adminapi/beta/{t}/InvokeCommand",
     ),
     (
         "fragment, which is cut off",
         "/adminapi/beta/{t}/InvokeCommand#/../ResolveTenant",
-        PASSES,
         "/adminapi/beta/{t}/InvokeCommand",
     ),
+    (
+        "second question mark",
+        "/adminapi/beta/{t}/InvokeCommand?$select=a?$filter=b",
+        "/adminapi/beta/{t}/InvokeCommand?$select=a%3F%24filter%3Db",
+    ),
+    (
+        "option behind a semicolon",
+        "/adminapi/beta/{t}/InvokeCommand?$select=a;$skiptoken=b",
+        "/adminapi/beta/{t}/InvokeCommand?$select=a%3B%24skiptoken%3Db",
+    ),
+    (
+        "control: resource that takes it",
+        "/adminapi/v2.0/{t}/Mailbox",
+        "/adminapi/v2.0/{t}/Mailbox",
+    ),
+];
+
+/// Where it may not.
+const REFUSED: &[(&str, &str, Outcome<'_>)] = &[
     (
         "v2.0 has no such action",
         "/adminapi/v2.0/{t}/InvokeCommand",
         UNKNOWN,
-        "",
     ),
     (
         "doubled slash at the start",
         "//adminapi/beta/{t}/InvokeCommand",
         NOWHERE,
-        "",
     ),
     (
         "doubled slash behind the base",
         "/adminapi//beta/{t}/InvokeCommand",
         EMPTY,
-        "",
     ),
     (
         "doubled slash before the action",
         "/adminapi/beta/{t}//InvokeCommand",
         EMPTY,
-        "",
     ),
     (
         "doubled slash at the end",
         "/adminapi/beta/{t}/InvokeCommand//",
         EMPTY,
-        "",
     ),
     (
         "slash at the end",
         "/adminapi/beta/{t}/InvokeCommand/",
         UNKNOWN,
-        "",
     ),
-    ("dot", "/adminapi/beta/{t}/./InvokeCommand", DOT, ""),
-    ("two dots", "/adminapi/beta/{t}/x/../InvokeCommand", DOT, ""),
+    ("dot", "/adminapi/beta/{t}/./InvokeCommand", DOT),
+    ("two dots", "/adminapi/beta/{t}/x/../InvokeCommand", DOT),
     (
         "two dots in escapes",
         "/adminapi/beta/{t}/x/%2e%2E/InvokeCommand",
         DOT,
-        "",
     ),
     (
         "two dots, half in escapes",
         "/adminapi/beta/{t}/x/.%2e/InvokeCommand",
         DOT,
-        "",
     ),
     (
         "two dots at the end",
         "/adminapi/beta/{t}/InvokeCommand/..",
         DOT,
-        "",
     ),
     (
         "two dots out of the endpoint",
         "/adminapi/../PowerShell-LiveId",
         DOT,
-        "",
     ),
     (
         "two dots into the endpoint",
         "/x/../adminapi/beta/{t}/InvokeCommand",
         NOWHERE,
-        "",
     ),
     (
         "two dots and a path parameter",
         "/adminapi/beta/{t}/..;/InvokeCommand",
         CHARACTER,
-        "",
     ),
     (
         "three dots",
         "/adminapi/beta/{t}/.../InvokeCommand",
         UNKNOWN,
-        "",
     ),
     (
         "path parameter",
         "/adminapi/beta/{t}/InvokeCommand;a=b",
         CHARACTER,
-        "",
     ),
     (
         "path parameter of the tenant",
         "/adminapi/beta/{t};a=b/InvokeCommand",
         CHARACTER,
-        "",
     ),
     (
         "path parameter in escapes",
         "/adminapi/beta/{t}/InvokeCommand%3Ba=b",
         CHARACTER,
-        "",
     ),
     (
         "slash in escapes",
         "/adminapi/beta/{t}%2FInvokeCommand",
         CHARACTER,
-        "",
     ),
     (
         "slash in escapes, lower case",
         "/adminapi/beta/{t}%2fx/InvokeCommand",
         CHARACTER,
-        "",
     ),
-    (
-        "backslash",
-        "/adminapi/beta/{t}\\InvokeCommand",
-        CHARACTER,
-        "",
-    ),
+    ("backslash", "/adminapi/beta/{t}\\InvokeCommand", CHARACTER),
     (
         "backslash in escapes",
         "/adminapi/beta/{t}%5CInvokeCommand",
         CHARACTER,
-        "",
     ),
     (
         "NUL in escapes",
         "/adminapi/beta/{t}/InvokeCommand%00",
         Refused(400, "control-character"),
-        "",
     ),
     (
         "line end in escapes",
         "/adminapi/beta/{t}/InvokeCommand%0d%0aX-CmdletName:x",
         Refused(400, "control-character"),
-        "",
     ),
     (
         "blank in escapes",
         "/adminapi/beta/{t}/InvokeCommand%20",
         SEGMENT,
-        "",
     ),
-    ("blank", "/adminapi/beta/{t}/Invoke Command", Dropped, ""),
-    ("tab", "/adminapi/beta/{t}/Invoke\tCommand", Dropped, ""),
+    ("blank", "/adminapi/beta/{t}/Invoke Command", Dropped),
+    ("tab", "/adminapi/beta/{t}/Invoke\tCommand", Dropped),
     (
         "double encoding",
         "/adminapi/beta/{t}/%2549nvokeCommand",
         DOUBLE,
-        "",
     ),
     (
         "double encoding of a slash",
         "/adminapi/beta/{t}%252FInvokeCommand",
         DOUBLE,
-        "",
     ),
     (
         "double encoding of dots",
         "/adminapi/beta/{t}/%252e%252e/InvokeCommand",
         DOUBLE,
-        "",
     ),
     (
         "broken escape",
         "/adminapi/beta/{t}/InvokeCommand%4",
         Refused(400, "broken-escape"),
-        "",
     ),
     (
         "escape of IIS",
         "/adminapi/beta/{t}/%u0049nvokeCommand",
         Refused(400, "broken-escape"),
-        "",
     ),
     (
         "overlong slash",
         "/adminapi/beta/{t}%c0%afInvokeCommand",
         Refused(400, "not-utf-8"),
-        "",
     ),
     (
         "full-width letter in escapes",
         "/adminapi/beta/{t}/%ef%bc%a9nvokeCommand",
         SEGMENT,
-        "",
     ),
     (
         "division slash in escapes",
         "/adminapi/beta/{t}%e2%88%95InvokeCommand",
         TENANTS,
-        "",
     ),
     (
         "letter beyond ASCII",
         "/adminapi/beta/{t}/Inv\u{f6}keCommand",
         CHARACTER,
-        "",
     ),
     (
         "plus sign for a blank",
         "/adminapi/beta/{t}/InvokeCommand+",
         SEGMENT,
-        "",
     ),
-    (
-        "parentheses",
-        "/adminapi/beta/{t}/InvokeCommand()",
-        UNKNOWN,
-        "",
-    ),
+    ("parentheses", "/adminapi/beta/{t}/InvokeCommand()", UNKNOWN),
     (
         "argument",
         "/adminapi/beta/{t}/InvokeCommand(CmdletInput=@p)?@p=x",
         SEGMENT,
-        "",
     ),
     (
         "qualified",
         "/adminapi/beta/{t}/Exchange.InvokeCommand",
         UNKNOWN,
-        "",
     ),
-    (
-        "another case",
-        "/adminapi/beta/{t}/invokecommand",
-        UNKNOWN,
-        "",
-    ),
-    ("wildcard", "/adminapi/beta/{t}/Invoke*", SEGMENT, ""),
-    (
-        "extension",
-        "/adminapi/beta/{t}/InvokeCommand.svc",
-        UNKNOWN,
-        "",
-    ),
+    ("another case", "/adminapi/beta/{t}/invokecommand", UNKNOWN),
+    ("wildcard", "/adminapi/beta/{t}/Invoke*", SEGMENT),
+    ("extension", "/adminapi/beta/{t}/InvokeCommand.svc", UNKNOWN),
     (
         "value of it",
         "/adminapi/beta/{t}/InvokeCommand/$value",
         UNKNOWN,
-        "",
     ),
     (
         "second tenant",
         "/adminapi/beta/{t}/fabrikam.example/InvokeCommand",
         UNKNOWN,
-        "",
     ),
     (
         "second version",
         "/adminapi/beta/beta/{t}/InvokeCommand",
         SEGMENT,
-        "",
     ),
     (
         "second base",
         "/adminapi/adminapi/beta/{t}/InvokeCommand",
         VERSION,
-        "",
     ),
-    ("no tenant", "/adminapi/beta/InvokeCommand", METHOD, ""),
-    ("no version", "/adminapi/{t}/InvokeCommand", VERSION, ""),
+    ("no tenant", "/adminapi/beta/InvokeCommand", METHOD),
+    ("no version", "/adminapi/{t}/InvokeCommand", VERSION),
     (
         "unknown version",
         "/adminapi/v3.0/{t}/InvokeCommand",
         VERSION,
-        "",
     ),
     (
         "version with blanks",
         "/adminapi/beta%20/{t}/InvokeCommand",
         VERSION,
-        "",
     ),
     (
         "tenant with a wildcard",
         "/adminapi/beta/*/InvokeCommand",
         TENANTS,
-        "",
     ),
     (
         "tenant with user information",
         "/adminapi/beta/x@contoso.example/InvokeCommand",
         TENANTS,
-        "",
     ),
     (
         "tenant with a port",
         "/adminapi/beta/contoso.example:443/InvokeCommand",
         TENANTS,
-        "",
     ),
     (
         "tenant with a NUL",
         "/adminapi/beta/contoso%00.example/InvokeCommand",
         Refused(400, "control-character"),
-        "",
     ),
     (
         "tenant with two dots",
         "/adminapi/beta/contoso..example/InvokeCommand",
         TENANTS,
-        "",
     ),
     (
         "tenant named by nothing",
         "/adminapi/beta//InvokeCommand",
         EMPTY,
-        "",
     ),
     (
         "whole URL",
         "https://localhost/adminapi/beta/{t}/InvokeCommand",
         Refused(400, "absolute-form"),
-        "",
     ),
     (
         "whole URL of another host",
         "https://evil.example/adminapi/beta/{t}/InvokeCommand",
         Refused(400, "absolute-form"),
-        "",
     ),
     (
         "authority alone",
         "localhost:443",
         Refused(400, "absolute-form"),
-        "",
     ),
-    ("asterisk", "*", NOWHERE, ""),
+    ("asterisk", "*", NOWHERE),
     (
         "path without its slash",
         "adminapi/beta/{t}/InvokeCommand",
         Dropped,
-        "",
     ),
-    ("nothing of the endpoint", "/", NOWHERE, ""),
+    ("nothing of the endpoint", "/", NOWHERE),
     (
         "a name that begins as the endpoint's",
         "/adminapiX/beta/{t}/InvokeCommand",
         NOWHERE,
-        "",
     ),
     (
         "a name that ends as the endpoint's",
         "/Xadminapi/beta/{t}/InvokeCommand",
         NOWHERE,
-        "",
     ),
     (
         "the endpoint in escapes",
         "/%61dminapi/beta/{t}/InvokeCommand",
         NOWHERE,
-        "",
     ),
-    ("the endpoint alone", "/adminapi", UNKNOWN, ""),
-    ("remote PowerShell", "/PowerShell-LiveId", NOWHERE, ""),
+    ("the endpoint alone", "/adminapi", UNKNOWN),
+    ("remote PowerShell", "/PowerShell-LiveId", NOWHERE),
     (
         "remote PowerShell, with a serialisation",
         "/powershell-liveid?serializationLevel=Full",
         NOWHERE,
-        "",
     ),
-    ("web services", "/EWS/Exchange.asmx", NOWHERE, ""),
-    ("another API of the host", "/api/beta/users", NOWHERE, ""),
-    ("health", "/healthz", NOWHERE, ""),
+    ("web services", "/EWS/Exchange.asmx", NOWHERE),
+    ("another API of the host", "/api/beta/users", NOWHERE),
+    ("health", "/healthz", NOWHERE),
     (
         "other action with the envelope",
         "/adminapi/beta/{t}/ResolveTenant",
         UNKNOWN,
-        "",
     ),
     (
         "action with a query table",
         "/adminapi/beta/{t}/RbacQuery",
         UNKNOWN,
-        "",
     ),
-    (
-        "trace",
-        "/adminapi/beta/{t}/SearchMessageTrace",
-        UNKNOWN,
-        "",
-    ),
-    (
-        "initialisation",
-        "/adminapi/beta/{t}/Initialize",
-        UNKNOWN,
-        "",
-    ),
+    ("trace", "/adminapi/beta/{t}/SearchMessageTrace", UNKNOWN),
+    ("initialisation", "/adminapi/beta/{t}/Initialize", UNKNOWN),
     (
         "bound action",
         "/adminapi/beta/{t}/Mailbox('eva')/Exchange.UpdateMailboxArchive",
         UNKNOWN,
-        "",
     ),
     (
         "bound action with parentheses",
         "/adminapi/beta/{t}/MobileDevice('eva')/Exchange.ClearMobileDevice()",
         UNKNOWN,
-        "",
     ),
     (
         "bound action of a group",
         "/adminapi/beta/{t}/GraphConnectorGroup('x')/Exchange.DeleteGroup",
         UNKNOWN,
-        "",
     ),
-    ("new entity", "/adminapi/beta/{t}/Mailbox", METHOD, ""),
+    ("new entity", "/adminapi/beta/{t}/Mailbox", METHOD),
     (
         "entity that is only read here",
         "/adminapi/beta/{t}/Mailbox('eva')",
         METHOD,
-        "",
     ),
     (
         "entity set that is not known",
         "/adminapi/beta/{t}/RoleAssignments",
         UNKNOWN,
-        "",
     ),
     (
         "reference",
         "/adminapi/beta/{t}/Mailbox('eva')/MailboxPermission/$ref",
         UNKNOWN,
-        "",
     ),
     (
         "query option that calls",
         "/adminapi/beta/{t}/InvokeCommand?cmdlet=Remove-Mailbox",
         Refused(400, "unknown-query-key"),
-        "",
     ),
     (
         "method in the query",
         "/adminapi/beta/{t}/InvokeCommand?X-HTTP-Method=DELETE",
         Refused(400, "unknown-query-key"),
-        "",
     ),
     (
         "format in the query",
         "/adminapi/beta/{t}/InvokeCommand?$format=xml",
         Refused(400, "unknown-query-key"),
-        "",
     ),
     (
         "option twice",
         "/adminapi/beta/{t}/InvokeCommand?$select=a&$select=b",
         Refused(400, "duplicate-query-key"),
-        "",
     ),
     (
         "option twice, once in escapes",
         "/adminapi/beta/{t}/InvokeCommand?$select=a&%24SELECT=b",
         Refused(400, "duplicate-query-key"),
-        "",
     ),
     (
         "option encoded twice",
         "/adminapi/beta/{t}/InvokeCommand?%2524select=a",
         DOUBLE,
-        "",
-    ),
-    (
-        "second question mark",
-        "/adminapi/beta/{t}/InvokeCommand?$select=a?$filter=b",
-        PASSES,
-        "/adminapi/beta/{t}/InvokeCommand?$select=a%3F%24filter%3Db",
     ),
     (
         "line end in the query",
         "/adminapi/beta/{t}/InvokeCommand?$select=a%0d%0aX:y",
         Refused(400, "control-character"),
-        "",
-    ),
-    (
-        "option behind a semicolon",
-        "/adminapi/beta/{t}/InvokeCommand?$select=a;$skiptoken=b",
-        PASSES,
-        "/adminapi/beta/{t}/InvokeCommand?$select=a%3B%24skiptoken%3Db",
     ),
     (
         "resource that does not take the cmdlet",
         "/adminapi/v2.0/{t}/AcceptedDomain",
         Refused(400, "resource-mismatch"),
-        "",
-    ),
-    (
-        "control: resource that takes it",
-        "/adminapi/v2.0/{t}/Mailbox",
-        PASSES,
-        "/adminapi/v2.0/{t}/Mailbox",
     ),
     (
         "resource in another case",
         "/adminapi/v2.0/{t}/mailbox",
         UNKNOWN,
-        "",
     ),
     (
         "resource with a key",
         "/adminapi/v2.0/{t}/Mailbox('eva')",
         UNKNOWN,
-        "",
     ),
     (
         "resource that is not known",
         "/adminapi/v2.0/{t}/RoleGroup",
         UNKNOWN,
-        "",
     ),
 ];
 
@@ -604,17 +492,18 @@ const METHODS: &[(&str, &[&str])] = &[
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_target_and_no_method_leads_around_the_decision() {
     let mut catalogue = Catalogue::open(Setup::default()).await;
-    for (trick, target, outcome, written) in TARGETS {
-        for arrived in catalogue
-            .attempt(trick, &Raw::invoke(READ).to(target), *outcome)
-            .await
-        {
+    for (trick, target, written) in ARRIVES {
+        let request = Raw::invoke(READ).to(target);
+        for arrived in catalogue.attempt(trick, &request, Arrives(READ)).await {
             let found = arrived.target.path_and_query().unwrap().as_str();
-            catalogue.check(
-                found == written.replace("{t}", TENANT),
-                &format!("{trick}: arrived at {found}"),
-            );
+            let is_right = found == written.replace("{t}", TENANT);
+            catalogue.check(is_right, &format!("{trick}: arrived at {found}"));
         }
+    }
+    for (trick, target, outcome) in REFUSED {
+        catalogue
+            .attempt(trick, &Raw::invoke(READ).to(target), *outcome)
+            .await;
     }
     for (target, methods) in METHODS {
         for method in *methods {
