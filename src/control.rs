@@ -1,7 +1,7 @@
 //! The workflow: requests are filed, decided and expire, grants are made, revoked and end; people do it through the gateway's
 //! own cmdlets, and the grant table that the hot path reads follows.
 //!
-//! What may happen is [`lifecycle`], pure. How a change happens is [`desk`], always in this order, so that a crash at any
+//! What may happen is `lifecycle`, pure. How a change happens is `desk`, always in this order, so that a crash at any
 //! instant loses nothing that was acknowledged and lets nothing count that is not on record:
 //!
 //! 1. One store transaction: the change, and the audit records that it owes.

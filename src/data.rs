@@ -1,6 +1,6 @@
 //! The hot path: from an accepted connection to a recorded, forwarded and answered call.
 //!
-//! [`call::handle`] is a request's life, top to bottom. Each step consumes the one before: head → authenticated caller →
+//! `call::handle` is a request's life, top to bottom. Each step consumes the one before: head → authenticated caller →
 //! operation → judgement → record → upstream. Nothing here waits for the store, and nothing here knows `control`: gateway
 //! cmdlets are answered through the port in `state`.
 
