@@ -194,7 +194,7 @@ section! {
         regional_hosts: List<String> = Optional("none");
         /// Names of the `[[identity]]` sections that may sign in here.
         identity: List<String> = Required;
-        /// Domains that a URL may name in place of a tenant's GUID: `{ "contoso.com" = "<GUID>" }`.
+        /// Domains that a URL may name in place of a tenant's GUID: `{ "contoso.com" = "<GUID>" }`. Callers whose sign-in names no tenant may name only these.
         tenants: Tenants = Optional("none");
         /// What happens to a task that no policy governs: `allow` (as in Microsoft 365) or `block`.
         ungoverned: Ungoverned = Default("block");

@@ -12,6 +12,8 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use tokio::time::{Instant, timeout_at};
 
+use crate::dialect::json::MAX_VALUES;
+
 use super::reject::Rejection;
 
 /// Bytes of request bodies that may be held at once, all connections together.
@@ -73,11 +75,11 @@ pub(super) async fn read_whole(
         return Err(Rejection::body_too_large(limit));
     }
     // A body of unknown length is charged at the limit: what it could grow to.
-    let charged = hint
+    let length = hint
         .exact()
         .map_or(limit, |exact| usize::try_from(exact).unwrap_or(limit));
     let share = budget
-        .take(charged)
+        .take(length.saturating_add(parsed_bytes(length)))
         .ok_or_else(Rejection::no_room_for_body)?;
     let reading = async {
         let mut whole: Option<Bytes> = None;
@@ -102,7 +104,7 @@ pub(super) async fn read_whole(
         }
         Ok(whole.unwrap_or_else(|| more.freeze()))
     };
-    if body_is_empty(charged, hint.exact()) {
+    if hint.exact() == Some(0) {
         return Ok(WholeBody {
             bytes: Bytes::new(),
             _share: share,
@@ -139,8 +141,11 @@ async fn within<T>(patience: Duration, work: impl Future<Output = T>) -> Option<
     }
 }
 
-fn body_is_empty(charged: usize, exact: Option<u64>) -> bool {
-    charged == 0 && exact == Some(0)
+/// What the values of a body may take in memory once it is parsed, at worst: `[1,1,…]`, a value in each two bytes, each some
+/// 50 bytes with its digits, up to as many values as the reader takes.
+fn parsed_bytes(length: usize) -> usize {
+    const VALUE_BYTES: usize = 56;
+    (length / 2).min(MAX_VALUES).saturating_mul(VALUE_BYTES)
 }
 
 #[cfg(test)]

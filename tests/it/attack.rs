@@ -392,3 +392,24 @@ async fn no_refusal_of_a_stranger_tells_what_lies_behind() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_without_a_tenant_names_only_the_endpoints_own() {
+    let mut setup = Setup::default();
+    let tenants = format!("tenants = {{ \"contoso.example\" = \"{TENANT}\" }}");
+    setup.extra.insert("endpoint", tenants);
+    let gateway = Gateway::with(setup).await;
+    let read = command("Get-Mailbox", json!({"Identity": "ana@contoso.example"}));
+    for own in [TENANT, "contoso.example"] {
+        let path = format!("/adminapi/beta/{own}/InvokeCommand");
+        let answer = gateway.post("ana", &path, &read).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    }
+    let ran = gateway.ran();
+    for foreign in ["fabrikam.example", "1b2c3d4e-0000-4000-8000-000000000002"] {
+        let path = format!("/adminapi/beta/{foreign}/InvokeCommand");
+        let answer = gateway.post("ana", &path, &read).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{}", answer.text());
+    }
+    assert_eq!(gateway.ran(), ran);
+}
