@@ -4,11 +4,8 @@
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::indexing_slicing,
     reason = "a benchmark that cannot be set up must stop"
-)]
-#![expect(
-    missing_docs,
-    reason = "criterion's macros make public items without documents"
 )]
 
 use std::fmt::Write as _;
@@ -92,14 +89,14 @@ fn grants(count: usize, set: &PolicySet, interner: &Interner, now: DateTime<Utc>
     let scopes: Vec<String> = set
         .policies()
         .iter()
-        .map(|it| it.scope.folded.to_string())
+        .map(|it| it.scope.folded.clone())
         .collect();
     for number in 0..count {
         let holder = principal(interner, number % 1000);
         let policy = if number == 0 {
             "exchange\\set-mailboxpolicy12"
         } else {
-            &scopes[(number / 1000) % scopes.len()]
+            &scopes[number / 1000 % scopes.len()]
         };
         table.insert(
             &Grant {
@@ -126,11 +123,11 @@ fn wire(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("wire");
     group.throughput(Throughput::Bytes(BODY.len() as u64));
     group.bench_function("read", |bencher| {
-        bencher.iter(|| black_box(read(black_box(BODY))))
+        bencher.iter(|| black_box(read(black_box(BODY))));
     });
     let call = read(BODY);
     group.bench_function("write", |bencher| {
-        bencher.iter(|| black_box(exchange_rest::write(black_box(&call))))
+        bencher.iter(|| black_box(exchange_rest::write(black_box(&call))));
     });
     group.finish();
 }
@@ -202,7 +199,7 @@ fn audit(criterion: &mut Criterion) {
         durability: config::Durability::Buffered,
         node: "bench".to_owned(),
         segment_bytes: 1 << 30,
-        segment_age: Duration::from_secs(3600),
+        segment_age: Duration::from_hours(1),
         redact: Vec::new(),
     };
     let (log, _) = AuditLog::open(&settings).unwrap();

@@ -410,16 +410,15 @@ fn understand(
 
 /// The address at which the client reaches this endpoint: what links in answers are rewritten to.
 fn gateway_base(gate: &Gate, route: &Route, authority: &str) -> String {
-    match &gate.public_base {
-        Some(base) => [base, &*route.path].concat(),
-        None => {
-            let scheme = if gate.tls.is_some() {
-                "https://"
-            } else {
-                "http://"
-            };
-            [scheme, authority, &route.path].concat()
-        }
+    if let Some(base) = &gate.public_base {
+        [base, &*route.path].concat()
+    } else {
+        let scheme = if gate.tls.is_some() {
+            "https://"
+        } else {
+            "http://"
+        };
+        [scheme, authority, &route.path].concat()
     }
 }
 
