@@ -96,7 +96,7 @@ fn grants(count: usize, set: &PolicySet, interner: &Interner, now: DateTime<Utc>
         let policy = if number == 0 {
             "exchange\\set-mailboxpolicy12"
         } else {
-            &scopes[(number / 1000) % scopes.len()]
+            &scopes[number / 1000 % scopes.len()]
         };
         table.insert(
             &Grant {
