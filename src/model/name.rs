@@ -149,12 +149,7 @@ impl FromStr for ParameterName {
     type Err = InvalidName;
 
     fn from_str(text: &str) -> Result<Self, InvalidName> {
-        let well_formed = text.len() <= MAX_NAME_BYTES
-            && text.as_bytes().first().is_some_and(u8::is_ascii_alphabetic)
-            && text
-                .bytes()
-                .all(|it| it.is_ascii_alphanumeric() || it == b'_');
-        if well_formed {
+        if is_identifier(text) {
             Ok(Self(text.into()))
         } else {
             Err(InvalidName::new(
@@ -175,12 +170,7 @@ impl FromStr for Workload {
     type Err = InvalidName;
 
     fn from_str(text: &str) -> Result<Self, InvalidName> {
-        let well_formed = text.len() <= MAX_NAME_BYTES
-            && text.as_bytes().first().is_some_and(u8::is_ascii_alphabetic)
-            && text
-                .bytes()
-                .all(|it| it.is_ascii_alphanumeric() || it == b'_');
-        if well_formed {
+        if is_identifier(text) {
             Ok(Self(text.into()))
         } else {
             Err(InvalidName::new(
@@ -236,6 +226,15 @@ impl fmt::Debug for Task {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}")
     }
+}
+
+/// Whether `text` is an ASCII letter, then letters, digits and underscores, of a bounded length.
+fn is_identifier(text: &str) -> bool {
+    text.len() <= MAX_NAME_BYTES
+        && text.as_bytes().first().is_some_and(u8::is_ascii_alphabetic)
+        && text
+            .bytes()
+            .all(|it| it.is_ascii_alphanumeric() || it == b'_')
 }
 
 #[cfg(test)]
