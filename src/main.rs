@@ -6,7 +6,7 @@ use clap::Parser as _;
 use portcullis::cli::{self, Cli, Output};
 use tikv_jemallocator::Jemalloc;
 
-/// Gives memory back after a burst, and takes a tenth less of the processor than glibc's under load: docs/performance.md.
+/// Gives memory back after a burst, which glibc's does not: docs/decisions/0007-jemalloc-in-the-binary.md.
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 
