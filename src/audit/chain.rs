@@ -128,6 +128,10 @@ impl<'a> Line<'a> {
         if line.len() > MAX_LINE {
             return Err(BadLine::Form("it is too long"));
         }
+        // JSON escapes them all (RFC 8259 section 7), so whoever splits a log at line breaks and whoever reads one record agree.
+        if line.iter().any(|byte| *byte < 0x20) {
+            return Err(BadLine::Form("it holds a raw control character"));
+        }
         let line = std::str::from_utf8(line).map_err(|_| BadLine::Form("it is not UTF-8"))?;
         let (covered, hash) = line
             .len()
