@@ -80,7 +80,7 @@ fn policies(count: usize, interner: &Interner) -> PolicySet {
         path: "bench.toml".to_owned(),
         text,
     };
-    PolicySet::load(&[file], None, interner).expect("the benchmark's policies are valid")
+    PolicySet::load(&[file], &[], None, interner).expect("the benchmark's policies are valid")
 }
 
 /// `count` active grants, spread over a thousand people and the policies; the first person holds the benchmark's.

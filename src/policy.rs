@@ -9,6 +9,7 @@ mod decision;
 mod definition;
 mod duration;
 mod explain;
+mod expression;
 mod fields;
 mod file;
 mod folded;
@@ -17,19 +18,29 @@ mod load;
 mod number;
 mod parameters;
 mod pattern;
+mod pins;
 mod prefixes;
 mod problem;
 mod requirement;
 mod set;
+mod stored;
+mod windows;
 
 pub use decide::{
-    Endpoint, Facts, HeldGrant, HeldGrants, Mode, SessionCall, Subject, Ungoverned, decide,
+    Endpoint, Facts, HeldGrant, HeldGrants, Mode, SessionCall, SpreadLimit, Subject, Ungoverned,
+    Withheld, decide, withhold,
 };
 pub use decision::{Decision, Judgement, OwnCall, Permit, Refusal, Rule, Verdict};
-pub use definition::{Approval, Exemption, Group, Policy, Scope};
+pub use definition::{
+    Approval, Comment, Exemption, Group, OnBlock, Person, Policy, ReasonPattern, ReasonProblem,
+    ReasonRule, Scope, ScopeKind, Source, Spread,
+};
 pub use parameters::ParameterRules;
+pub use pins::InvalidPin;
 pub use problem::{Place, PolicyProblem};
 pub use set::{PolicyFile, PolicySet};
+pub use stored::{Definition, ReasonDefinition, SpreadDefinition, StoredPolicy, WindowDefinition};
+pub use windows::{Window, Windows};
 
 #[cfg(test)]
 mod tests;

@@ -147,6 +147,7 @@ fn policies(reading: &Reading, findings: &mut Vec<Finding>) -> Option<PolicySet>
     }
     match PolicySet::load(
         &files,
+        &[],
         reading.default_approver_group.as_deref(),
         &Interner::default(),
     ) {

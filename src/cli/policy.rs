@@ -55,6 +55,7 @@ fn load(path: &Path, environment: &Environment) -> Result<PolicySet, Vec<Finding
         .map_err(|error| vec![check::unreadable_policies(directory, &error)])?;
     PolicySet::load(
         &files,
+        &[],
         reading.default_approver_group.as_deref(),
         &Interner::default(),
     )
@@ -116,7 +117,7 @@ fn policy_row(it: &Policy) -> Vec<String> {
         approvers,
         grants(Some(it.default_duration)),
         grants(it.max_duration),
-        format!("{}:{}", it.place.file, it.place.line),
+        it.source.to_string(),
     ]
 }
 
@@ -129,8 +130,7 @@ fn policy_json(it: &Policy) -> serde_json::Value {
         "default_duration_seconds": it.default_duration.as_secs(),
         "max_duration_seconds": it.max_duration.map(|it| it.as_secs()),
         "report_only": it.report_only,
-        "file": it.place.file,
-        "line": it.place.line,
+        "source": it.source.to_string(),
     })
 }
 

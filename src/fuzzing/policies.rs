@@ -1,6 +1,7 @@
 //! What must hold of policy files, and of the decision.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::ops::ControlFlow;
 use std::sync::LazyLock;
 
 use chrono::DateTime;
@@ -28,7 +29,8 @@ static EVERYTHING: LazyLock<(PolicySet, Principal)> = LazyLock::new(|| {
     let text = "[[group]]\nname = \"g\"\nmembers = [\"amy@contoso.example\"]\n\
                 [[policy]]\ntask = 'Exchange\\*'\napproval = \"manual\"\napprovers = [\"g\"]\n";
     let interner = Interner::default();
-    let set = PolicySet::load(&[policy_file(text)], None, &interner).expect("it is a good file");
+    let set =
+        PolicySet::load(&[policy_file(text)], &[], None, &interner).expect("it is a good file");
     (set, principal(&interner))
 });
 
@@ -41,25 +43,25 @@ struct Everywhere {
 }
 
 impl HeldGrants for Nothing {
-    fn find(&self, _: PrincipalId, _: PolicyId, _: &dyn Fn(&HeldGrant) -> bool) -> Option<Uuid> {
-        None
-    }
+    fn each(&self, _: PrincipalId, _: PolicyId, _: &mut dyn FnMut(&HeldGrant) -> ControlFlow<()>) {}
 }
 
 impl HeldGrants for Everywhere {
-    fn find(
+    fn each(
         &self,
         _: PrincipalId,
         _: PolicyId,
-        covers: &dyn Fn(&HeldGrant) -> bool,
-    ) -> Option<Uuid> {
-        let grant = HeldGrant {
+        look: &mut dyn FnMut(&HeldGrant) -> ControlFlow<()>,
+    ) {
+        let _stopped = look(&HeldGrant {
             id: Uuid::nil(),
             starts_ms: 0,
             ends_ms: self.ends_ms,
             task: None,
-        };
-        covers(&grant).then_some(grant.id)
+            pins: None,
+            uses_left: None,
+            break_glass: false,
+        });
     }
 }
 
@@ -89,7 +91,7 @@ pub(super) fn file(data: &[u8]) {
     };
     let interner = Interner::default();
     let file = policy_file(text);
-    let set = match PolicySet::load(std::slice::from_ref(&file), None, &interner) {
+    let set = match PolicySet::load(std::slice::from_ref(&file), &[], None, &interner) {
         Ok(set) => set,
         Err(problems) => {
             assert!(!problems.is_empty(), "a refusal says why");
@@ -106,7 +108,7 @@ pub(super) fn file(data: &[u8]) {
             return;
         }
     };
-    let again = PolicySet::load(&[file], None, &interner).expect("it loads again");
+    let again = PolicySet::load(&[file], &[], None, &interner).expect("it loads again");
     assert_eq!(set.hash(), again.hash());
     let principal = principal(&interner);
     for policy in set.policies() {

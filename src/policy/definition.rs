@@ -1,4 +1,4 @@
-//! What policy files define: policies, groups and exemptions, as the rest of the program knows them.
+//! What policies define: policies, groups, persons and exemptions, as the rest of the program knows them.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use ipnet::IpNet;
+use regex::Regex;
 
 use crate::model::{PolicyId, Principal};
 
 use super::pattern::Pattern;
+use super::windows::Windows;
 use super::{ParameterRules, Place, PolicySet};
 
 /// Who says yes.
@@ -34,10 +36,28 @@ impl Approval {
     }
 }
 
+/// What kind of scope it is, from the least specific to the most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ScopeKind {
+    /// All commands of one effect.
+    Effect,
+    /// The tasks of the roles of a role group.
+    RoleGroup,
+    /// The tasks of a role.
+    Role,
+    /// All tasks that a pattern matches.
+    Pattern,
+    /// One task.
+    Task,
+}
+
 /// Which tasks a policy is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scope {
-    /// As the file spells it, such as `Exchange\Remove-*`.
+    /// What kind of scope it is.
+    pub kind: ScopeKind,
+    /// As the file spells it, such as `Exchange\Remove-*`, `role:Exchange\Mail Recipients`,
+    /// `role-group:Exchange\Recipient Management` or `effect:exfiltrate`.
     pub text: String,
     /// In lower case: what grants and requests name the policy by.
     pub folded: String,
@@ -46,7 +66,7 @@ pub struct Scope {
 impl Scope {
     /// Whether the scope is one exact task.
     pub fn is_exact(&self) -> bool {
-        !self.folded.contains('*')
+        self.kind == ScopeKind::Task
     }
 }
 
@@ -76,6 +96,180 @@ impl Group {
     }
 }
 
+/// Accounts of one person, who is the same whichever of them signs in.
+#[derive(Clone, Debug)]
+pub struct Person {
+    /// Their name, unique without case.
+    pub name: String,
+    /// Accounts, as policy files write them ([`Principal::is_account`]); none is another person's too.
+    pub accounts: Vec<String>,
+    /// Where they are defined.
+    pub place: Place,
+}
+
+/// What a request's reason has to be.
+#[derive(Clone, Debug)]
+pub struct ReasonRule {
+    /// Whether there has to be one.
+    pub required: bool,
+    /// How long it has to be at least, in characters, if it is given.
+    pub min_length: usize,
+    /// What it has to contain, if it is given.
+    pub pattern: Option<ReasonPattern>,
+}
+
+/// What a reason has to contain, such as a ticket's number.
+#[derive(Clone, Debug)]
+pub struct ReasonPattern {
+    /// The regular expression as it is written; it ignores case, and may match anywhere.
+    pub source: String,
+    /// What people are told of it, such as `name a ticket, such as CHG0012345`.
+    pub hint: Option<String>,
+    pub(super) regex: Regex,
+}
+
+/// What is wrong with a reason, and what would be right.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReasonProblem {
+    /// There is none.
+    #[error("a reason is required")]
+    Missing,
+    /// It does not contain what it has to.
+    #[error("the reason must contain what `{0}` matches")]
+    Pattern(String),
+    /// As the policy's own hint says it.
+    #[error("the reason does not fit: {0}")]
+    PatternHint(String),
+    /// It is too short.
+    #[error("the reason must have at least {least} characters, and has {length}")]
+    Short {
+        /// The least length, in characters.
+        least: usize,
+        /// Its length, in characters.
+        length: usize,
+    },
+}
+
+impl ReasonRule {
+    /// Whether `reason` will do. Blanks around it do not count.
+    pub fn check(&self, reason: &str) -> Result<(), ReasonProblem> {
+        let reason = reason.trim();
+        let length = reason.chars().count();
+        if length == 0 {
+            return if self.required {
+                Err(ReasonProblem::Missing)
+            } else {
+                Ok(())
+            };
+        }
+        if length < self.min_length {
+            return Err(ReasonProblem::Short {
+                least: self.min_length,
+                length,
+            });
+        }
+        match &self.pattern {
+            Some(pattern) if !pattern.regex.is_match(reason) => Err(match &pattern.hint {
+                Some(hint) => ReasonProblem::PatternHint(hint.clone()),
+                None => ReasonProblem::Pattern(pattern.source.clone()),
+            }),
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+impl Default for ReasonRule {
+    /// A reason is required, and any will do.
+    fn default() -> Self {
+        Self {
+            required: true,
+            min_length: 0,
+            pattern: None,
+        }
+    }
+}
+
+/// Whether an approver has to say something with the answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Comment {
+    /// They may.
+    #[default]
+    Optional,
+    /// They must.
+    Required,
+}
+
+impl Comment {
+    /// The word that policy files and listings use.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Optional => "optional",
+            Self::Required => "required",
+        }
+    }
+}
+
+/// What happens to a call that needs an approval, besides its being blocked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnBlock {
+    /// Nothing.
+    #[default]
+    Block,
+    /// It files the request for itself.
+    Request,
+}
+
+impl OnBlock {
+    /// The word that policy files and listings use.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Block => "block",
+            Self::Request => "request",
+        }
+    }
+}
+
+/// How many calls may pass under a grant, and how many different objects they may name (their parameter `Identity`).
+///
+/// INVARIANT: at least one is set, and none is zero.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spread {
+    /// Calls under one grant, in any minute.
+    pub calls_per_minute: Option<u32>,
+    /// Calls under one grant, in its whole life.
+    pub calls_per_grant: Option<u32>,
+    /// Different identities under one grant, in any minute.
+    pub identities_per_minute: Option<u32>,
+    /// Different identities under one grant, in its whole life.
+    pub identities_per_grant: Option<u32>,
+}
+
+/// Who wrote a policy, and so who alone changes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A policy file.
+    File(Place),
+    /// An operator, by a cmdlet or the management API.
+    Store {
+        /// The name of the operator who changed it last.
+        by: String,
+        /// When.
+        at: DateTime<Utc>,
+    },
+}
+
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(place) => write!(f, "{place}"),
+            Self::Store { by, at } => {
+                let at = at.format("%Y-%m-%d %H:%M UTC");
+                write!(f, "store, by {by} on {at}")
+            }
+        }
+    }
+}
+
 /// A policy: who may be granted its scope, by whom, for how long, with which parameters.
 #[derive(Clone, Debug)]
 pub struct Policy {
@@ -98,8 +292,24 @@ pub struct Policy {
     pub report_only: bool,
     /// What must hold of a command's parameters, whatever the grant says.
     pub parameters: ParameterRules,
-    /// Where it is defined.
-    pub place: Place,
+    /// What a request's reason has to be.
+    pub reason: ReasonRule,
+    /// Names of the groups whose members may ask; empty: everybody may.
+    pub requesters: Vec<String>,
+    /// Whether an approver has to say something with the answer.
+    pub approver_comment: Comment,
+    /// When grants cover commands; outside, requests may still be filed and decided.
+    pub windows: Windows,
+    /// Names of the groups whose members may take a grant without an approval, in an emergency.
+    pub break_glass: Vec<String>,
+    /// What happens to a call that needs an approval.
+    pub on_block: OnBlock,
+    /// The most uses that a grant can have, if there is a bound: 1 for single-use grants.
+    pub max_uses: Option<u32>,
+    /// How much may be done under one grant, if there is a bound.
+    pub spread: Option<Spread>,
+    /// Who wrote it.
+    pub source: Source,
     /// `scope.folded`, to be shared by decisions.
     pub(super) name: Arc<str>,
 }
@@ -112,6 +322,23 @@ impl Policy {
     ) -> impl Iterator<Item = &'a Group> + use<'a> {
         self.approvers.iter().filter_map(|name| set.group(name))
     }
+
+    /// Whether `who` may ask for a grant.
+    pub fn may_request(&self, who: &Principal, set: &PolicySet) -> bool {
+        self.requesters.is_empty() || is_member(who, &self.requesters, set)
+    }
+
+    /// Whether `who` may take a grant without an approval.
+    pub fn may_break_glass(&self, who: &Principal, set: &PolicySet) -> bool {
+        self.approval != Approval::Never && is_member(who, &self.break_glass, set)
+    }
+}
+
+fn is_member(who: &Principal, groups: &[String], set: &PolicySet) -> bool {
+    groups
+        .iter()
+        .filter_map(|name| set.group(name))
+        .any(|group| group.has(who))
 }
 
 /// A system account that needs no grant, within bounds.

@@ -19,6 +19,7 @@ pub(super) struct RawFiles {
     pub(super) groups: Vec<RawGroup>,
     pub(super) policies: Vec<RawPolicy>,
     pub(super) exemptions: Vec<RawExemption>,
+    pub(super) persons: Vec<RawPerson>,
     /// Whether a file could not be read, so that what it defines may be missing.
     pub(super) incomplete: bool,
 }
@@ -46,6 +47,52 @@ pub(super) struct RawPolicy {
     pub(super) report_only: Option<Located<bool>>,
     pub(super) parameters: Option<Located<Vec<RawRule>>>,
     pub(super) other_parameters: Text,
+    pub(super) reason: Option<RawReason>,
+    pub(super) requesters: Texts,
+    pub(super) approver_comment: Text,
+    pub(super) windows: Vec<RawWindow>,
+    pub(super) break_glass: Texts,
+    pub(super) on_block: Text,
+    pub(super) max_uses: Option<Located<i64>>,
+    pub(super) spread: Option<RawSpread>,
+}
+
+/// `[policy.reason]`
+#[derive(Debug)]
+pub(super) struct RawReason {
+    pub(super) at: At,
+    pub(super) required: Option<Located<bool>>,
+    pub(super) min_length: Option<Located<i64>>,
+    pub(super) pattern: Text,
+    pub(super) hint: Text,
+}
+
+/// `[[policy.windows]]`
+#[derive(Debug)]
+pub(super) struct RawWindow {
+    pub(super) at: At,
+    pub(super) days: Texts,
+    pub(super) from: Text,
+    pub(super) to: Text,
+    pub(super) zone: Text,
+}
+
+/// `[policy.spread]`
+#[derive(Debug)]
+pub(super) struct RawSpread {
+    pub(super) at: At,
+    pub(super) calls_per_minute: Option<Located<i64>>,
+    pub(super) calls_per_grant: Option<Located<i64>>,
+    pub(super) identities_per_minute: Option<Located<i64>>,
+    pub(super) identities_per_grant: Option<Located<i64>>,
+}
+
+/// `[[person]]`
+#[derive(Debug)]
+pub(super) struct RawPerson {
+    pub(super) at: At,
+    pub(super) name: Text,
+    pub(super) accounts: Texts,
 }
 
 /// One line of `[policy.parameters]`.
@@ -115,7 +162,14 @@ fn read_document(table: &DeTable<'_>, at: At, report: &mut Report<'_>, raw: &mut
         at,
     };
     refuse_roles(&mut fields);
-    fields.refuse_unknown(&["group", "policy", "exemption", "role", "role_group"]);
+    fields.refuse_unknown(&[
+        "group",
+        "policy",
+        "exemption",
+        "person",
+        "role",
+        "role_group",
+    ]);
     for section in fields.tables("group") {
         raw.groups
             .push(read_group(&mut within(&mut fields, "a group", section)));
@@ -130,6 +184,10 @@ fn read_document(table: &DeTable<'_>, at: At, report: &mut Report<'_>, raw: &mut
             "an exemption",
             section,
         )));
+    }
+    for section in fields.tables("person") {
+        raw.persons
+            .push(read_person(&mut within(&mut fields, "a person", section)));
     }
 }
 
@@ -186,6 +244,14 @@ fn read_policy(fields: &mut Fields<'_, '_, '_>) -> RawPolicy {
         "report_only",
         "parameters",
         "other_parameters",
+        "reason",
+        "requesters",
+        "approver_comment",
+        "windows",
+        "break_glass",
+        "on_block",
+        "max_uses",
+        "spread",
         "role",
         "role_group",
     ];
@@ -206,6 +272,77 @@ fn read_policy(fields: &mut Fields<'_, '_, '_>) -> RawPolicy {
         report_only: fields.boolean("report_only"),
         parameters: read_rules(fields),
         other_parameters: fields.text("other_parameters"),
+        reason: read_reason(fields),
+        requesters: fields.texts("requesters"),
+        approver_comment: fields.text("approver_comment"),
+        windows: fields
+            .tables("windows")
+            .into_iter()
+            .map(|section| read_window(&mut within(fields, "a window", section)))
+            .collect(),
+        break_glass: fields.texts("break_glass"),
+        on_block: fields.text("on_block"),
+        max_uses: fields.integer("max_uses"),
+        spread: read_spread(fields),
+    }
+}
+
+fn read_reason(fields: &mut Fields<'_, '_, '_>) -> Option<RawReason> {
+    let section = fields.table("reason")?;
+    let mut fields = within(fields, "`reason`", section);
+    fields.refuse_unknown(&["required", "min_length", "pattern", "hint"]);
+    Some(RawReason {
+        at: fields.at,
+        required: fields.boolean("required"),
+        min_length: fields.integer("min_length"),
+        pattern: fields.text("pattern"),
+        hint: fields.text("hint"),
+    })
+}
+
+fn read_window(fields: &mut Fields<'_, '_, '_>) -> RawWindow {
+    fields.refuse_unknown(&["days", "from", "to", "zone"]);
+    fields.require("from", r#"when it begins, such as "08:00""#);
+    fields.require("to", r#"when it ends, such as "18:00""#);
+    fields.require(
+        "zone",
+        r#"whose time it is, such as "Europe/Berlin" or "UTC""#,
+    );
+    RawWindow {
+        at: fields.at,
+        days: fields.texts("days"),
+        from: fields.text("from"),
+        to: fields.text("to"),
+        zone: fields.text("zone"),
+    }
+}
+
+fn read_spread(fields: &mut Fields<'_, '_, '_>) -> Option<RawSpread> {
+    let section = fields.table("spread")?;
+    let mut fields = within(fields, "`spread`", section);
+    fields.refuse_unknown(&[
+        "calls_per_minute",
+        "calls_per_grant",
+        "identities_per_minute",
+        "identities_per_grant",
+    ]);
+    Some(RawSpread {
+        at: fields.at,
+        calls_per_minute: fields.integer("calls_per_minute"),
+        calls_per_grant: fields.integer("calls_per_grant"),
+        identities_per_minute: fields.integer("identities_per_minute"),
+        identities_per_grant: fields.integer("identities_per_grant"),
+    })
+}
+
+fn read_person(fields: &mut Fields<'_, '_, '_>) -> RawPerson {
+    fields.refuse_unknown(&["name", "accounts"]);
+    fields.require("name", "how people call them");
+    fields.require("accounts", "the accounts that are all theirs");
+    RawPerson {
+        at: fields.at,
+        name: fields.text("name"),
+        accounts: fields.texts("accounts"),
     }
 }
 

@@ -3,8 +3,11 @@
 
 mod exemptions;
 mod groups;
+mod options;
+mod persons;
 mod policies;
 mod rules;
+mod stored;
 
 use std::collections::HashSet;
 
@@ -13,7 +16,7 @@ use crate::model::Interner;
 use super::file;
 use super::index::{Conflict, TaskIndex};
 use super::problem::{At, Located, Report, printable};
-use super::{Exemption, Group, Policy, PolicyFile, PolicyProblem};
+use super::{Exemption, Group, Person, Policy, PolicyFile, PolicyProblem, StoredPolicy};
 
 /// How many policies, groups and exemptions a set may have, each.
 const MAX_DEFINITIONS: usize = 100_000;
@@ -28,10 +31,14 @@ pub(super) struct Loaded {
     pub(super) index: TaskIndex,
     pub(super) groups: Vec<Group>,
     pub(super) exemptions: Vec<Exemption>,
+    pub(super) persons: Vec<Person>,
+    /// What is wrong with stored policies, which were left out for it.
+    pub(super) skipped: Vec<PolicyProblem>,
 }
 
 pub(super) fn load(
     files: &[PolicyFile],
+    stored: &[StoredPolicy],
     default_approver_group: Option<&str>,
     interner: &Interner,
 ) -> Result<Loaded, Vec<PolicyProblem>> {
@@ -44,22 +51,28 @@ pub(super) fn load(
         raw.exemptions.iter().map(|it| it.at),
         &mut report,
     );
+    bound("persons", raw.persons.iter().map(|it| it.at), &mut report);
 
     let groups = groups::lower(raw.groups, raw.incomplete, &mut report);
     let drafts = policies::lower(raw.policies, &groups, default_approver_group, &mut report);
     let exemptions = exemptions::lower(raw.exemptions, &mut report);
+    let persons = persons::lower(raw.persons, &mut report);
     let index = index(&drafts, &mut report);
 
     let problems = report.finish();
     if !problems.is_empty() {
         return Err(problems);
     }
+    let (drafts, index, skipped) =
+        stored::add(drafts, index, stored, &groups, default_approver_group);
     Ok(Loaded {
         // Only a good set's scopes get numbers, which are for the life of the process.
         policies: drafts.into_iter().map(|it| it.number(interner)).collect(),
         index,
         groups: groups.all,
         exemptions,
+        persons,
+        skipped,
     })
 }
 
@@ -106,7 +119,7 @@ fn note_tie(first: &policies::Draft, again: &policies::Draft, report: &mut Repor
     if report.is_full() {
         return report.problem(again.at, String::new());
     }
-    let place = report.place(first.at);
+    let place = &first.source;
     if first.pattern == again.pattern {
         report.problem_with_hint(
             again.at,

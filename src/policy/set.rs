@@ -12,7 +12,7 @@ use crate::model::{Interner, Principal, Task};
 use super::folded::FoldedMap;
 use super::index::{FoldedTask, TaskIndex};
 use super::load::{self, Loaded};
-use super::{Exemption, Group, Policy, PolicyProblem};
+use super::{Exemption, Group, Person, Policy, PolicyProblem, StoredPolicy};
 
 /// A policy file as it was read: its path as people know it, and its text.
 #[derive(Clone, Debug)]
@@ -34,6 +34,12 @@ pub struct PolicySet {
     exempt_accounts: FoldedMap,
     /// By the numbers of `exempt_accounts`, indices into `exemptions`.
     exemptions_of: Vec<Vec<usize>>,
+    persons: Vec<Person>,
+    /// Every account of every person,
+    accounts: FoldedMap,
+    /// and by its number, the index of its person in `persons`.
+    persons_of: Vec<usize>,
+    skipped: Vec<PolicyProblem>,
     hash: Arc<str>,
 }
 
@@ -41,19 +47,23 @@ impl PolicySet {
     /// Reads the files as one set. On any problem there is no set, and all problems are told, in file and line order.
     /// `default_approver_group` is what a manual policy without `approvers` uses (`[access_control]` of the configuration).
     ///
-    /// Bounds: 4 MiB a file; 100,000 policies, groups and exemptions each; regular expressions of 4 KiB, 10,000 different ones.
+    /// What operators made while the gateway ran, `stored`, is added to what the files define. Files have the last word: a
+    /// stored policy that cannot be read, or that ties with one of a file, is left out and told by [`PolicySet::skipped`].
+    ///
+    /// Bounds: 4 MiB a file; 100,000 policies, groups, persons and exemptions each; regular expressions of 4 KiB, 10,000 different ones.
     pub fn load(
         files: &[PolicyFile],
+        stored: &[StoredPolicy],
         default_approver_group: Option<&str>,
         interner: &Interner,
     ) -> Result<Self, Vec<PolicyProblem>> {
-        let loaded = load::load(files, default_approver_group, interner)?;
-        Ok(Self::new(loaded, hash(files)))
+        let loaded = load::load(files, stored, default_approver_group, interner)?;
+        Ok(Self::new(loaded, hash(files, stored)))
     }
 
     /// A set without a policy: everything is ungoverned.
     pub fn empty() -> Self {
-        Self::new(Loaded::default(), hash(&[]))
+        Self::new(Loaded::default(), hash(&[], &[]))
     }
 
     fn new(loaded: Loaded, hash: Arc<str>) -> Self {
@@ -62,7 +72,15 @@ impl PolicySet {
             index,
             groups,
             exemptions,
+            persons,
+            skipped,
         } = loaded;
+        let accounts = || {
+            let persons = persons.iter().enumerate();
+            persons.flat_map(|(index, it)| it.accounts.iter().map(move |account| (account, index)))
+        };
+        let (account_names, _) = FoldedMap::number(accounts().map(|it| it.0.as_str()));
+        let persons_of = accounts().map(|it| it.1).collect();
         let (group_names, _) = FoldedMap::number(groups.iter().map(|it| it.name.as_str()));
         let (exempt_accounts, _) =
             FoldedMap::number(exemptions.iter().map(|it| it.account.as_str()));
@@ -82,11 +100,15 @@ impl PolicySet {
             exemptions,
             exempt_accounts,
             exemptions_of,
+            accounts: account_names,
+            persons_of,
+            persons,
+            skipped,
             hash,
         }
     }
 
-    /// SHA-256 of the files' names and texts, in hex: what records name the set by.
+    /// SHA-256 of the files' names and texts and of the stored policies, in hex: what records name the set by.
     pub fn hash(&self) -> &str {
         &self.hash
     }
@@ -126,6 +148,49 @@ impl PolicySet {
         &self.exemptions
     }
 
+    /// All persons, in file order.
+    pub fn persons(&self) -> &[Person] {
+        &self.persons
+    }
+
+    /// What is wrong with stored policies, which were left out for it.
+    pub fn skipped(&self) -> &[PolicyProblem] {
+        &self.skipped
+    }
+
+    /// The person who has the account with this key and name.
+    pub fn person(&self, key: &str, name: &str) -> Option<&Person> {
+        let number = [key, name]
+            .into_iter()
+            .find_map(|account| self.accounts.find(account.as_bytes()))?;
+        self.persons.get(*self.persons_of.get(number)?)
+    }
+
+    /// Whether `who` is the person with this key and name ([`Principal::key`], [`Principal::name`]): by the same key, the same
+    /// name, or two accounts of one `[[person]]`.
+    pub fn is_same_person(&self, who: &Principal, key: &str, name: &str) -> bool {
+        self.are_same_person((&who.key, &who.name), (key, name))
+    }
+
+    /// Whether two accounts, each its key and its name, are one person's.
+    pub fn are_same_person(&self, one: (&str, &str), two: (&str, &str)) -> bool {
+        if one.0 == two.0 || one.1.eq_ignore_ascii_case(two.1) {
+            return true;
+        }
+        // Key and name of one account may be listed with two persons; whoever shares any of them is the same.
+        let persons = |(key, name): (&str, &str)| {
+            [key, name].map(|account| {
+                let number = self.accounts.find(account.as_bytes())?;
+                self.persons_of.get(number).copied()
+            })
+        };
+        let two = persons(two);
+        persons(one)
+            .into_iter()
+            .flatten()
+            .any(|person| two.contains(&Some(person)))
+    }
+
     /// The first exemption whose account is `principal` and whose bounds hold.
     pub(super) fn exemption(
         &self,
@@ -154,14 +219,23 @@ impl PolicySet {
     }
 }
 
-/// Each name and each text goes in after its length, so that no two sets run together into the same bytes.
-fn hash(files: &[PolicyFile]) -> Arc<str> {
+/// Each name and each text goes in after its length, so that no two sets run together into the same bytes. Without stored
+/// policies it is the files' alone.
+fn hash(files: &[PolicyFile], stored: &[StoredPolicy]) -> Arc<str> {
     let mut digest = Context::new(&SHA256);
+    let mut add = |part: &str| {
+        digest.update(&(part.len() as u64).to_be_bytes());
+        digest.update(part.as_bytes());
+    };
     for PolicyFile { path, text } in files {
-        for part in [path, text] {
-            digest.update(&(part.len() as u64).to_be_bytes());
-            digest.update(part.as_bytes());
-        }
+        add(path);
+        add(text);
+    }
+    for StoredPolicy { definition, by, at } in stored {
+        add("");
+        add(&definition.to_toml());
+        add(by);
+        add(&at.timestamp_millis().to_string());
     }
     let mut hex = String::with_capacity(64);
     for byte in digest.finish().as_ref() {

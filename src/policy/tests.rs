@@ -22,12 +22,17 @@ fn files(texts: &[&str]) -> Vec<PolicyFile> {
 }
 
 fn load(text: &str) -> PolicySet {
-    PolicySet::load(&files(&[text]), Some("approvers"), &Interner::default())
-        .unwrap_or_else(|problems| panic!("{}", told(&problems)))
+    PolicySet::load(
+        &files(&[text]),
+        &[],
+        Some("approvers"),
+        &Interner::default(),
+    )
+    .unwrap_or_else(|problems| panic!("{}", told(&problems)))
 }
 
 fn problems(texts: &[&str], default_group: Option<&str>) -> String {
-    told(&PolicySet::load(&files(texts), default_group, &Interner::default()).unwrap_err())
+    told(&PolicySet::load(&files(texts), &[], default_group, &Interner::default()).unwrap_err())
 }
 
 fn told(problems: &[PolicyProblem]) -> String {
@@ -97,7 +102,7 @@ fn every_field_has_its_meaning_and_its_default() {
     assert_eq!(policy.max_duration.unwrap().as_secs(), 8 * 3600);
     assert_eq!(policy.default_duration.as_secs(), 90 * 60);
     assert!(!policy.report_only);
-    assert_eq!(policy.place.to_string(), "policies/a.toml:11");
+    assert_eq!(policy.source.to_string(), "policies/a.toml:11");
     let groups: Vec<&str> = policy
         .approver_groups(&set)
         .map(|it| it.name.as_str())
@@ -147,7 +152,7 @@ fn a_group_has_its_members_and_those_whose_token_has_its_claim() {
 #[test]
 fn the_hash_tells_names_and_texts_apart() {
     let hash = |files: &[PolicyFile]| {
-        PolicySet::load(files, None, &Interner::default())
+        PolicySet::load(files, &[], None, &Interner::default())
             .unwrap()
             .hash()
             .to_owned()
@@ -174,7 +179,7 @@ fn empty_files_are_fine_and_byte_order_marks_and_crlf_do_not_shift_lines() {
     assert!(load("").policies().is_empty());
     assert!(load("# nothing\n\n").policies().is_empty());
     let set = load("\u{feff}# one\r\n[[policy]]\r\ntask = 'X\\Get-*'\r\napproval = 'auto'\r\n");
-    assert_eq!(set.policies()[0].place.line, 2);
+    assert_eq!(set.policies()[0].source.to_string(), "policies/a.toml:2");
 }
 
 #[test]
@@ -301,7 +306,15 @@ fn references_and_defaults_are_checked_across_files() {
     policies/a.toml:1: 2 approvals are asked of group `ops`, which has 1 (policies/b.toml:1)
         ask for fewer approvals, or add members
     ");
-    assert!(PolicySet::load(&files(&[policy, group]), Some("OPS"), &Interner::default()).is_ok());
+    assert!(
+        PolicySet::load(
+            &files(&[policy, group]),
+            &[],
+            Some("OPS"),
+            &Interner::default()
+        )
+        .is_ok()
+    );
     // A group may stand in the file that cannot be read: only that is told.
     insta::assert_snapshot!(problems(&[policy, "[[group]"], Some("ops")), @"policies/b.toml:1: not TOML: unclosed array table, expected `]`");
 }
@@ -402,7 +415,7 @@ fn any_exemption_of_an_account_may_hold_and_a_key_is_an_account() {
 proptest! {
     #[test]
     fn loading_any_text_never_panics(text in ".{0,200}") {
-        let _ = PolicySet::load(&files(&[&text]), None, &Interner::default());
+        let _ = PolicySet::load(&files(&[&text]), &[], None, &Interner::default());
     }
 
     #[test]
@@ -413,7 +426,7 @@ proptest! {
         ], 0..30),
     ) {
         let text = lines.join("\n");
-        if let Err(problems) = PolicySet::load(&files(&[&text]), None, &Interner::default()) {
+        if let Err(problems) = PolicySet::load(&files(&[&text]), &[], None, &Interner::default()) {
             prop_assert!(!problems.is_empty());
             for problem in problems {
                 prop_assert!((1..=lines.len().max(1)).contains(&problem.place.line), "{}", problem);

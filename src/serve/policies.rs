@@ -72,6 +72,7 @@ impl PolicySource {
         })?;
         PolicySet::load(
             &files,
+            &[],
             self.default_approver_group.as_deref(),
             &self.interner,
         )

@@ -52,7 +52,7 @@ fn policies(name: &str) -> PolicySet {
         })
         .collect();
     assert!(!files.is_empty(), "{name} has no example of a policy");
-    PolicySet::load(&files, None, &Interner::default()).unwrap_or_else(|problems| {
+    PolicySet::load(&files, &[], None, &Interner::default()).unwrap_or_else(|problems| {
         let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
         panic!("{}", problems.join("\n"))
     })
@@ -74,7 +74,7 @@ fn the_defaults_are_those_that_the_policy_reference_tells() {
         path: "p.toml".to_owned(),
         text: text.to_owned(),
     };
-    let set = PolicySet::load(&[file], Some("g"), &Interner::default()).unwrap();
+    let set = PolicySet::load(&[file], &[], Some("g"), &Interner::default()).unwrap();
     let policy = set.policy(r"Exchange\Get-Mailbox").unwrap();
     assert_eq!(policy.approvers, ["g"]);
     assert_eq!(policy.approvals, 1);

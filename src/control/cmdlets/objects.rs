@@ -103,7 +103,7 @@ pub(super) fn policy(policy: &Policy) -> Object {
     };
     let in_hours = |duration| TimeDelta::from_std(duration).ok().map(hours);
     let longest = policy.max_duration.and_then(in_hours);
-    let source = format!("{}:{}", policy.place.file, policy.place.line);
+    let source = policy.source.to_string();
     Object {
         type_name: "ElevatedAccessApprovalPolicy",
         properties: vec![

@@ -325,7 +325,7 @@ fn snapshot(policies: &str, interner: &Interner) -> Snapshot {
         text: policies.to_owned(),
     };
     Snapshot {
-        policies: PolicySet::load(&[file], None, interner).unwrap(),
+        policies: PolicySet::load(&[file], &[], None, interner).unwrap(),
         mode: Mode::Enforce,
     }
 }

@@ -12,18 +12,21 @@ mod properties;
 struct Grants(Vec<(PrincipalId, PolicyId, HeldGrant)>);
 
 impl HeldGrants for Grants {
-    fn find(
+    fn each(
         &self,
         principal: PrincipalId,
         policy: PolicyId,
-        covers: &dyn Fn(&HeldGrant) -> bool,
-    ) -> Option<Uuid> {
-        self.0
+        look: &mut dyn FnMut(&HeldGrant) -> ControlFlow<()>,
+    ) {
+        let held = self
+            .0
             .iter()
-            .filter(|(holder, under, _)| (*holder, *under) == (principal, policy))
-            .map(|(_, _, grant)| grant)
-            .find(|it| covers(it))
-            .map(|it| it.id)
+            .filter(|(holder, under, _)| (*holder, *under) == (principal, policy));
+        for (_, _, grant) in held {
+            if look(grant).is_break() {
+                return;
+            }
+        }
     }
 }
 
@@ -46,7 +49,7 @@ impl World {
             path: "p.toml".to_owned(),
             text: format!("[[group]]\nname = 'ops'\nmembers = ['amy']\n{policies}"),
         }];
-        let policies = PolicySet::load(&files, Some("ops"), &interner)
+        let policies = PolicySet::load(&files, &[], Some("ops"), &interner)
             .unwrap_or_else(|problems| panic!("{problems:?}"));
         let key = "local:zed".to_owned();
         Self {
@@ -76,6 +79,9 @@ impl World {
             starts_ms,
             ends_ms,
             task: task.map(|it| Arc::new(it.parse().unwrap())),
+            pins: None,
+            uses_left: None,
+            break_glass: false,
         };
         let policy = self.interner.policy(scope);
         self.grants.0.push((self.principal.id, policy, grant));

@@ -7,9 +7,13 @@ use crate::model::Interner;
 use super::super::file::RawPolicy;
 use super::super::pattern::Pattern;
 use super::super::problem::{At, Located, Report, nearest, printable};
-use super::super::{Approval, Group, ParameterRules, Place, Policy, Scope, duration};
+use super::super::{
+    Approval, Comment, Group, OnBlock, ParameterRules, Policy, ReasonRule, Scope, ScopeKind,
+    Source, Spread, Windows, duration,
+};
 use super::distinct;
 use super::groups::Groups;
+use super::options;
 use super::rules::RuleReader;
 
 /// How long a grant lasts where neither the request nor the policy says: Microsoft's default.
@@ -30,7 +34,15 @@ pub(super) struct Draft {
     default_duration: Duration,
     report_only: bool,
     parameters: ParameterRules,
-    place: Place,
+    reason: ReasonRule,
+    requesters: Vec<String>,
+    approver_comment: Comment,
+    windows: Windows,
+    break_glass: Vec<String>,
+    on_block: OnBlock,
+    max_uses: Option<u32>,
+    spread: Option<Spread>,
+    pub(super) source: Source,
 }
 
 impl Draft {
@@ -40,6 +52,11 @@ impl Draft {
             id: interner.policy(folded),
             name: folded.into(),
             scope: Scope {
+                kind: if self.pattern.is_exact() {
+                    ScopeKind::Task
+                } else {
+                    ScopeKind::Pattern
+                },
                 folded: folded.to_owned(),
                 text: self.scope_text,
             },
@@ -50,7 +67,15 @@ impl Draft {
             default_duration: self.default_duration,
             report_only: self.report_only,
             parameters: self.parameters,
-            place: self.place,
+            reason: self.reason,
+            requesters: self.requesters,
+            approver_comment: self.approver_comment,
+            windows: self.windows,
+            break_glass: self.break_glass,
+            on_block: self.on_block,
+            max_uses: self.max_uses,
+            spread: self.spread,
+            source: self.source,
         }
     }
 }
@@ -86,6 +111,14 @@ fn lower_one(
         report_only,
         parameters,
         other_parameters,
+        reason,
+        requesters,
+        approver_comment,
+        windows,
+        break_glass,
+        on_block,
+        max_uses,
+        spread,
     } = raw;
     let approval = approval.and_then(|it| read_approval(&it, report));
     let approvals = read_approvals(approvals.as_ref(), approval, report);
@@ -98,6 +131,38 @@ fn lower_one(
     .read(approvers, approval, report);
     let (max_duration, default_duration) = read_durations(max_duration, default_duration, report);
     let parameters = rules.read(parameters, other_parameters, report);
+    let asks = |list: &Option<Located<Vec<Located<String>>>>| list.as_ref().map(|it| it.at);
+    options::refuse_of_never(
+        approval,
+        &[
+            ("reason", reason.as_ref().map(|it| it.at)),
+            ("requesters", asks(&requesters)),
+            (
+                "approver_comment",
+                approver_comment.as_ref().map(|it| it.at),
+            ),
+            ("windows", windows.first().map(|it| it.at)),
+            ("break_glass", asks(&break_glass)),
+            ("on_block", on_block.as_ref().map(|it| it.at)),
+            ("max_uses", max_uses.as_ref().map(|it| it.at)),
+            ("spread", spread.as_ref().map(|it| it.at)),
+        ],
+        report,
+    );
+    let reason = options::reason(reason, report);
+    let requesters = options::groups("requesters", "requester group", requesters, groups, report);
+    let approver_comment = options::comment(approver_comment.as_ref(), report);
+    let windows = options::windows(windows, report);
+    let break_glass = options::groups(
+        "break_glass",
+        "break-glass group",
+        break_glass,
+        groups,
+        report,
+    );
+    let on_block = options::on_block(on_block.as_ref(), report);
+    let max_uses = options::max_uses(max_uses.as_ref(), report);
+    let spread = options::spread(spread, report);
     let (scope_text, pattern) = read_scope(task?, report)?;
     Some(Draft {
         at,
@@ -111,7 +176,15 @@ fn lower_one(
         default_duration,
         report_only: report_only.is_some_and(|it| it.value),
         parameters,
-        place: report.place(at),
+        reason,
+        requesters,
+        approver_comment,
+        windows,
+        break_glass,
+        on_block,
+        max_uses,
+        spread,
+        source: Source::File(report.place(at)),
     })
 }
 

@@ -91,10 +91,17 @@ proptest! {
                     && grant.task.as_deref().is_none_or(|it| *it == task)
             }),
             Rule::UngovernedAllowed => governing.is_none() && world.endpoint.ungoverned == Ungoverned::Allow,
-            Rule::NeedsApproval | Rule::Never | Rule::ParameterRule | Rule::UngovernedBlocked => {
+            Rule::NeedsApproval
+            | Rule::Never
+            | Rule::OutsideWindow
+            | Rule::ParameterRule
+            | Rule::PinnedParameters
+            | Rule::SpreadLimit
+            | Rule::UngovernedBlocked
+            | Rule::UsedUp => {
                 world.mode == Mode::ReportOnly || governing.is_some_and(|it| it.report_only)
             }
-            Rule::GatewayCmdlet | Rule::SessionCall => false,
+            Rule::BreakGlass | Rule::GatewayCmdlet | Rule::SessionCall => false,
         };
         match judgement {
             Judgement::Permitted(_) => prop_assert!(reason_holds, "{:?}", decision),
