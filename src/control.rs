@@ -18,6 +18,7 @@ mod desk;
 mod keeper;
 mod ledger;
 mod lifecycle;
+mod notices;
 mod reading;
 mod record;
 mod refusals;

@@ -1,18 +1,18 @@
 //! What there is to tell of one event: who did what, for whom, for how long, why, and who can decide. A notice is stored as
 //! JSON until it has arrived, so a later program must still read it: new fields get a default, none changes its meaning.
 //!
-//! Pure. A notice holds no secret: parameters come in through [`Notice::show`], and are looked at once more when it is told.
+//! A notice holds no secret: parameters come in through [`Notice::show`], and are looked at once more when it is told.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::model::{ParameterName, REDACTED, Value, is_sensitive, redacted};
+use super::{Answer, ParameterName, REDACTED, Value, is_sensitive, redacted};
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Kind {
+pub enum NoticeKind {
     /// An approver looked at a grant that was taken without approval.
     BreakGlassReviewed,
     /// Somebody took a grant without approval, in an emergency.
@@ -53,7 +53,7 @@ pub struct Notice {
     /// When it happened.
     pub at: DateTime<Utc>,
     /// What happened.
-    pub kind: Kind,
+    pub kind: NoticeKind,
     /// The name of who did it; `None` where time or the policy itself did.
     pub by: Option<String>,
     /// What they said with it.
@@ -130,10 +130,10 @@ pub struct Answered {
     /// The account that gave it.
     pub by: String,
     /// Yes or no.
-    pub answer: crate::model::Answer,
+    pub answer: Answer,
 }
 
-impl Kind {
+impl NoticeKind {
     /// All of them, in alphabetical order.
     pub const ALL: [Self; 15] = [
         Self::BreakGlassReviewed,
@@ -220,11 +220,11 @@ mod tests {
 
     #[test]
     fn a_kind_is_stored_under_its_word_and_all_are_listed_in_order() {
-        for kind in Kind::ALL {
+        for kind in NoticeKind::ALL {
             let json = serde_json::to_string(&kind).unwrap();
             assert_eq!(json, format!("\"{}\"", kind.as_str()));
         }
-        let words = Kind::ALL.map(Kind::as_str);
+        let words = NoticeKind::ALL.map(NoticeKind::as_str);
         assert!(words.is_sorted());
     }
 }
