@@ -18,6 +18,7 @@ mod desk;
 mod keeper;
 mod ledger;
 mod lifecycle;
+mod notices;
 mod reading;
 mod record;
 mod refusals;
@@ -38,6 +39,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use crate::model::{Command, Object, Principal};
+use crate::notify::Channels;
 use crate::state::{BoxFuture, OwnCmdletError, OwnCmdlets, State};
 use crate::store::{Store, StoreError};
 
@@ -86,10 +88,11 @@ impl Control {
     pub async fn open(
         store: Store,
         ledger: Arc<dyn Ledger>,
+        channels: Arc<Channels>,
         state: Arc<State>,
         clock: Clock,
     ) -> Result<Self, ControlError> {
-        let desk = Desk::new(store, ledger, state, clock);
+        let desk = Desk::new(store, ledger, channels, state, clock);
         if let Err(error) = desk.record_owed().await {
             warn!(error = %desk::chain(&error), "Records of an earlier run are still owed to the audit log");
         }

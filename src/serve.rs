@@ -23,6 +23,7 @@ use crate::data::{
 use crate::identity::Identities;
 use crate::listen::{self, Acceptor, Workers};
 use crate::model::Interner;
+use crate::notify::Channels;
 use crate::policy;
 use crate::state::{OwnCmdlets, Snapshot, State};
 use crate::store::Store;
@@ -130,6 +131,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let control = Control::open(
         store,
         Arc::new(audit.clone()),
+        Arc::new(Channels::new(&config.notify)),
         Arc::clone(&state),
         Arc::new(Utc::now),
     )

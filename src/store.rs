@@ -1,4 +1,4 @@
-//! The store: requests, votes, grants and the records still owed to the audit log, in SQLite (embedded, the default) or
+//! The store: requests, votes, grants, the records still owed to the audit log and the notices owed to people, in SQLite (embedded, the default) or
 //! PostgreSQL. One struct, the same SQL on both.
 //!
 //! INVARIANT: everything that changes together is one [`Store::commit`]; an acknowledged commit is on disk; a change made
@@ -9,6 +9,7 @@
 
 mod database;
 mod grants;
+mod notifications;
 mod outbox;
 mod postgres;
 mod requests;
@@ -23,9 +24,12 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::config;
-use crate::model::{Grant, Request, Vote};
+use crate::model::{Grant, Request, RequestState, Vote};
 
 use database::{Database, Row, Transaction};
+pub use notifications::{
+    Delivery, DeliveryCounts, DeliveryState, OwedDelivery, OwedNotification, Relevance,
+};
 pub use outbox::OwedRecord;
 pub use requests::Listing;
 pub use sqlite::OpenError;
@@ -88,8 +92,12 @@ pub enum Write {
     AddVote(Uuid, Vote),
     /// A grant is over: revoked if it says so, else by time.
     EndGrant(Grant),
+    /// A notice that people and programs must have.
+    Notify(OwedNotification),
     /// A record that the audit log must have.
     Owe(OwedRecord),
+    /// Where a delivery of a notice stands, made from the version that it carries.
+    UpdateDelivery(Delivery),
     /// A request's state and decision, made from the version that it carries.
     UpdateRequest(Request),
 }
@@ -122,9 +130,16 @@ impl Store {
                     requests::add_vote(&mut transaction, *request, vote).await?;
                 }
                 Write::EndGrant(grant) => grants::end(&mut transaction, grant).await?,
+                Write::Notify(owed) => notifications::add(&mut transaction, owed).await?,
                 Write::Owe(record) => outbox::add(&mut transaction, record).await?,
+                Write::UpdateDelivery(delivery) => {
+                    notifications::update(&mut transaction, delivery).await?;
+                }
                 Write::UpdateRequest(request) => {
                     requests::update(&mut transaction, request).await?;
+                    if request.state != RequestState::Pending {
+                        notifications::forget_reminders(&mut transaction, request.id).await?;
+                    }
                 }
             }
         }

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::audit::{Event, Unavailable};
 use crate::model::Grant;
+use crate::notify::Channels;
 use crate::state::State;
 use crate::store::{Store, StoreError};
 
@@ -23,6 +24,7 @@ use super::{Clock, Ledger};
 pub(super) struct Desk {
     pub(super) store: Store,
     pub(super) state: Arc<State>,
+    pub(super) channels: Arc<Channels>,
     ledger: Arc<dyn Ledger>,
     clock: Clock,
     /// Something happened that the keeper may have to act on.
@@ -56,12 +58,14 @@ impl Desk {
     pub(super) fn new(
         store: Store,
         ledger: Arc<dyn Ledger>,
+        channels: Arc<Channels>,
         state: Arc<State>,
         clock: Clock,
     ) -> Self {
         Self {
             store,
             state,
+            channels,
             ledger,
             clock,
             changed: Notify::new(),

@@ -6,10 +6,12 @@ use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+use crate::model::NoticeKind;
 use crate::store::StoreError;
 
 use super::desk::{Desk, Unfinished, log_unfinished};
 use super::lifecycle::{Event, apply};
+use super::notices::by_time;
 use super::record::{Change, Circumstances};
 
 /// Looked at least this often, in case the clock was set or the machine slept.
@@ -69,6 +71,8 @@ async fn tend(desk: &Desk) -> Result<Option<DateTime<Utc>>, Unfinished> {
 async fn expire(desk: &Desk) -> Result<bool, Unfinished> {
     let now = desk.now();
     let at = Circumstances { caller: None, now };
+    let snapshot = desk.state.snapshot();
+    let policies = &snapshot.policies;
     let mut change = Change::default();
     for request in desk.store.lapsed_requests(now, CASES_AT_ONCE).await? {
         let Some(case) = desk.case(request.id).await? else {
@@ -79,6 +83,8 @@ async fn expire(desk: &Desk) -> Result<bool, Unfinished> {
             continue;
         };
         change.add(&case.request, effects, &[], at)?;
+        let expired = by_time(NoticeKind::RequestExpired, &case, policies, now);
+        change.tell(&expired, &desk.channels)?;
     }
     for grant in desk.store.ended_grants(now, CASES_AT_ONCE).await? {
         let case = desk.case(grant.request).await?;
@@ -90,6 +96,8 @@ async fn expire(desk: &Desk) -> Result<bool, Unfinished> {
             continue;
         };
         change.add(&case.request, effects, &[], at)?;
+        let expired = by_time(NoticeKind::GrantExpired, &case, policies, now);
+        change.tell(&expired, &desk.channels)?;
     }
     if change.writes.is_empty() {
         return Ok(true);

@@ -5,11 +5,13 @@ use serde_json::{Map, Value as Json, json};
 use uuid::Uuid;
 
 use crate::audit::Event;
-use crate::model::{Answer, Grant, Request, RequestState, Vote};
+use crate::model::{Answer, Grant, Notice, Request, RequestState, Vote};
+use crate::notify::Channels;
 use crate::store::{OwedRecord, StoreError, Write};
 
 use super::Caller;
 use super::lifecycle::Effect;
+use super::notices;
 
 /// What is stored together, and what then leaves the grant table.
 #[derive(Debug, Default)]
@@ -99,6 +101,12 @@ impl Change {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Has people and programs told of the change, if it is one that `channels` tell of.
+    pub(super) fn tell(&mut self, notice: &Notice, channels: &Channels) -> Result<(), StoreError> {
+        self.writes.extend(notices::owe(notice, channels)?);
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use uuid::Uuid;
 
-use crate::model::{Answer, Grant, Request, RequestState, Task};
+use crate::model::{Answer, Grant, NoticeKind, Request, RequestState, Task};
 use crate::policy::{Approval, Policy, PolicySet};
 use crate::state::OwnCmdletError;
 use crate::store::StoreError;
@@ -13,6 +13,7 @@ use crate::store::StoreError;
 use super::Caller;
 use super::desk::{Desk, chain, log_unfinished};
 use super::lifecycle::{Case, Event, PENDING_FOR, Quorum, Terms, apply};
+use super::notices::{Deed, by_time, notice};
 use super::reading;
 use super::record::{Change, Circumstances};
 use super::refusals::{finished, gone, never, not_reached, refused, too_busy};
@@ -116,6 +117,21 @@ pub(super) async fn file(desk: &Desk, caller: &Caller, ask: &Ask) -> Result<Case
         if change.writes.is_empty() {
             return Ok(case);
         }
+        let (kind, by) = match case.request.state {
+            RequestState::Pending => (NoticeKind::RequestFiled, Some(who.name.as_str())),
+            // The policy did, at once: one message says both.
+            RequestState::Approved | RequestState::Denied | RequestState::Expired => {
+                (NoticeKind::RequestApproved, None)
+            }
+        };
+        let deed = Deed {
+            by,
+            comment: None,
+            at: now,
+        };
+        change
+            .tell(&notice(kind, &case, policies, deed), &desk.channels)
+            .map_err(not_reached)?;
         match desk.make(change).await {
             Ok(done) => return finished(done, &case.request, "filed").map(|()| case),
             Err(StoreError::Changed) => {}
@@ -162,6 +178,19 @@ pub(super) async fn reply(
         };
         change
             .add(&case.request, effects, &reply.context, at)
+            .map_err(not_reached)?;
+        let kind = match case.request.state {
+            RequestState::Approved => NoticeKind::RequestApproved,
+            RequestState::Denied => NoticeKind::RequestDenied,
+            RequestState::Expired | RequestState::Pending => NoticeKind::RequestVoted,
+        };
+        let deed = Deed {
+            by: Some(&who.name),
+            comment: reply.comment.as_deref(),
+            at: now,
+        };
+        change
+            .tell(&notice(kind, &case, policies, deed), &desk.channels)
             .map_err(not_reached)?;
         match desk.make(change).await {
             Ok(done) => {
@@ -220,6 +249,13 @@ pub(super) async fn revoke(
         change
             .add(&case.request, effects, &[], at)
             .map_err(not_reached)?;
+        let deed = Deed {
+            by: Some(&who.name),
+            comment,
+            at: now,
+        };
+        let revoked = notice(NoticeKind::GrantRevoked, &case, policies, deed);
+        change.tell(&revoked, &desk.channels).map_err(not_reached)?;
         match desk.make(change).await {
             Ok(done) => {
                 let grant = case.grant.ok_or_else(|| reading::no_grant(id))?;
@@ -340,6 +376,14 @@ async fn lapse(desk: &Desk, request: Uuid, at: Circumstances<'_>) -> Result<(), 
     change
         .add(&case.request, effects, &[], at)
         .map_err(not_reached)?;
+    let snapshot = desk.state.snapshot();
+    let expired = by_time(
+        NoticeKind::RequestExpired,
+        &case,
+        &snapshot.policies,
+        at.now,
+    );
+    change.tell(&expired, &desk.channels).map_err(not_reached)?;
     match desk.make(change).await {
         Ok(_) | Err(StoreError::Changed) => Ok(()),
         Err(error) => Err(not_reached(error)),
