@@ -186,6 +186,8 @@ pub struct AccessControl {
     pub mode: Mode,
     /// Who approves where a policy does not say.
     pub default_approver_group: Option<String>,
+    /// Whose members keep the gateway.
+    pub operators: Option<String>,
 }
 
 /// `[notify]` and `[[webhook]]`

@@ -16,6 +16,7 @@ mod reject;
 mod reply;
 mod strangers;
 mod tap;
+mod uses;
 
 pub use body::BodyBudget;
 pub use connection::serve_connection;

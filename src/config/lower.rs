@@ -191,6 +191,7 @@ impl Lowering<'_, '_> {
         Some(AccessControl {
             mode: mode.value,
             default_approver_group: raw.default_approver_group.map(|it| it.value),
+            operators: raw.operators.map(|it| it.value),
         })
     }
 

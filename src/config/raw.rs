@@ -178,6 +178,8 @@ section! {
         mode: Mode = Default("enforce");
         /// The group that approves where a policy names none.
         default_approver_group: String = Optional("every manual policy names its own");
+        /// The group whose members keep the gateway: they change policies of the store, switch access control, and revoke and review any grant.
+        operators: String = Optional("nobody");
     }
 }
 

@@ -1,5 +1,6 @@
 //! What happens by itself: requests lapse, grants end, and what could not be recorded is tried again.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -9,6 +10,7 @@ use tracing::debug;
 use crate::model::NoticeKind;
 use crate::store::StoreError;
 
+use super::administration;
 use super::desk::{Desk, Unfinished, log_unfinished};
 use super::lifecycle::{Event, apply};
 use super::notices::by_time;
@@ -62,6 +64,13 @@ async fn tend(desk: &Desk) -> Result<Option<DateTime<Utc>>, Unfinished> {
     }
     while !expire(desk).await? {}
     desk.record_owed().await?;
+    if desk.stale.swap(false, Ordering::AcqRel)
+        && let Err(error) = administration::refresh(desk).await
+    {
+        desk.stale.store(true, Ordering::Release);
+        return Err(error.into());
+    }
+    desk.uses.sweep(desk.now().timestamp_millis());
     let expiry = desk.store.next_expiry().await?;
     let end = desk.store.next_end().await?;
     Ok(expiry.into_iter().chain(end).min())
@@ -82,7 +91,7 @@ async fn expire(desk: &Desk) -> Result<bool, Unfinished> {
         let Ok((case, effects)) = apply(&case, Event::Lapsed, now) else {
             continue;
         };
-        change.add(&case.request, effects, &[], at)?;
+        change.add(effects, &[], at)?;
         let expired = by_time(NoticeKind::RequestExpired, &case, policies, now);
         change.tell(&expired, &desk.channels)?;
     }
@@ -91,11 +100,11 @@ async fn expire(desk: &Desk) -> Result<bool, Unfinished> {
         let case = case.ok_or_else(|| StoreError::Damaged {
             what: format!("the grant {} without its request", grant.id),
         })?;
-        // Revoked since it was listed.
-        let Ok((case, effects)) = apply(&case, Event::Ended, now) else {
+        // Closed or extended since it was listed.
+        let Ok((case, effects)) = apply(&case, Event::Expired, now) else {
             continue;
         };
-        change.add(&case.request, effects, &[], at)?;
+        change.add(effects, &[], at)?;
         let expired = by_time(NoticeKind::GrantExpired, &case, policies, now);
         change.tell(&expired, &desk.channels)?;
     }

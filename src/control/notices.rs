@@ -28,12 +28,15 @@ pub(super) fn notice(
     let request = &case.request;
     let grant = case.grant.as_ref();
     let policy = policies.policy(&request.policy);
+    let held = grant.or(case.extended.as_ref());
     let lasts = grant.map_or(request.duration, |it| it.ends - it.starts);
+    let pins = grant.map_or(&request.pins, |it| &it.pins);
+    let task = grant.map_or(request.task.as_ref(), |it| it.task.as_ref());
     let answers = case.votes.iter().map(|vote| Answered {
         by: vote.approver_name.clone(),
         answer: vote.answer,
     });
-    Notice {
+    let mut notice = Notice {
         id: Uuid::now_v7(),
         at: deed.at,
         kind,
@@ -41,23 +44,27 @@ pub(super) fn notice(
         comment: deed.comment.map(str::to_owned),
         request: request.id,
         grant: grant.map(|it| it.id),
-        extends: None,
+        extends: request.extends,
         requester: request.principal_name.clone(),
         scope: policy.map_or_else(|| request.policy.clone(), |it| it.scope.text.clone()),
-        task: request.task.as_ref().map(ToString::to_string),
+        task: task.map(ToString::to_string),
         parameters: Vec::new(),
         reason: request.reason.clone(),
         reference: request.external_identity.clone(),
         seconds: u64::try_from(lasts.num_seconds()).unwrap_or_default(),
-        starts: grant.map(|it| it.starts),
-        ends: grant.map(|it| it.ends),
-        uses: None,
+        starts: grant.map(|it| it.starts).or(request.starts),
+        ends: held.map(|it| it.ends),
+        uses: grant.map_or(request.uses, |it| it.uses),
         touches: Vec::new(),
         deciders: policy.map_or_else(Vec::new, |it| deciders(it, policies)),
         answers: answers.collect(),
         lapses: (request.state == RequestState::Pending).then_some(request.expires),
-        break_glass: false,
+        break_glass: request.break_glass,
+    };
+    for pin in &pins.0 {
+        notice.show(&pin.name, &pin.bound.to_value(), &[]);
     }
+    notice
 }
 
 /// What there is to tell of what came by itself.

@@ -9,15 +9,18 @@ use http::header::{CONNECTION, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::{Body as _, Incoming};
+use tracing::debug;
 use uuid::Uuid;
 
 use crate::audit::{CallContext, Event, Recordable, Recorded};
 use crate::dialect::exchange_rest::{self, Batch, Call, Operation, Reading};
 use crate::dialect::{Dialect, Problem, Reply};
 use crate::identity::Authenticated;
-use crate::model::Principal;
-use crate::policy::{Facts, Judgement, Refusal, decide};
-use crate::state::{OwnCmdletError, Snapshot};
+use crate::model::{Command, Principal, RequestState};
+use crate::policy::{
+    Decision, Facts, Judgement, OnBlock, Permit, Refusal, Rule, Spread, Withheld, decide, withhold,
+};
+use crate::state::{CallMark, NotTaken, OwnCmdletError, Snapshot, Taking};
 use crate::telemetry::metrics::StatusClass;
 
 use super::body::read_whole;
@@ -28,6 +31,7 @@ use super::outcome::OutcomeGuard;
 use super::reject::Rejection;
 use super::reply::{ReplyBody, response};
 use super::tap::Tap;
+use super::uses::{Continuing, DECISIONS, Receipt, passes_by};
 
 /// The longest `client-request-id` that is kept for the record, in bytes; real ones are GUIDs.
 const CLIENT_REQUEST_ID_BYTES: usize = 64;
@@ -181,7 +185,7 @@ impl Scene<'_> {
         seen: &mut Seen<'_>,
     ) -> Result<Response<ReplyBody>, Rejection> {
         context.tenant = Some(call.tenant().to_owned());
-        let judgement = self.decide(call, &context);
+        let (judgement, receipt) = self.judge(call, &context).await?;
         let gate = &*self.worker.gate;
         let recorded = gate
             .audit
@@ -191,13 +195,16 @@ impl Scene<'_> {
         seen.decided = true;
         match recorded {
             Some(Recorded::Permitted(permit)) => {
-                let outcome = OutcomeGuard::new(&gate.audit, permit.decision_id());
+                let mut outcome = OutcomeGuard::new(&gate.audit, permit.decision_id());
+                outcome.took(receipt);
                 forward::single(&self.asked(), permit, outcome).await
             }
             Some(Recorded::Own(id, own)) => {
                 Ok(response(self.answer(own.subject(), id, &context).await))
             }
-            Some(Recorded::Refused(id, refusal)) => Ok(response(self.refuse(&refusal, id))),
+            Some(Recorded::Refused(id, refusal)) => {
+                Ok(response(self.refuse(&refusal, id, &context).await))
+            }
             None => Err(Rejection::upstream_answer(
                 "the call was recorded without a decision",
             )),
@@ -224,18 +231,23 @@ impl Scene<'_> {
         let Batch { frame, items } = batch;
         let (ids, calls): (Vec<_>, Vec<_>) =
             items.into_iter().map(|item| (item.id, item.call)).unzip();
-        let judgements = calls
-            .into_iter()
-            .map(|call| self.decide(call, &context))
-            .collect();
+        let mut judgements = Vec::with_capacity(calls.len());
+        let mut receipts = Vec::with_capacity(calls.len());
+        for call in calls {
+            // One after the other: each takes its own use.
+            let (judgement, receipt) = self.judge(call, &context).await?;
+            judgements.push(judgement);
+            receipts.push(receipt);
+        }
         let recorded = gate.audit.record(&context, judgements, recordable).await?;
         seen.decided = true;
         let mut own = Vec::new();
         let mut permits = Vec::new();
-        for (id, recorded) in ids.iter().zip(recorded) {
+        for ((id, recorded), receipt) in ids.iter().zip(recorded).zip(receipts) {
             match recorded {
                 Recorded::Permitted(permit) => {
-                    let outcome = OutcomeGuard::new(&gate.audit, permit.decision_id());
+                    let mut outcome = OutcomeGuard::new(&gate.audit, permit.decision_id());
+                    outcome.took(receipt);
                     permits.push((id.as_str(), permit, outcome));
                 }
                 Recorded::Own(decision, call) => {
@@ -245,7 +257,7 @@ impl Scene<'_> {
                     ));
                 }
                 Recorded::Refused(decision, refusal) => {
-                    own.push((id.clone(), self.refuse(&refusal, decision)));
+                    own.push((id.clone(), self.refuse(&refusal, decision, &context).await));
                 }
             }
         }
@@ -261,20 +273,115 @@ impl Scene<'_> {
         }
     }
 
-    fn decide(&self, call: Call, context: &CallContext) -> Judgement<Call> {
-        let facts = Facts {
+    /// Decides a call, and takes the use that it needs of a grant that counts them.
+    async fn judge(
+        &self,
+        call: Call,
+        context: &CallContext,
+    ) -> Result<(Judgement<Call>, Option<Receipt>), Rejection> {
+        let gate = &*self.worker.gate;
+        let mark = |call: &Call| {
+            let id = context.client_request_id.as_deref();
+            let principal = self.caller.principal.id;
+            let command = call.command()?;
+            Some(CallMark::new(principal, command, id, call.is_page()))
+        };
+        let continued = if gate.uses.remembers() {
+            mark(&call).and_then(|mark| gate.uses.continued(&mark))
+        } else {
+            None
+        };
+        let grants = Continuing {
+            grants: &gate.state.grants,
+            continued,
+        };
+        // Made anew for each use: it is not held while a use is taken.
+        let facts = || Facts {
             policies: &self.snapshot.policies,
             mode: self.snapshot.mode,
             endpoint: self.route.rules,
             principal: &self.caller.principal,
             source: context.source,
-            grants: &self.worker.gate.state.grants,
+            grants: &grants,
             now: context.decided,
         };
-        let judgement = decide(call, Call::subject, &facts);
+        let mut judgement = decide(call, Call::subject, &facts());
+        let mut receipt = None;
+        for again in 0..DECISIONS {
+            let permit = match judgement {
+                Judgement::Permitted(permit) => permit,
+                settled @ (Judgement::Own(_) | Judgement::Refused(_)) => {
+                    judgement = settled;
+                    break;
+                }
+            };
+            let needed = self.counted(&permit, continued);
+            let (Some((grant, spread)), Some(mark)) = (needed, mark(permit.subject())) else {
+                judgement = Judgement::Permitted(permit);
+                break;
+            };
+            let Some(command) = permit.subject().command() else {
+                judgement = Judgement::Permitted(permit);
+                break;
+            };
+            let taking = Taking {
+                grant,
+                command,
+                mark: &mark,
+                spread,
+            };
+            match gate.uses.take(taking).await {
+                Ok(()) => {
+                    receipt = Some(Receipt {
+                        uses: Arc::clone(&gate.uses),
+                        mark,
+                    });
+                    judgement = Judgement::Permitted(permit);
+                    break;
+                }
+                Err(NotTaken::Unavailable(text)) => return Err(Rejection::no_use(&text)),
+                // Another grant may cover the call as well.
+                Err(NotTaken::Gone | NotTaken::Withheld(Withheld::UsedUp))
+                    if again + 1 < DECISIONS =>
+                {
+                    judgement = decide(permit.into_parts().0, Call::subject, &facts());
+                }
+                Err(NotTaken::Gone) => {
+                    judgement = withhold(permit, Withheld::UsedUp, Call::subject, &facts());
+                    break;
+                }
+                Err(NotTaken::Withheld(why)) => {
+                    judgement = withhold(permit, why, Call::subject, &facts());
+                    break;
+                }
+            }
+        }
         let decision = judgement.decision();
         self.route.metrics.decided(decision.verdict, decision.rule);
-        judgement
+        Ok((judgement, receipt))
+    }
+
+    /// The grant of which a permitted call needs a use, and the bound of its policy.
+    fn counted(
+        &self,
+        permit: &Permit<Call>,
+        continued: Option<Uuid>,
+    ) -> Option<(Uuid, Option<Spread>)> {
+        let decision = permit.decision();
+        let grant = passes_by(decision).filter(|it| Some(*it) != continued)?;
+        let command = permit.subject().command()?;
+        if command.is_trial() && !command.reads() {
+            return None;
+        }
+        let policy = self.snapshot.policies.policy(decision.policy.as_deref()?)?;
+        let holder = self.caller.principal.id;
+        let is_counted = self
+            .worker
+            .gate
+            .state
+            .grants
+            .counts_uses(holder, policy.id, grant);
+        (is_counted || policy.spread.is_some()).then_some((grant, policy.spread))
     }
 
     /// An item's own credential must be the outer one, or another of the same person.
@@ -342,19 +449,66 @@ impl Scene<'_> {
         reply
     }
 
-    /// A block, as the caller sees it (DESIGN 5.6).
-    fn refuse(&self, refusal: &Refusal<Call>, decision: Uuid) -> Reply {
-        let target = refusal
-            .subject()
-            .command()
-            .map_or(String::new(), |it| it.task.cmdlet.to_string());
+    /// A block, as the caller sees it (DESIGN 5.6). Where the policy says so, it files the request that it asks for.
+    async fn refuse(
+        &self,
+        refusal: &Refusal<Call>,
+        decision: Uuid,
+        context: &CallContext,
+    ) -> Reply {
+        let command = refusal.subject().command();
+        let target = command.map_or(String::new(), |it| it.task.cmdlet.to_string());
+        let filed = match command {
+            Some(command) => {
+                self.file_request(command, refusal.decision(), decision, context)
+                    .await
+            }
+            None => None,
+        };
+        let text = filed.as_deref().unwrap_or(&refusal.decision().explanation);
         // No outcome: a block is complete by its decision's record.
-        self.problem(
-            StatusCode::FORBIDDEN,
-            &target,
-            &refusal.decision().explanation,
-            decision,
-        )
+        self.problem(StatusCode::FORBIDDEN, &target, text, decision)
+    }
+
+    /// Files the request that a blocked command needs, if its policy has `on_block = "request"`; what the caller is told then.
+    async fn file_request(
+        &self,
+        command: &Command,
+        blocked: &Decision,
+        decision: Uuid,
+        context: &CallContext,
+    ) -> Option<String> {
+        let policy = self.snapshot.policies.policy(blocked.policy.as_deref()?)?;
+        let is_asked_for = matches!(blocked.rule, Rule::NeedsApproval | Rule::UsedUp);
+        if policy.on_block != OnBlock::Request || !is_asked_for || command.is_trial() {
+            return None;
+        }
+        let filed = self
+            .worker
+            .gate
+            .own_cmdlets
+            .blocked(
+                &context.principal,
+                context.source,
+                command,
+                &policy.scope.folded,
+                decision,
+            )
+            .await;
+        match filed {
+            Ok((request, RequestState::Approved)) => Some(format!(
+                "{} needed approval, and its request {request} was filed and approved just now: run it again",
+                command.task.cmdlet
+            )),
+            Ok((request, _)) => Some(format!(
+                "{} needs approval. The request {request} was filed for it: run it again when it is approved; Get-ElevatedAccessRequest -RequestId {request} shows where it stands",
+                command.task.cmdlet
+            )),
+            Err(error) => {
+                debug!(%error, "A blocked call could not file its request");
+                None
+            }
+        }
     }
 
     fn problem(&self, status: StatusCode, target: &str, text: &str, decision: Uuid) -> Reply {

@@ -8,7 +8,7 @@ use crate::dialect::Dialect;
 use crate::identity::Identities;
 use crate::model::Workload;
 use crate::policy;
-use crate::state::{OwnCmdlets, State};
+use crate::state::{GrantUses, OwnCmdlets, State};
 use crate::telemetry::metrics::{EndpointMetrics, Metrics};
 use crate::tls::ReloadableServer;
 use crate::upstream::{Pool, Upstream};
@@ -64,6 +64,8 @@ pub struct Gate {
     pub identities: Arc<Identities>,
     /// Who answers the gateway's own cmdlets.
     pub own_cmdlets: Arc<dyn OwnCmdlets>,
+    /// Who counts the uses of grants.
+    pub uses: Arc<dyn GrantUses>,
     /// The endpoints.
     pub routes: Vec<Route>,
     /// How clients reach the gateway: scheme and authority, lower case; `None`: as each request names it.

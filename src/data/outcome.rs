@@ -7,6 +7,8 @@ use uuid::Uuid;
 
 use crate::audit::{AuditLog, Outcome};
 
+use super::uses::Receipt;
+
 /// Records the outcome of one decided call. Dropped unfinished, it records that the client went away.
 #[derive(Debug)]
 pub(super) struct OutcomeGuard {
@@ -18,6 +20,7 @@ pub(super) struct OutcomeGuard {
     error_in_body: bool,
     looked: bool,
     done: bool,
+    receipt: Option<Receipt>,
 }
 
 impl OutcomeGuard {
@@ -31,7 +34,13 @@ impl OutcomeGuard {
             error_in_body: false,
             looked: false,
             done: false,
+            receipt: None,
         }
+    }
+
+    /// The call took this use of a grant, if any.
+    pub(super) fn took(&mut self, receipt: Option<Receipt>) {
+        self.receipt = receipt;
     }
 
     /// The upstream answered with this status, which the client is given as well.
@@ -70,6 +79,9 @@ impl OutcomeGuard {
             return;
         }
         self.done = true;
+        if let Some(receipt) = &self.receipt {
+            receipt.ended(result, self.upstream_status);
+        }
         self.audit.outcome(Outcome {
             decision_id: self.decision_id,
             at: Utc::now(),

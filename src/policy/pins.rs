@@ -3,7 +3,7 @@
 //! A pinned parameter has to be given. What is not pinned is as free as the policy's own rules leave it, but no abbreviation of
 //! a pinned name passes.
 
-use crate::model::{ParameterName, Value};
+use crate::model::{ParameterName, Pin, Pins, Value};
 
 use super::expression::compile_whole;
 use super::number::Decimal;
@@ -71,6 +71,16 @@ impl ParameterRules {
             rules,
             others: Others::Allow,
         })
+    }
+
+    /// The rules that a grant's pins come to. Where a requester and an approver pinned the same parameter, both bind.
+    pub fn of_pins(pins: &Pins) -> Result<Self, InvalidPin> {
+        let mut all = Self::default();
+        for Pin { name, bound } in &pins.0 {
+            all.rules
+                .append(&mut Self::pinned([(name, &bound.to_value())])?.rules);
+        }
+        Ok(all)
     }
 }
 

@@ -33,6 +33,8 @@ pub enum RefusedReason {
     Limit,
     /// The caller is not known.
     SignIn,
+    /// The use that it needs of a grant could not be stored.
+    Store,
     /// It could not be understood.
     Unreadable,
 }
@@ -60,7 +62,7 @@ struct Shared {
     request_seconds: Family<EndpointLabels, Histogram>,
     upstream_seconds: Family<EndpointLabels, Histogram>,
     connections: Gauge,
-    refused: [Counter; 4],
+    refused: [Counter; 5],
     grants: Gauge,
     audit_records: Counter,
     audit_failing: Gauge,
@@ -159,7 +161,7 @@ impl Metrics {
         let version = env!("CARGO_PKG_VERSION");
         build.get_or_create(&VersionLabels { version }).set(1);
         registry.register("build_info", "The version that runs", build);
-        let refused = ["audit", "limit", "sign-in", "unreadable"]
+        let refused = ["audit", "limit", "sign-in", "store", "unreadable"]
             .map(|reason| refused.get_or_create_owned(&ReasonLabels { reason }));
         let reloads = ["rejected", "succeeded"]
             .map(|result| reloads.get_or_create_owned(&ResultLabels { result }));
@@ -201,11 +203,12 @@ impl Metrics {
 
     /// Counts a refusal.
     pub fn refused(&self, reason: RefusedReason) {
-        let [audit, limit, sign_in, unreadable] = &self.shared.refused;
+        let [audit, limit, sign_in, store, unreadable] = &self.shared.refused;
         match reason {
             RefusedReason::Audit => audit,
             RefusedReason::Limit => limit,
             RefusedReason::SignIn => sign_in,
+            RefusedReason::Store => store,
             RefusedReason::Unreadable => unreadable,
         }
         .inc();
