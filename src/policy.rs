@@ -4,6 +4,7 @@
 //! made by [`decide`] alone, and whoever forwards a command must hold one.
 #![deny(clippy::disallowed_methods, clippy::wildcard_enum_match_arm)]
 
+mod catalogue;
 mod decide;
 mod decision;
 mod definition;
@@ -22,10 +23,12 @@ mod pins;
 mod prefixes;
 mod problem;
 mod requirement;
+mod scopes;
 mod set;
 mod stored;
 mod windows;
 
+pub use catalogue::{Catalogue, CmdletFacts, DangerousParameter, Effect};
 pub use decide::{
     Endpoint, Facts, HeldGrant, HeldGrants, Mode, SessionCall, SpreadLimit, Subject, Ungoverned,
     Withheld, decide, withhold,
@@ -33,7 +36,7 @@ pub use decide::{
 pub use decision::{Decision, Judgement, OwnCall, Permit, Refusal, Rule, Verdict};
 pub use definition::{
     Approval, Comment, Exemption, Group, OnBlock, Person, Policy, ReasonPattern, ReasonProblem,
-    ReasonRule, Scope, ScopeKind, Source, Spread,
+    ReasonRule, Role, RoleGroup, Scope, ScopeKind, Source, Spread,
 };
 pub use parameters::ParameterRules;
 pub use pins::InvalidPin;

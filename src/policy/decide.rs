@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::model::{Command, PolicyId, Principal, PrincipalId, Task};
 
+use super::explain::Blocked;
 use super::{
     Approval, Decision, Judgement, OwnCall, ParameterRules, Permit, Policy, PolicySet, Refusal,
     Rule, Verdict, explain,
@@ -149,29 +150,30 @@ pub fn withhold<C>(
     subject: impl FnOnce(&C) -> Subject<'_>,
     facts: &Facts<'_>,
 ) -> Judgement<C> {
-    let (call, permitted) = permit.into_parts();
-    let policy = permitted
-        .policy
-        .as_ref()
-        .and_then(|scope| facts.policies.policy(scope));
-    let Subject::Command(command) = subject(&call) else {
-        return judged(call, permitted);
+    let policy = permit.decision().policy.as_ref();
+    let policy = policy.and_then(|scope| facts.policies.policy(scope));
+    let (Subject::Command(command), Some(policy)) = (subject(permit.subject()), policy) else {
+        // Without a policy there was no grant, so nothing was counted.
+        return Judgement::Permitted(permit);
+    };
+    let blocked = Blocked {
+        command,
+        policy,
+        policies: facts.policies,
     };
     let (rule, explanation) = match why {
-        Withheld::Calls(limit) => (
-            Rule::SpreadLimit,
-            explain::spread(&command.task, policy, limit, "calls"),
-        ),
+        Withheld::Calls(limit) => (Rule::SpreadLimit, explain::spread(blocked, limit, "calls")),
         Withheld::Identities(limit) => (
             Rule::SpreadLimit,
-            explain::spread(&command.task, policy, limit, "different identities"),
+            explain::spread(blocked, limit, "different identities"),
         ),
-        Withheld::UsedUp => (Rule::UsedUp, explain::used_up(&command.task, policy)),
+        Withheld::UsedUp => (Rule::UsedUp, explain::used_up(blocked)),
     };
+    let decision = block(rule, Some(policy), facts, explanation);
+    let (call, permitted) = permit.into_parts();
     let decision = Decision {
-        policy: permitted.policy,
         grant: permitted.grant,
-        ..block(rule, policy, facts, explanation)
+        ..decision
     };
     judged(call, decision)
 }
@@ -195,11 +197,16 @@ fn decide_command(command: &Command, facts: &Facts<'_>) -> Decision {
     if facts.mode == Mode::Disabled {
         return allow(Rule::AccessControlDisabled, None);
     }
-    let governing = facts.policies.governing(task);
+    let governing = facts.policies.governing_command(command);
     if let Some(policy) = governing
         && policy.approval == Approval::Never
     {
-        return block(Rule::Never, governing, facts, explain::never(task, policy));
+        let blocked = Blocked {
+            command,
+            policy,
+            policies: facts.policies,
+        };
+        return block(Rule::Never, governing, facts, explain::never(blocked));
     }
     if let Some(exemption) =
         facts
@@ -222,8 +229,13 @@ fn decide_command(command: &Command, facts: &Facts<'_>) -> Decision {
             ),
         };
     };
+    let blocked = Blocked {
+        command,
+        policy,
+        policies: facts.policies,
+    };
     if let Err(breach) = policy.parameters.check(&command.parameters) {
-        let explanation = explain::parameter_rule(task, policy, &breach);
+        let explanation = explain::parameter_rule(blocked, &breach);
         return block(Rule::ParameterRule, governing, facts, explanation);
     }
     let is_open = policy.windows.is_open(facts.now);
@@ -235,18 +247,13 @@ fn decide_command(command: &Command, facts: &Facts<'_>) -> Decision {
         };
     }
     if !is_open {
-        let explanation = explain::outside_window(task, policy, facts.now);
+        let explanation = explain::outside_window(blocked, facts.now);
         return block(Rule::OutsideWindow, governing, facts, explanation);
     }
     match found {
         Found::UsedUp(grant) => Decision {
             grant: Some(grant),
-            ..block(
-                Rule::UsedUp,
-                governing,
-                facts,
-                explain::used_up(task, Some(policy)),
-            )
+            ..block(Rule::UsedUp, governing, facts, explain::used_up(blocked))
         },
         Found::PinnedOtherwise(grant, breach) => Decision {
             grant: Some(grant),
@@ -254,11 +261,11 @@ fn decide_command(command: &Command, facts: &Facts<'_>) -> Decision {
                 Rule::PinnedParameters,
                 governing,
                 facts,
-                explain::pinned(task, policy, &breach),
+                explain::pinned(blocked, &breach),
             )
         },
         Found::Covers { .. } | Found::Nothing => {
-            let explanation = explain::needs_approval(task, policy);
+            let explanation = explain::needs_approval(blocked);
             block(Rule::NeedsApproval, governing, facts, explanation)
         }
     }

@@ -8,9 +8,10 @@ use chrono::{DateTime, NaiveDate, Utc};
 use ipnet::IpNet;
 use regex::Regex;
 
-use crate::model::{PolicyId, Principal};
+use crate::model::{PolicyId, Principal, Task};
 
 use super::pattern::Pattern;
+use super::scopes::Reach;
 use super::windows::Windows;
 use super::{ParameterRules, Place, PolicySet};
 
@@ -105,6 +106,51 @@ pub struct Person {
     pub accounts: Vec<String>,
     /// Where they are defined.
     pub place: Place,
+}
+
+/// A named set of tasks, as a management role is.
+#[derive(Clone, Debug)]
+pub struct Role {
+    /// Its name with its workload, such as `Exchange\Mail Recipients`, unique without case.
+    pub name: String,
+    /// Tasks and patterns of the same workload, as the file spells them.
+    pub tasks: Vec<String>,
+    /// Where it is defined.
+    pub place: Place,
+    /// `tasks`, compiled.
+    pub(super) patterns: Arc<[Pattern]>,
+}
+
+/// A named set of roles, as a role group is.
+#[derive(Clone, Debug)]
+pub struct RoleGroup {
+    /// Its name with its workload, such as `Exchange\Recipient Management`, unique without case.
+    pub name: String,
+    /// The names of its roles.
+    pub roles: Vec<String>,
+    /// Where it is defined.
+    pub place: Place,
+    /// The tasks of its roles, each once.
+    pub(super) patterns: Arc<[Pattern]>,
+}
+
+impl Role {
+    /// Whether `task` is in it.
+    pub fn has(&self, task: &Task) -> bool {
+        matches_any(&self.patterns, task)
+    }
+}
+
+impl RoleGroup {
+    /// Whether `task` is in one of its roles.
+    pub fn has(&self, task: &Task) -> bool {
+        matches_any(&self.patterns, task)
+    }
+}
+
+fn matches_any(patterns: &[Pattern], task: &Task) -> bool {
+    let task = task.folded();
+    patterns.iter().any(|it| it.matches(task.as_bytes()))
 }
 
 /// What a request's reason has to be.
@@ -310,6 +356,8 @@ pub struct Policy {
     pub spread: Option<Spread>,
     /// Who wrote it.
     pub source: Source,
+    /// What its scope covers.
+    pub(super) reach: Reach,
     /// `scope.folded`, to be shared by decisions.
     pub(super) name: Arc<str>,
 }

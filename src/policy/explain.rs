@@ -5,40 +5,62 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::model::Task;
+use crate::model::{CmdletName, Command, Task};
 
 use super::decide::SpreadLimit;
 use super::parameters::Breach;
-use super::{Approval, OnBlock, Policy};
+use super::{Approval, OnBlock, Policy, PolicySet};
 
-pub(super) fn needs_approval(task: &Task, policy: &Policy) -> String {
-    let at_once = match policy.approval {
+/// A blocked command and the policy that governs it.
+#[derive(Clone, Copy)]
+pub(super) struct Blocked<'a> {
+    pub(super) command: &'a Command,
+    pub(super) policy: &'a Policy,
+    pub(super) policies: &'a PolicySet,
+}
+
+impl Blocked<'_> {
+    /// The cmdlet's name and the policy's scope.
+    fn names(&self) -> (&CmdletName, &str) {
+        (&self.command.task.cmdlet, &self.policy.scope.text)
+    }
+
+    /// The command that requests a grant for it. Where a policy governs it for one of its parameters, the request has to name
+    /// that one.
+    fn request(&self) -> String {
+        let task = &self.command.task;
+        let raising = self.policies.raising_parameter(self.command, self.policy);
+        let parameters = match raising {
+            Some(name) => format!(" -Parameters @{{{name}='…'}}"),
+            None => String::new(),
+        };
+        let reason = if self.policy.reason.required {
+            " -Reason '…'"
+        } else {
+            ""
+        };
+        let hours = match hours(self.policy) {
+            Some(hours) => format!(" -DurationHours {hours}"),
+            None => String::new(),
+        };
+        format!("New-ElevatedAccessRequest -Task '{task}'{parameters}{reason}{hours}")
+    }
+}
+
+pub(super) fn needs_approval(blocked: Blocked<'_>) -> String {
+    let at_once = match blocked.policy.approval {
         Approval::Auto => ", which is given at once",
         Approval::Manual | Approval::Never => "",
     };
-    let cmdlet = &task.cmdlet;
-    match policy.on_block {
+    let (cmdlet, _) = blocked.names();
+    match blocked.policy.on_block {
         OnBlock::Block => format!(
             "{cmdlet} needs approval{at_once}. Request it with: {}",
-            request_command(task, policy)
+            blocked.request()
         ),
         // Whoever files the request appends what came of it.
         OnBlock::Request => format!("{cmdlet} needs approval{at_once}"),
     }
-}
-
-/// The command that requests a grant for the task.
-fn request_command(task: &Task, policy: &Policy) -> String {
-    let reason = if policy.reason.required {
-        " -Reason '…'"
-    } else {
-        ""
-    };
-    let hours = match hours(policy) {
-        Some(hours) => format!(" -DurationHours {hours}"),
-        None => String::new(),
-    };
-    format!("New-ElevatedAccessRequest -Task '{task}'{reason}{hours}")
 }
 
 /// The default duration in whole hours, rounded up; `None` if that would be longer than the policy allows, since a request
@@ -52,16 +74,16 @@ fn hours(policy: &Policy) -> Option<u64> {
         .then_some(hours)
 }
 
-pub(super) fn never(task: &Task, policy: &Policy) -> String {
-    let (cmdlet, scope) = (&task.cmdlet, &policy.scope.text);
+pub(super) fn never(blocked: Blocked<'_>) -> String {
+    let (cmdlet, scope) = blocked.names();
     format!(
         "{cmdlet} is blocked for everyone by policy '{scope}', and no request can change that. \
          If it has to run, ask those who keep the gateway's policies"
     )
 }
 
-pub(super) fn parameter_rule(task: &Task, policy: &Policy, breach: &Breach<'_>) -> String {
-    let (cmdlet, scope) = (&task.cmdlet, &policy.scope.text);
+pub(super) fn parameter_rule(blocked: Blocked<'_>, breach: &Breach<'_>) -> String {
+    let (cmdlet, scope) = blocked.names();
     format!(
         "{cmdlet} is blocked by a parameter rule of policy '{scope}': {breach}. \
          Change the parameters and run it again"
@@ -76,65 +98,48 @@ pub(super) fn ungoverned(task: &Task) -> String {
     )
 }
 
-pub(super) fn outside_window(task: &Task, policy: &Policy, now: DateTime<Utc>) -> String {
-    let (cmdlet, scope) = (&task.cmdlet, &policy.scope.text);
-    let opens = match policy.windows.next_opening_text(now) {
+pub(super) fn outside_window(blocked: Blocked<'_>, now: DateTime<Utc>) -> String {
+    let (cmdlet, scope) = blocked.names();
+    let opens = match blocked.policy.windows.next_opening_text(now) {
         Some(opens) => format!("the next begin on {opens}. Run it again then"),
         None => "and none begins in the next two weeks".to_owned(),
     };
     format!(
         "{cmdlet} is blocked outside the hours of policy '{scope}'; {opens}; \
          a request can be filed now: {}",
-        request_command(task, policy)
+        blocked.request()
     )
 }
 
-pub(super) fn pinned(task: &Task, policy: &Policy, breach: &str) -> String {
+pub(super) fn pinned(blocked: Blocked<'_>, breach: &str) -> String {
+    let (cmdlet, _) = blocked.names();
     format!(
-        "{} is blocked: your grant is for other parameters: {breach}. \
+        "{cmdlet} is blocked: your grant is for other parameters: {breach}. \
          Change the parameters and run it again, or request another grant with: {}",
-        task.cmdlet,
-        request_command(task, policy)
+        blocked.request()
     )
 }
 
-pub(super) fn used_up(task: &Task, policy: Option<&Policy>) -> String {
-    let again = match policy {
-        Some(policy) => format!(". Request another with: {}", request_command(task, policy)),
-        None => String::new(),
-    };
+pub(super) fn used_up(blocked: Blocked<'_>) -> String {
+    let (cmdlet, _) = blocked.names();
     format!(
-        "{} is blocked: your grant has no uses left{again}",
-        task.cmdlet
+        "{cmdlet} is blocked: your grant has no uses left. Request another with: {}",
+        blocked.request()
     )
 }
 
 /// `what` is counted: `calls` or `different identities`.
-pub(super) fn spread(
-    task: &Task,
-    policy: Option<&Policy>,
-    limit: SpreadLimit,
-    what: &str,
-) -> String {
-    let scope = policy.map_or(String::new(), |it| {
-        format!(" of policy '{}'", it.scope.text)
-    });
+pub(super) fn spread(blocked: Blocked<'_>, limit: SpreadLimit, what: &str) -> String {
+    let (cmdlet, scope) = blocked.names();
     match limit {
         SpreadLimit::PerMinute(count) => format!(
-            "{} is blocked by a limit{scope}: {count} {what} in a minute. Run it again in a minute",
-            task.cmdlet
+            "{cmdlet} is blocked by a limit of policy '{scope}': {count} {what} in a minute. \
+             Run it again in a minute"
         ),
-        SpreadLimit::PerGrant(count) => {
-            let again = policy.map_or(String::new(), |policy| {
-                format!(
-                    ". Request another grant with: {}",
-                    request_command(task, policy)
-                )
-            });
-            format!(
-                "{} is blocked by a limit{scope}: {count} {what} under one grant{again}",
-                task.cmdlet
-            )
-        }
+        SpreadLimit::PerGrant(count) => format!(
+            "{cmdlet} is blocked by a limit of policy '{scope}': {count} {what} under one grant. \
+             Request another grant with: {}",
+            blocked.request()
+        ),
     }
 }

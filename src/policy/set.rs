@@ -7,12 +7,15 @@ use std::sync::Arc;
 use aws_lc_rs::digest::{Context, SHA256};
 use chrono::{DateTime, Utc};
 
-use crate::model::{Interner, Principal, Task};
+use crate::model::{Command, Interner, Principal, Task};
 
 use super::folded::FoldedMap;
-use super::index::{FoldedTask, TaskIndex};
+use super::index::FoldedTask;
 use super::load::{self, Loaded};
-use super::{Exemption, Group, Person, Policy, PolicyProblem, StoredPolicy};
+use super::scopes::{Reach, ScopeIndex};
+use super::{
+    Catalogue, Exemption, Group, Person, Policy, PolicyProblem, Role, RoleGroup, StoredPolicy,
+};
 
 /// A policy file as it was read: its path as people know it, and its text.
 #[derive(Clone, Debug)]
@@ -27,7 +30,7 @@ pub struct PolicyFile {
 #[derive(Debug)]
 pub struct PolicySet {
     policies: Vec<Policy>,
-    index: TaskIndex,
+    index: ScopeIndex,
     groups: Vec<Group>,
     group_names: FoldedMap,
     exemptions: Vec<Exemption>,
@@ -39,6 +42,11 @@ pub struct PolicySet {
     accounts: FoldedMap,
     /// and by its number, the index of its person in `persons`.
     persons_of: Vec<usize>,
+    roles: Vec<Role>,
+    role_names: FoldedMap,
+    role_groups: Vec<RoleGroup>,
+    role_group_names: FoldedMap,
+    catalogue: Arc<Catalogue>,
     skipped: Vec<PolicyProblem>,
     hash: Arc<str>,
 }
@@ -50,7 +58,7 @@ impl PolicySet {
     /// What operators made while the gateway ran, `stored`, is added to what the files define. Files have the last word: a
     /// stored policy that cannot be read, or that ties with one of a file, is left out and told by [`PolicySet::skipped`].
     ///
-    /// Bounds: 4 MiB a file; 100,000 policies, groups, persons and exemptions each; regular expressions of 4 KiB, 10,000 different ones.
+    /// Bounds: 4 MiB a file; 100,000 policies, groups, persons, roles, role groups, cmdlets and exemptions each; regular expressions of 4 KiB, 10,000 different ones.
     pub fn load(
         files: &[PolicyFile],
         stored: &[StoredPolicy],
@@ -63,7 +71,18 @@ impl PolicySet {
 
     /// A set without a policy: everything is ungoverned.
     pub fn empty() -> Self {
-        Self::new(Loaded::default(), hash(&[], &[]))
+        let loaded = Loaded {
+            policies: Vec::new(),
+            index: ScopeIndex::default(),
+            groups: Vec::new(),
+            exemptions: Vec::new(),
+            persons: Vec::new(),
+            roles: Vec::new(),
+            role_groups: Vec::new(),
+            catalogue: Arc::clone(Catalogue::shipped()),
+            skipped: Vec::new(),
+        };
+        Self::new(loaded, hash(&[], &[]))
     }
 
     fn new(loaded: Loaded, hash: Arc<str>) -> Self {
@@ -73,8 +92,14 @@ impl PolicySet {
             groups,
             exemptions,
             persons,
+            roles,
+            role_groups,
+            catalogue,
             skipped,
         } = loaded;
+        let (role_names, _) = FoldedMap::number(roles.iter().map(|it| it.name.as_str()));
+        let (role_group_names, _) =
+            FoldedMap::number(role_groups.iter().map(|it| it.name.as_str()));
         let accounts = || {
             let persons = persons.iter().enumerate();
             persons.flat_map(|(index, it)| it.accounts.iter().map(move |account| (account, index)))
@@ -103,6 +128,11 @@ impl PolicySet {
             accounts: account_names,
             persons_of,
             persons,
+            roles,
+            role_names,
+            role_groups,
+            role_group_names,
+            catalogue,
             skipped,
             hash,
         }
@@ -118,9 +148,51 @@ impl PolicySet {
         Arc::clone(&self.hash)
     }
 
-    /// The policy that governs `task`: the most specific scope that matches.
+    /// The policy that governs a command: the most specific scope that covers it. That of an effect governs what nothing more
+    /// specific does; of a command with several effects, the most severe that has a policy counts.
+    pub fn governing_command(&self, command: &Command) -> Option<&Policy> {
+        let names = command.parameters.iter().map(|it| it.name.as_str());
+        self.governing_with(&command.task, names)
+    }
+
+    /// The policy that governs commands of `task` with parameters of these names.
+    pub fn governing_with<'p>(
+        &self,
+        task: &Task,
+        parameters: impl IntoIterator<Item = &'p str>,
+    ) -> Option<&Policy> {
+        let number = self.index.governing(task, parameters, &self.catalogue)?;
+        self.policies.get(number)
+    }
+
+    /// The policy that governs commands of `task` without dangerous parameters. One with such may be governed by the policy of
+    /// an effect: see [`PolicySet::possible`].
     pub fn governing(&self, task: &Task) -> Option<&Policy> {
-        self.policies.get(self.index.governing(task)?)
+        self.governing_with(task, [])
+    }
+
+    /// The parameter for which `policy` governs `command`, where it would not without it.
+    pub fn raising_parameter(&self, command: &Command, policy: &Policy) -> Option<&str> {
+        let Reach::Effect(effect) = policy.reach else {
+            return None;
+        };
+        if self.catalogue.effect(&command.task) == effect {
+            return None;
+        }
+        let names = command.parameters.iter().map(|it| it.name.as_str());
+        self.catalogue.raising(&command.task, effect, names)
+    }
+
+    /// All policies that govern some command of `task`: the one that governs it by its name, or else those of the effects that
+    /// its commands can have, from the most severe.
+    pub fn possible(&self, task: &Task) -> impl Iterator<Item = &Policy> {
+        let numbers = self.index.possible(task, &self.catalogue);
+        numbers.into_iter().filter_map(|it| self.policies.get(it))
+    }
+
+    /// Whether `policy` governs some command of `task`, so that a grant under it for this task covers something.
+    pub fn may_govern(&self, policy: &Policy, task: &Task) -> bool {
+        self.possible(task).any(|it| it.id == policy.id)
     }
 
     /// The policy with this scope, in any case.
@@ -146,6 +218,32 @@ impl PolicySet {
     /// All exemptions, in file order.
     pub fn exemptions(&self) -> &[Exemption] {
         &self.exemptions
+    }
+
+    /// The role of this name, in any case.
+    pub fn role(&self, name: &str) -> Option<&Role> {
+        self.roles.get(self.role_names.find(name.as_bytes())?)
+    }
+
+    /// All roles, in file order.
+    pub fn roles(&self) -> &[Role] {
+        &self.roles
+    }
+
+    /// The role group of this name, in any case.
+    pub fn role_group(&self, name: &str) -> Option<&RoleGroup> {
+        let number = self.role_group_names.find(name.as_bytes())?;
+        self.role_groups.get(number)
+    }
+
+    /// All role groups, in file order.
+    pub fn role_groups(&self) -> &[RoleGroup] {
+        &self.role_groups
+    }
+
+    /// What cmdlets do, with what the files add to it.
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
     }
 
     /// All persons, in file order.

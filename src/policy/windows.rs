@@ -149,3 +149,6 @@ impl std::fmt::Display for Window {
         )
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,51 +2,60 @@
 
 use std::collections::HashSet;
 
-use super::super::index::{Conflict, TaskIndex};
-use super::super::problem::{Place, PolicyProblem, Report};
-use super::super::{PolicyFile, Source, StoredPolicy, file};
-use super::groups::Groups;
-use super::policies::{self, Draft};
+use super::super::file;
+use super::super::problem::{Place, PolicyProblem, Report, printable};
+use super::super::scopes::{Conflict, ScopeIndex};
+use super::super::{PolicyFile, Source, StoredPolicy};
+use super::policies::{self, Definitions, Draft};
+use super::{index, told};
 
 /// All policies with those of `stored` that are good, their index, and what is wrong with the others.
 pub(super) fn add(
     mut drafts: Vec<Draft>,
-    index: TaskIndex,
+    of_files: ScopeIndex,
     stored: &[StoredPolicy],
-    groups: &Groups,
-    default_approver_group: Option<&str>,
-) -> (Vec<Draft>, TaskIndex, Vec<PolicyProblem>) {
+    defined: Definitions<'_>,
+) -> (Vec<Draft>, ScopeIndex, Vec<PolicyProblem>) {
     if stored.is_empty() {
-        return (drafts, index, Vec::new());
+        return (drafts, of_files, Vec::new());
     }
-    let of_files = drafts.len();
+    let first_stored = drafts.len();
     let mut problems = Vec::new();
     // The older of two that tie stays.
     let mut ordered: Vec<&StoredPolicy> = stored.iter().collect();
     ordered.sort_by_key(|it| (it.at, it.definition.folded_scope()));
     for stored in ordered {
-        match read(stored, groups, default_approver_group) {
+        match read(stored, defined) {
             Ok(draft) => drafts.push(draft),
             Err(mut found) => problems.append(&mut found),
         }
     }
     loop {
-        let scopes: Vec<_> = drafts.iter().map(|it| it.pattern.clone()).collect();
-        let (index, conflicts) = TaskIndex::new(&scopes);
+        let (index, conflicts) = index(&drafts);
         let mut left_out = HashSet::new();
         for conflict in conflicts {
-            let (first, again) = match conflict {
-                Conflict::Tie(first, again) => (first, again),
-                // Files alone have no such conflict, so it goes with the youngest of the store.
-                Conflict::TooMany(_) => (of_files, drafts.len().saturating_sub(1)),
+            let (first, again) = match &conflict {
+                Conflict::Shared { first, again, .. } | Conflict::Tie(first, again) => {
+                    (*first, *again)
+                }
+                // The files alone have no such conflict, so it goes with the youngest of the store.
+                Conflict::TooMany(one) => (*one, drafts.len().saturating_sub(1)),
             };
             let (Some(one), Some(two)) = (drafts.get(first), drafts.get(again)) else {
                 continue;
             };
-            if again < of_files || left_out.contains(&first) || !left_out.insert(again) {
-                continue;
+            // Of two in conflict, the later is of the store, unless a policy of it goes that settled the matter.
+            if again >= first_stored && !left_out.contains(&first) && left_out.insert(again) {
+                let (message, _) = told(&conflict, one, two);
+                problems.push(PolicyProblem {
+                    place: place(&two.folded),
+                    message,
+                    hint: Some(match one.source {
+                        Source::File(_) => "what a file defines, only the file changes".to_owned(),
+                        Source::Store { .. } => "remove one of them".to_owned(),
+                    }),
+                });
             }
-            problems.push(tie(one, two));
         }
         if left_out.is_empty() {
             return (drafts, index, problems);
@@ -59,19 +68,15 @@ pub(super) fn add(
     }
 }
 
-fn read(
-    stored: &StoredPolicy,
-    groups: &Groups,
-    default_approver_group: Option<&str>,
-) -> Result<Draft, Vec<PolicyProblem>> {
+fn read(stored: &StoredPolicy, defined: Definitions<'_>) -> Result<Draft, Vec<PolicyProblem>> {
     let scope = stored.definition.folded_scope().unwrap_or_default();
     let files = [PolicyFile {
-        path: format!("stored policy `{scope}`"),
+        path: place(&scope).file,
         text: stored.definition.to_toml(),
     }];
     let mut report = Report::new(&files);
     let raw = file::read(&files, &mut report);
-    let drafts = policies::lower(raw.policies, groups, default_approver_group, &mut report);
+    let drafts = policies::lower(raw.policies, defined, &mut report);
     let mut problems = report.finish();
     for problem in &mut problems {
         // The lines are of a text that nobody wrote.
@@ -89,22 +94,9 @@ fn read(
     }
 }
 
-fn tie(first: &Draft, again: &Draft) -> PolicyProblem {
-    let scope = again.pattern.as_str();
-    let what = if first.pattern == again.pattern {
-        "there is a policy for it already"
-    } else {
-        "it and another match some of the same tasks and are equally specific"
-    };
-    PolicyProblem {
-        place: Place {
-            file: format!("stored policy `{scope}`"),
-            line: 0,
-        },
-        message: format!("{what}: `{}` ({})", first.scope_text, first.source),
-        hint: Some(match first.source {
-            Source::File(_) => "what a file defines, only the file changes".to_owned(),
-            Source::Store { .. } => "remove one of them".to_owned(),
-        }),
+fn place(scope: &str) -> Place {
+    Place {
+        file: format!("stored policy `{}`", printable(scope)),
+        line: 0,
     }
 }
