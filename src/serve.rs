@@ -128,10 +128,15 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let store = Store::open(&config.store)
         .await
         .context("the store cannot be opened")?;
+    let (channels, broken) =
+        Channels::open(&config.notify).context("notices cannot be delivered")?;
+    for problem in &broken {
+        warn!(error = %Chain(problem), "A template is not used; the built-in one takes its place");
+    }
     let control = Control::open(
         store,
         Arc::new(audit.clone()),
-        Arc::new(Channels::new(&config.notify)),
+        Arc::new(channels),
         Arc::clone(&state),
         Arc::new(Utc::now),
     )
