@@ -10,10 +10,13 @@
 //! 4. A new grant enters the grant table.
 //! 5. The caller is answered.
 //!
+//! The notices that a change owes are stored with it too; couriers carry them away when they can, and nobody waits for them.
+//!
 //! What a crash or a full disk leaves undone after the first step, [`Control::open`] or the keeper does later. Policies come
 //! from files and are only read here: each decision is made under those of its moment.
 
 mod cmdlets;
+mod courier;
 mod desk;
 mod keeper;
 mod ledger;
@@ -43,6 +46,7 @@ use crate::notify::Channels;
 use crate::state::{BoxFuture, OwnCmdletError, OwnCmdlets, State};
 use crate::store::{Store, StoreError};
 
+pub use courier::{ChannelTally, Deliveries};
 use desk::Desk;
 pub use ledger::Ledger;
 
@@ -108,6 +112,7 @@ impl Control {
 
     /// Does what is due by time, and what could not be done at once, until `stop`; then waits for changes under way.
     pub async fn run(&self, stop: CancellationToken) {
+        let mut couriers = tokio::spawn(courier::carry(Arc::clone(&self.desk), stop.clone()));
         keeper::keep(&self.desk, &stop).await;
         self.tasks.close();
         if tokio::time::timeout(DRAIN, self.tasks.wait())
@@ -116,6 +121,17 @@ impl Control {
         {
             warn!("Changes were still under way when the workflow stopped");
         }
+        if tokio::time::timeout(DRAIN, &mut couriers).await.is_err() {
+            couriers.abort();
+            warn!(
+                "Notices were still on their way when the workflow stopped; they are sent again at the next start"
+            );
+        }
+    }
+
+    /// How deliveries of notices went since the start, and how many wait.
+    pub fn deliveries(&self) -> Deliveries {
+        self.desk.tallies.read()
     }
 
     /// Has [`Control::run`] look at once for what is due: for when the audit log works again, or the clock was set.

@@ -90,6 +90,8 @@ pub enum Write {
     },
     /// A new vote on the request of this id.
     AddVote(Uuid, Vote),
+    /// A delivery of a notice is not owed any more.
+    DropDelivery(Delivery),
     /// A grant is over: revoked if it says so, else by time.
     EndGrant(Grant),
     /// A notice that people and programs must have.
@@ -128,6 +130,9 @@ impl Store {
                 } => requests::add(&mut transaction, request, *most_pending).await?,
                 Write::AddVote(request, vote) => {
                     requests::add_vote(&mut transaction, *request, vote).await?;
+                }
+                Write::DropDelivery(delivery) => {
+                    notifications::remove(&mut transaction, delivery).await?;
                 }
                 Write::EndGrant(grant) => grants::end(&mut transaction, grant).await?,
                 Write::Notify(owed) => notifications::add(&mut transaction, owed).await?,

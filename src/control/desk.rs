@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::{Mutex, Notify, watch};
 use tracing::warn;
 use uuid::Uuid;
 
@@ -16,6 +16,7 @@ use crate::notify::Channels;
 use crate::state::State;
 use crate::store::{Store, StoreError};
 
+use super::courier::Tallies;
 use super::lifecycle::Case;
 use super::record::Change;
 use super::{Clock, Ledger};
@@ -25,8 +26,12 @@ pub(super) struct Desk {
     pub(super) store: Store,
     pub(super) state: Arc<State>,
     pub(super) channels: Arc<Channels>,
+    /// How deliveries of notices went.
+    pub(super) tallies: Tallies,
     ledger: Arc<dyn Ledger>,
     clock: Clock,
+    /// Something was stored that a courier may have to carry.
+    posted: watch::Sender<()>,
     /// Something happened that the keeper may have to act on.
     changed: Notify,
     /// Held while owed records are delivered, so that each is delivered by one, in order.
@@ -65,9 +70,11 @@ impl Desk {
         Self {
             store,
             state,
+            tallies: Tallies::new(&channels),
             channels,
             ledger,
             clock,
+            posted: watch::Sender::new(()),
             changed: Notify::new(),
             recording: Mutex::new(()),
             publishing: Mutex::new(()),
@@ -81,8 +88,15 @@ impl Desk {
             .unwrap_or(now)
     }
 
+    /// Has the keeper and the couriers look at what is stored.
     pub(super) fn wake(&self) {
         self.changed.notify_one();
+        self.posted.send_replace(());
+    }
+
+    /// Tells a courier of each [`Desk::wake`].
+    pub(super) fn posted(&self) -> watch::Receiver<()> {
+        self.posted.subscribe()
     }
 
     /// Returns when something changed since the last time that this returned.

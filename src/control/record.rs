@@ -111,16 +111,21 @@ impl Change {
     }
 
     fn owe(&mut self, event: &Event) -> Result<(), StoreError> {
-        let json = serde_json::to_string(event).map_err(|error| StoreError::Damaged {
-            what: format!("an audit record that cannot be written: {error}"),
-        })?;
-        self.writes.push(Write::Owe(OwedRecord {
-            id: event.id,
-            grant: event.grant,
-            json,
-        }));
+        self.writes.push(owed(event)?);
         Ok(())
     }
+}
+
+/// What stores that the audit log must have `event`.
+pub(super) fn owed(event: &Event) -> Result<Write, StoreError> {
+    let json = serde_json::to_string(event).map_err(|error| StoreError::Damaged {
+        what: format!("an audit record that cannot be written: {error}"),
+    })?;
+    Ok(Write::Owe(OwedRecord {
+        id: event.id,
+        grant: event.grant,
+        json,
+    }))
 }
 
 fn request_changed(
