@@ -26,7 +26,7 @@ pub use crate::model::{Answered, Deciders, Notice, NoticeKind, ShownParameter};
 pub use channels::{Channels, ChannelsError, Destination, Outgoing, Receipt};
 pub use error::{DeliveryError, Verdict};
 pub use smtp::MailServerError;
-pub use templates::TemplateProblem;
+pub use templates::{TemplateProblem, template_problems};
 pub use webhook::WebhookError;
 
 /// Hears how far a delivery has come.

@@ -191,6 +191,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let health = health::Health {
         audit: audit.clone(),
         state,
+        control: Arc::clone(&control),
         metrics,
         draining: stop.clone(),
     };

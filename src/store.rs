@@ -47,6 +47,8 @@ pub struct Store {
 /// What keeps other processes out.
 #[derive(Debug)]
 enum Hold {
+    /// Nothing: this one only reads.
+    None,
     /// A session of the server that holds an advisory lock.
     Postgres { _session: Box<sqlx::PgConnection> },
     /// A locked file beside the database.
@@ -111,6 +113,17 @@ impl Store {
             sqlite::open(path).await
         } else if config.url.starts_with("postgres:") || config.url.starts_with("postgresql:") {
             postgres::open(&config.url).await
+        } else {
+            Err(OpenError::UnknownKind)
+        }
+    }
+
+    /// Opens the store that `config` names to look at it, beside the process that uses it: nothing can be changed.
+    pub async fn look(config: &config::Store) -> Result<Self, OpenError> {
+        if let Some(path) = config.url.strip_prefix("sqlite:") {
+            sqlite::look(path).await
+        } else if config.url.starts_with("postgres:") || config.url.starts_with("postgresql:") {
+            postgres::look(&config.url).await
         } else {
             Err(OpenError::UnknownKind)
         }

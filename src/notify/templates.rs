@@ -82,6 +82,11 @@ pub enum TemplateProblem {
 /// What templates may be called.
 const NAMES: &str = "there are `subject.txt`, `message.txt` and `message.html`, and for one kind of event, such as `request-filed`, `request-filed.subject.txt`, `request-filed.txt` and `request-filed.html`";
 
+/// What is wrong with the templates in `directory`.
+pub fn template_problems(directory: &Path) -> Vec<TemplateProblem> {
+    Templates::open(Some(directory)).1
+}
+
 /// The templates of mails.
 #[derive(Debug)]
 pub(super) struct Templates {

@@ -166,16 +166,22 @@ impl Store {
         rows.iter().map(|row| Ok(row.text("channel")?)).collect()
     }
 
-    /// Deliveries in one state or in all, newest first, at most [`super::MOST_LISTED`].
-    pub async fn deliveries(
-        &self,
-        state: Option<DeliveryState>,
-    ) -> Result<Vec<Delivery>, StoreError> {
+    /// Deliveries in one of `states`, newest first, at most [`super::MOST_LISTED`].
+    pub async fn deliveries(&self, states: &[DeliveryState]) -> Result<Vec<Delivery>, StoreError> {
+        let word = |state: DeliveryState| {
+            if states.contains(&state) {
+                state.as_str()
+            } else {
+                ""
+            }
+        };
         let found = sql(concat!(
             deliveries!(),
-            " where ($1 = '' or deliveries.state = $1) order by deliveries.id desc limit $2"
+            " where deliveries.state in ($1, $2, $3) order by deliveries.id desc limit $4"
         ))
-        .bind(state.map_or("", DeliveryState::as_str))
+        .bind(word(DeliveryState::Dead))
+        .bind(word(DeliveryState::Pending))
+        .bind(word(DeliveryState::Sent))
         .bind(i64::try_from(super::MOST_LISTED).unwrap_or(i64::MAX));
         self.database.rows(found).await?.iter().map(read).collect()
     }
