@@ -285,4 +285,4 @@ fn said(answer: &Response) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -29,6 +29,8 @@ const ANSWER_LINES: usize = 64;
 pub(super) enum EncryptError {
     #[error("the server answered `{answer}` to {step}")]
     Answered { step: &'static str, answer: String },
+    #[error("the TLS handshake failed")]
+    Handshake(#[source] io::Error),
     #[error("the connection broke off")]
     Io(#[from] io::Error),
     #[error("`{0}` cannot be the name in a certificate")]
@@ -48,7 +50,10 @@ pub(super) async fn encrypt(
     let peer = stream.peer_addr()?;
     let name =
         ServerName::try_from(host.to_owned()).map_err(|_| EncryptError::Name(host.to_owned()))?;
-    let stream = TlsConnector::from(tls).connect(name, stream).await?;
+    let stream = TlsConnector::from(tls)
+        .connect(name, stream)
+        .await
+        .map_err(EncryptError::Handshake)?;
     Ok(MailStream::new(Box::new(stream), peer, &[]))
 }
 

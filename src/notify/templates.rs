@@ -275,13 +275,19 @@ fn read(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// What the engine says, without the line, which is told beside it.
+/// What the engine says, without the line, which is told beside it, and what was below it.
 fn explained(error: &minijinja::Error) -> String {
-    let kind = error.kind().to_string();
-    match error.detail() {
-        Some(detail) => format!("{kind}: {detail}"),
-        None => kind,
+    use std::error::Error as _;
+    let mut text = error.kind().to_string();
+    if let Some(detail) = error.detail() {
+        text = format!("{text}: {detail}");
     }
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }
 
 /// Takes at most [`OUTPUT_BYTES`].

@@ -245,7 +245,7 @@ fn facts(notice: &Notice) -> Vec<Fact> {
     }
     if is_open(notice.kind) || notice.kind == NoticeKind::BreakGlassTaken {
         for group in notice.deciders.iter().take(LISTED) {
-            fact("Who can decide", &decided_by(group));
+            fact("Who can decide", &decided_by(group, &notice.requester));
         }
     }
     for answer in notice.answers.iter().take(LISTED) {
@@ -268,11 +268,17 @@ fn facts(notice: &Notice) -> Vec<Fact> {
     facts
 }
 
-/// `1 of movers (amy@…, bo@…)`
-fn decided_by(group: &Deciders) -> String {
-    let named = group.members.iter().take(LISTED).map(String::as_str);
-    let mut names = named.collect::<Vec<_>>().join(", ");
-    if let Some(more) = group.members.len().checked_sub(LISTED).filter(|it| *it > 0) {
+/// `1 of movers (amy@…, bo@…)`; who asks does not decide.
+fn decided_by(group: &Deciders, requester: &str) -> String {
+    let others: Vec<&str> = group
+        .members
+        .iter()
+        .map(String::as_str)
+        .filter(|it| !it.eq_ignore_ascii_case(requester))
+        .collect();
+    let named: Vec<&str> = others.iter().copied().take(LISTED).collect();
+    let mut names = named.join(", ");
+    if let Some(more) = others.len().checked_sub(LISTED).filter(|it| *it > 0) {
         names.push_str(&format!(" and {more} more"));
     }
     if names.is_empty() {

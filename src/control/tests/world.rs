@@ -12,10 +12,12 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::audit::{Event, Unavailable};
+use crate::config;
 use crate::control::{Clock, Control, Ledger};
 use crate::model::{
     Command, Interner, Object, Parameter, Parameters, Principal, PrincipalKind, Value,
 };
+use crate::notify::Channels;
 use crate::policy::{Mode, PolicyFile, PolicySet};
 use crate::state::{BoxFuture, OwnCmdletError, OwnCmdlets as _, Snapshot, State};
 use crate::store::testing::Place;
@@ -71,6 +73,7 @@ pub(super) struct World {
     pub(super) state: Arc<State>,
     pub(super) ledger: Arc<TestLedger>,
     pub(super) control: Arc<Control>,
+    notify: config::Notify,
     now_ms: Arc<AtomicI64>,
     running: Option<(CancellationToken, JoinHandle<()>)>,
 }
@@ -92,6 +95,11 @@ pub(super) enum LedgerMode {
 impl World {
     /// One without the keeper, at the beginning of time.
     pub(super) async fn open(place: &Place) -> Self {
+        Self::telling(place, config::Notify::default()).await
+    }
+
+    /// The same, which tells of what happens.
+    pub(super) async fn telling(place: &Place, notify: config::Notify) -> Self {
         let interner = Arc::new(Interner::default());
         let snapshot = snapshot(POLICIES, &interner);
         let state = Arc::new(State::new(interner, snapshot));
@@ -101,13 +109,14 @@ impl World {
             mode: watch::Sender::new(LedgerMode::Works),
         });
         let now_ms = Arc::new(AtomicI64::new(1_800_000_000_000));
-        Self::start(place, state, ledger, now_ms).await
+        Self::start(place, state, ledger, notify, now_ms).await
     }
 
     async fn start(
         place: &Place,
         state: Arc<State>,
         ledger: Arc<TestLedger>,
+        notify: config::Notify,
         now_ms: Arc<AtomicI64>,
     ) -> Self {
         let clock: Clock = {
@@ -120,13 +129,15 @@ impl World {
         };
         let port: Arc<dyn Ledger> = Arc::clone(&ledger) as _;
         let store = place.open().await;
-        let control = Control::open(store, port, Arc::clone(&state), clock)
+        let channels = Arc::new(Channels::open(&notify).unwrap().0);
+        let control = Control::open(store, port, channels, Arc::clone(&state), clock)
             .await
             .unwrap();
         Self {
             state,
             ledger,
             control: Arc::new(control),
+            notify,
             now_ms,
             running: None,
         }
@@ -148,6 +159,7 @@ impl World {
             state,
             ledger,
             control,
+            notify,
             now_ms,
             ..
         } = self;
@@ -163,7 +175,7 @@ impl World {
             events: Mutex::new(ledger.events.lock().unwrap().clone()),
             mode: watch::Sender::new(*ledger.mode.borrow()),
         });
-        Self::start(place, anew, ledger, now_ms).await
+        Self::start(place, anew, ledger, notify, now_ms).await
     }
 
     pub(super) async fn stop(&mut self) {
