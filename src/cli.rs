@@ -5,6 +5,7 @@
 pub mod audit;
 mod check;
 pub mod init;
+pub mod notify;
 pub mod output;
 mod password;
 pub mod policy;
@@ -73,6 +74,9 @@ pub enum Command {
     Demo(Demo),
     /// Write a commented starter configuration, policies and development certificates.
     Init(init::Init),
+    /// Messages to people and programs: those that wait or were given up, and a test of the way.
+    #[command(subcommand)]
+    Notify(notify::NotifyCommand),
     /// List and check policies.
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
@@ -138,6 +142,7 @@ pub fn run(command: Command, output: &mut Output) -> anyhow::Result<Outcome> {
         Command::Check(file) => check::run(&file.path, &Environment::of_process(), output),
         Command::Demo(options) => run_demo(options),
         Command::Init(options) => init::run(&options, output),
+        Command::Notify(command) => notify::run(command, &Environment::of_process(), output),
         Command::Policy(command) => policy::run(command, &Environment::of_process(), output),
         Command::Serve(file) => run_gateway(&file, output),
         Command::User(UserCommand::HashPassword) => password::run(output),

@@ -211,6 +211,22 @@ pub struct Notify {
     pub webhooks: Vec<Webhook>,
 }
 
+impl Default for Notify {
+    /// Nobody is told anything.
+    fn default() -> Self {
+        Self {
+            link: None,
+            remind_after: None,
+            escalate_after: None,
+            escalate_to: Vec::new(),
+            give_up_after: Duration::from_hours(72),
+            templates: None,
+            smtp: None,
+            webhooks: Vec::new(),
+        }
+    }
+}
+
 /// `[notify.smtp]`
 #[derive(Clone, Debug)]
 pub struct Smtp {

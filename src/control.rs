@@ -10,12 +10,15 @@
 //! 4. A new grant enters the grant table.
 //! 5. The caller is answered.
 //!
+//! The notices that a change owes are stored with it too; couriers carry them away when they can, and nobody waits for them.
+//!
 //! What a crash or a full disk leaves undone after the first step, [`Control::open`] or the keeper does later. Policies come
 //! from files and are only read here: each decision is made under those of its moment.
 
 mod acting;
 mod administration;
 mod cmdlets;
+mod courier;
 mod desk;
 mod filing;
 mod happening;
@@ -53,6 +56,7 @@ use crate::store::{Store, StoreError};
 
 pub use acting::Reply;
 pub use administration::{ListedPolicy, NewPolicies, StoredForm, Switch};
+pub use courier::{ChannelTally, Deliveries};
 use desk::Desk;
 pub use filing::{Ask, Asked, Filed, Manner, Novelty};
 pub use happening::{Happening, HappeningKind};
@@ -147,6 +151,7 @@ impl Control {
 
     /// Does what is due by time, and what could not be done at once, until `stop`; then waits for changes under way.
     pub async fn run(&self, stop: CancellationToken) {
+        let mut couriers = tokio::spawn(courier::carry(Arc::clone(&self.desk), stop.clone()));
         keeper::keep(&self.desk, &stop).await;
         self.tasks.close();
         if tokio::time::timeout(DRAIN, self.tasks.wait())
@@ -155,6 +160,17 @@ impl Control {
         {
             warn!("Changes were still under way when the workflow stopped");
         }
+        if tokio::time::timeout(DRAIN, &mut couriers).await.is_err() {
+            couriers.abort();
+            warn!(
+                "Notices were still on their way when the workflow stopped; they are sent again at the next start"
+            );
+        }
+    }
+
+    /// How deliveries of notices went since the start, and how many wait.
+    pub fn deliveries(&self) -> Deliveries {
+        self.desk.tallies.read()
     }
 
     /// Has [`Control::run`] look at once for what is due: for when the audit log works again, or the clock was set.

@@ -117,10 +117,15 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let store = Store::open(&config.store)
         .await
         .context("the store cannot be opened")?;
+    let (channels, broken) =
+        Channels::open(&config.notify).context("notices cannot be delivered")?;
+    for problem in &broken {
+        warn!(error = %Chain(problem), "A template is not used; the built-in one takes its place");
+    }
     let control = Control::open(
         store,
         Arc::new(audit.clone()),
-        Arc::new(Channels::new(&config.notify)),
+        Arc::new(channels),
         Arc::clone(&state),
         control::Settings {
             default_approver_group: config.access_control.default_approver_group.clone(),
@@ -182,6 +187,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let health = health::Health {
         audit: audit.clone(),
         state,
+        control: Arc::clone(&control),
         metrics,
         draining: stop.clone(),
     };

@@ -51,6 +51,8 @@ pub struct Store {
 /// What keeps other processes out.
 #[derive(Debug)]
 enum Hold {
+    /// Nothing: this one only reads.
+    None,
     /// A session of the server that holds an advisory lock.
     Postgres { _session: Box<sqlx::PgConnection> },
     /// A locked file beside the database.
@@ -96,6 +98,8 @@ pub enum Write {
     AddVote(Uuid, Vote),
     /// Identities that are counted under the grant of this id; those that are already, once.
     AddIdentities(Uuid, Vec<String>),
+    /// A delivery of a notice is not owed any more.
+    DropDelivery(Delivery),
     /// A grant is over by time.
     ExpireGrant(Grant),
     /// A notice that people and programs must have.
@@ -128,6 +132,17 @@ impl Store {
         }
     }
 
+    /// Opens the store that `config` names to look at it, beside the process that uses it: nothing can be changed.
+    pub async fn look(config: &config::Store) -> Result<Self, OpenError> {
+        if let Some(path) = config.url.strip_prefix("sqlite:") {
+            sqlite::look(path).await
+        } else if config.url.starts_with("postgres:") || config.url.starts_with("postgresql:") {
+            postgres::look(&config.url).await
+        } else {
+            Err(OpenError::UnknownKind)
+        }
+    }
+
     /// Makes all of `writes`, or none of them; durable when it returns.
     ///
     /// [`StoreError::Unavailable`] leaves open whether they were made: the answer to the commit itself may be what was lost.
@@ -147,6 +162,9 @@ impl Store {
                     for identity in identities {
                         grants::add_identity(&mut transaction, *grant, identity).await?;
                     }
+                }
+                Write::DropDelivery(delivery) => {
+                    notifications::remove(&mut transaction, delivery).await?;
                 }
                 Write::ExpireGrant(grant) => grants::expire(&mut transaction, grant).await?,
                 Write::Notify(owed) => notifications::add(&mut transaction, owed).await?,

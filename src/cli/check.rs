@@ -111,6 +111,7 @@ fn examine(
     let certificate = files::tls(&reading, &mut findings);
     files::identities(&reading, &mut findings)?;
     files::secrets(&reading, &mut findings);
+    files::templates(&reading, &mut findings);
     directories::writable(&reading, &mut findings);
     let is_sound = findings.iter().all(|it| it.severity == Severity::Warning);
     let summary = match (&reading.config, policies) {

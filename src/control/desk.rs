@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
-use tokio::sync::{Mutex, Notify, broadcast};
+use tokio::sync::{Mutex, Notify, broadcast, watch};
 use tracing::{error, warn};
 use uuid::Uuid;
 
@@ -18,6 +18,7 @@ use crate::policy::{Group, PolicyFile, PolicySet};
 use crate::state::State;
 use crate::store::{Store, StoreError};
 
+use super::courier::Tallies;
 use super::filing::Blocks;
 use super::happening::{BACKLOG, Happening};
 use super::lifecycle::Case;
@@ -41,7 +42,11 @@ pub(super) struct Desk {
     /// What was used of the grants that count their uses.
     pub(super) uses: Uses,
     pub(super) ledger: Arc<dyn Ledger>,
+    /// How deliveries of notices went.
+    pub(super) tallies: Tallies,
     clock: Clock,
+    /// Something was stored that a courier may have to carry.
+    posted: watch::Sender<()>,
     /// Something happened that the keeper may have to act on.
     changed: Notify,
     /// Held while owed records are delivered, so that each is delivered by one, in order.
@@ -81,6 +86,7 @@ impl Desk {
         Self {
             store,
             state,
+            tallies: Tallies::new(&channels),
             channels,
             settings,
             happenings: broadcast::Sender::new(BACKLOG),
@@ -90,6 +96,7 @@ impl Desk {
             uses: Uses::default(),
             ledger,
             clock,
+            posted: watch::Sender::new(()),
             changed: Notify::new(),
             recording: Mutex::new(()),
             publishing: Mutex::new(()),
@@ -108,8 +115,15 @@ impl Desk {
         policies.group(self.settings.operators.as_deref()?)
     }
 
+    /// Has the keeper and the couriers look at what is stored.
     pub(super) fn wake(&self) {
         self.changed.notify_one();
+        self.posted.send_replace(());
+    }
+
+    /// Tells a courier of each [`Desk::wake`].
+    pub(super) fn posted(&self) -> watch::Receiver<()> {
+        self.posted.subscribe()
     }
 
     /// Returns when something changed since the last time that this returned.

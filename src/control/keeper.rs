@@ -113,7 +113,10 @@ async fn expire(desk: &Desk) -> Result<bool, Unfinished> {
     }
     match desk.store.commit(&change.writes).await {
         // Somebody was faster with one of them: the others' turn comes again at once.
-        Ok(()) | Err(StoreError::Changed) => Ok(false),
+        Ok(()) | Err(StoreError::Changed) => {
+            desk.wake();
+            Ok(false)
+        }
         Err(error) => Err(error.into()),
     }
 }

@@ -242,9 +242,6 @@ impl Change {
                 all
             },
         };
-        let json = serde_json::to_string(&event).map_err(|error| StoreError::Damaged {
-            what: format!("an audit record that cannot be written: {error}"),
-        })?;
         self.happenings.push(Happening {
             id: event.id,
             at: event.at,
@@ -255,13 +252,22 @@ impl Change {
             policy: event.policy.clone(),
             owner: about.owner(),
         });
-        self.writes.push(Write::Owe(OwedRecord {
-            id: event.id,
-            grant: event.grant.filter(|_| until == Until::Recorded),
-            json,
-        }));
+        let counts_when_recorded = event.grant.filter(|_| until == Until::Recorded);
+        self.writes.push(owed(&event, counts_when_recorded)?);
         Ok(())
     }
+}
+
+/// What stores that the audit log must have `event`, and that `grant` does not count before.
+pub(super) fn owed(event: &Event, grant: Option<Uuid>) -> Result<Write, StoreError> {
+    let json = serde_json::to_string(event).map_err(|error| StoreError::Damaged {
+        what: format!("an audit record that cannot be written: {error}"),
+    })?;
+    Ok(Write::Owe(OwedRecord {
+        id: event.id,
+        grant,
+        json,
+    }))
 }
 
 /// What each record of a request or grant says of it.

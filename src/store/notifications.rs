@@ -95,7 +95,7 @@ pub struct Delivery {
     pub recipient: String,
     /// Where it stands.
     pub state: DeliveryState,
-    /// Attempts begun. One that has begun without an error here and no end was cut off: whether it arrived is not known.
+    /// Attempts begun. A pending one of which there is no error is under way, or was cut off.
     pub attempts: i64,
     /// When it is tried next, if it is pending.
     pub due: DateTime<Utc>,
@@ -166,16 +166,22 @@ impl Store {
         rows.iter().map(|row| Ok(row.text("channel")?)).collect()
     }
 
-    /// Deliveries in one state or in all, newest first, at most [`super::MOST_LISTED`].
-    pub async fn deliveries(
-        &self,
-        state: Option<DeliveryState>,
-    ) -> Result<Vec<Delivery>, StoreError> {
+    /// Deliveries in one of `states`, newest first, at most [`super::MOST_LISTED`].
+    pub async fn deliveries(&self, states: &[DeliveryState]) -> Result<Vec<Delivery>, StoreError> {
+        let word = |state: DeliveryState| {
+            if states.contains(&state) {
+                state.as_str()
+            } else {
+                ""
+            }
+        };
         let found = sql(concat!(
             deliveries!(),
-            " where ($1 = '' or deliveries.state = $1) order by deliveries.id desc limit $2"
+            " where deliveries.state in ($1, $2, $3) order by deliveries.id desc limit $4"
         ))
-        .bind(state.map_or("", DeliveryState::as_str))
+        .bind(word(DeliveryState::Dead))
+        .bind(word(DeliveryState::Pending))
+        .bind(word(DeliveryState::Sent))
         .bind(i64::try_from(super::MOST_LISTED).unwrap_or(i64::MAX));
         self.database.rows(found).await?.iter().map(read).collect()
     }
@@ -194,6 +200,19 @@ impl Store {
             }
         }
         Ok(counts)
+    }
+
+    /// Has attempts repeated at `now` that began and have no end; `why` is told of them.
+    pub async fn reopen_deliveries(&self, why: &str, now: DateTime<Utc>) -> Result<(), StoreError> {
+        let mut transaction = self.database.begin().await?;
+        let update = sql(
+            "update deliveries set due_ms = $1, last_error = $2, version = version + 1
+            where state = 'pending' and attempts > 0 and last_error is null",
+        )
+        .bind(now)
+        .bind(why);
+        transaction.execute(update).await?;
+        Ok(transaction.commit().await?)
     }
 
     /// Forgets deliveries that ended before `then`, and notices that have none left.
@@ -258,6 +277,17 @@ pub(super) async fn update(
     .bind(delivery.id)
     .bind(delivery.version);
     change_one(transaction, update).await
+}
+
+/// Forgets a delivery, in the version that it carries.
+pub(super) async fn remove(
+    transaction: &mut Transaction,
+    delivery: &Delivery,
+) -> Result<(), StoreError> {
+    let delete = sql("delete from deliveries where id = $1 and version = $2 and state = 'pending'")
+        .bind(delivery.id)
+        .bind(delivery.version);
+    change_one(transaction, delete).await
 }
 
 /// Forgets what was to be told only while this request was pending.

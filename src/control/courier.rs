@@ -1,0 +1,390 @@
+//! Carries owed notices away: one courier a channel, so that one that hangs delays no other, and nobody's request.
+//!
+//! Before an attempt, the store learns that it begins; after it, how it ended. So a delivery is attempted again only if the
+//! last attempt failed, or was cut off: then nobody knows whether it arrived, and it goes once more under the same id, by
+//! which the far side can recognise it. A delivery that fails is tried again, ever more seldom, until the configured time
+//! is over; then it is dead, and the audit log has the record of that in the same transaction.
+//!
+//! Revisit when: several nodes share one store. What was cut off is told by the attempts that are open when couriers start,
+//! which holds while one process at a time uses the store.
+
+mod retry;
+mod tally;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use serde_json::json;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, warn};
+use uuid::Uuid;
+
+use crate::audit::Event;
+use crate::model::{Answered, Notice};
+use crate::notify::{DeliveryError, Destination, Outgoing};
+use crate::store::{Delivery, DeliveryState, Relevance, StoreError, Write};
+
+use super::desk::{Desk, chain};
+use super::record::owed;
+use retry::{Next, next};
+pub(super) use tally::Tallies;
+pub use tally::{ChannelTally, Deliveries};
+
+/// Looked at least this often, in case the clock was set or the machine slept.
+const LONGEST_SLEEP: Duration = Duration::from_mins(1);
+
+/// The wait after the store failed; it doubles with each further failure, up to [`LONGEST_RETRY`].
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+
+/// The longest wait after a failure of the store.
+const LONGEST_RETRY: Duration = Duration::from_secs(30);
+
+/// How long deliveries that are sent or dead can be looked at.
+const KEPT: TimeDelta = TimeDelta::days(30);
+
+/// How often those that are older are forgotten.
+const FORGET_EVERY: Duration = Duration::from_hours(1);
+
+/// How long an attempt is nobody else's, unless it ends before: far longer than any can take.
+const UNDER_WAY: TimeDelta = TimeDelta::days(1);
+
+/// Deliveries on the way at once for a channel that the configuration does not have any more: each fails at once.
+const STRAY: usize = 1;
+
+/// Carries on all channels until `stop`, and then to the end of what is under way.
+pub(super) async fn carry(desk: Arc<Desk>, stop: CancellationToken) {
+    let mut channels: Vec<(Arc<str>, usize)> = desk
+        .channels
+        .names()
+        .map(|(name, connections)| (Arc::clone(name), connections))
+        .collect();
+    let mut retry = FIRST_RETRY;
+    let strays = loop {
+        match begin(&desk, &channels).await {
+            Ok(strays) => break strays,
+            Err(error) => {
+                log_store(&error);
+                if !rest(&stop, &mut retry).await {
+                    return;
+                }
+            }
+        }
+    };
+    channels.extend(strays.into_iter().map(|name| (name, STRAY)));
+    let mut couriers = JoinSet::new();
+    for (name, connections) in channels {
+        let courier = Courier {
+            desk: Arc::clone(&desk),
+            channel: name,
+            connections,
+            stop: stop.clone(),
+        };
+        couriers.spawn(courier.run());
+    }
+    couriers.spawn(forget(Arc::clone(&desk), stop));
+    while let Some(ended) = couriers.join_next().await {
+        if let Err(error) = ended {
+            error!(%error, "A courier of notices ended by a failure");
+        }
+    }
+}
+
+/// Has attempts that were cut off repeated at once; the channels that are owed something and configured no more.
+async fn begin(desk: &Desk, channels: &[(Arc<str>, usize)]) -> Result<Vec<Arc<str>>, StoreError> {
+    desk.store.reopen_deliveries(CUT_OFF, desk.now()).await?;
+    desk.tallies.set_counts(desk.store.delivery_counts().await?);
+    let in_use = desk.store.channels_in_use().await?;
+    let is_configured = |name: &String| channels.iter().any(|it| *it.0 == **name);
+    let strays = in_use.into_iter().filter(|name| !is_configured(name));
+    Ok(strays.map(Arc::from).collect())
+}
+
+/// What is known of an attempt that has no end.
+const CUT_OFF: &str = "the gateway stopped during the attempt: whether it arrived is not known";
+
+/// Who carries on one channel.
+struct Courier {
+    desk: Arc<Desk>,
+    channel: Arc<str>,
+    connections: usize,
+    stop: CancellationToken,
+}
+
+impl Courier {
+    async fn run(self) {
+        let mut posted = self.desk.posted();
+        let mut retry = FIRST_RETRY;
+        loop {
+            posted.mark_unchanged();
+            let sleep = match self.round().await {
+                Ok(due) => {
+                    retry = FIRST_RETRY;
+                    due.map_or(LONGEST_SLEEP, |due| {
+                        let left = (due - self.desk.now()).to_std().unwrap_or_default();
+                        left.min(LONGEST_SLEEP)
+                    })
+                }
+                Err(error) => {
+                    log_store(&error);
+                    if rest(&self.stop, &mut retry).await {
+                        continue;
+                    }
+                    return;
+                }
+            };
+            // All are cancel-safe: a change that comes while none is polled is seen at the next.
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                _ = posted.changed() => {}
+                () = tokio::time::sleep(sleep) => {}
+            }
+        }
+    }
+
+    /// Attempts what is due, so many at once, until nothing is; when more will be.
+    async fn round(&self) -> Result<Option<DateTime<Utc>>, StoreError> {
+        let store = &self.desk.store;
+        let mut under_way = FuturesUnordered::new();
+        loop {
+            if !self.stop.is_cancelled() && under_way.len() < self.connections {
+                let free = self.connections.saturating_sub(under_way.len());
+                let most = i64::try_from(free).unwrap_or(i64::MAX);
+                let due = store
+                    .due_deliveries(&self.channel, self.desk.now(), most)
+                    .await;
+                // What is under way is seen to its end whatever the store says.
+                match due {
+                    Ok(due) => {
+                        for delivery in due {
+                            under_way.push(self.attempt(delivery));
+                        }
+                    }
+                    Err(error) => {
+                        while under_way.next().await.is_some() {}
+                        return Err(error);
+                    }
+                }
+            }
+            match under_way.next().await {
+                None => break,
+                Some(Ok(())) => {}
+                Some(Err(error)) => {
+                    while under_way.next().await.is_some() {}
+                    return Err(error);
+                }
+            }
+        }
+        self.desk.tallies.set_counts(store.delivery_counts().await?);
+        store.next_delivery(&self.channel).await
+    }
+
+    /// One attempt, from the note that it begins to the note how it ended.
+    async fn attempt(&self, mut delivery: Delivery) -> Result<(), StoreError> {
+        let desk = &self.desk;
+        delivery.attempts = delivery.attempts.saturating_add(1);
+        delivery.last_error = None;
+        // Until the attempt has an end, nobody looks at it again.
+        delivery.due = desk.now() + UNDER_WAY;
+        match store_one(desk, &mut delivery).await {
+            Ok(()) => {}
+            // It is not owed any more: its request was decided.
+            Err(StoreError::Changed) => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        let outcome = match self.notice(&delivery).await {
+            Ok(Some(notice)) => {
+                let outgoing = Outgoing {
+                    id: delivery.id,
+                    notice: &notice,
+                };
+                let to = Destination {
+                    channel: Arc::clone(&self.channel),
+                    recipient: delivery.recipient.clone(),
+                };
+                let (channels, now) = (&desk.channels, desk.now());
+                let receipt = channels.deliver(outgoing, &to, now, &mut ()).await;
+                receipt.map(|it| it.text)
+            }
+            Ok(None) => return drop_one(desk, delivery).await,
+            Err(error) => Err(error),
+        };
+        self.note(delivery, outcome).await
+    }
+
+    /// What there is to tell, as of now; nothing where the recipient has no part in it any more.
+    async fn notice(&self, delivery: &Delivery) -> Result<Option<Notice>, DeliveryError> {
+        let unreadable = |error: &dyn std::error::Error| DeliveryError::Local {
+            what: format!("the store does not give the notice: {}", chain(error)),
+        };
+        let mut notice: Notice =
+            serde_json::from_str(&delivery.json).map_err(|error| unreadable(&error))?;
+        if let (Relevance::WhilePending, Some(request)) = (delivery.relevance, delivery.request) {
+            let votes = self.desk.store.votes(request).await;
+            let votes = votes.map_err(|error| unreadable(&error))?;
+            let answers = votes.into_iter().map(|vote| Answered {
+                by: vote.approver_name,
+                answer: vote.answer,
+            });
+            notice.answers = answers.collect();
+            let mut answered = notice.answers.iter();
+            let has_answered = answered.any(|it| {
+                let channels = &self.desk.channels;
+                channels.is_address_of(&it.by, &delivery.recipient)
+            });
+            if has_answered {
+                return Ok(None);
+            }
+        }
+        Ok(Some(notice))
+    }
+
+    /// Stores how an attempt ended. What arrived must not be forgotten to have: this waits for the store until the end.
+    async fn note(
+        &self,
+        mut delivery: Delivery,
+        outcome: Result<String, DeliveryError>,
+    ) -> Result<(), StoreError> {
+        let mut retry = FIRST_RETRY;
+        let writes = self.judge(&mut delivery, outcome)?;
+        loop {
+            match self.desk.store.commit(&writes).await {
+                Ok(()) => break,
+                Err(StoreError::Changed) => {
+                    debug!(delivery = %delivery.id, "A delivery was changed by somebody else");
+                    return Ok(());
+                }
+                Err(error) => {
+                    log_store(&error);
+                    if !rest(&self.stop, &mut retry).await {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+        if delivery.state == DeliveryState::Dead {
+            // The keeper brings the record of it to the audit log.
+            self.desk.wake();
+        }
+        Ok(())
+    }
+
+    fn judge(
+        &self,
+        delivery: &mut Delivery,
+        outcome: Result<String, DeliveryError>,
+    ) -> Result<Vec<Write>, StoreError> {
+        let now = self.desk.now();
+        let tallies = &self.desk.tallies;
+        let channel: &str = &self.channel;
+        let error = match outcome {
+            Ok(answer) => {
+                debug!(channel, delivery = %delivery.id, kind = delivery.kind, answer, "Notice delivered");
+                tallies.sent(&self.channel);
+                delivery.state = DeliveryState::Sent;
+                delivery.ended = Some(now);
+                return Ok(vec![Write::UpdateDelivery(delivery.clone())]);
+            }
+            Err(error) => error,
+        };
+        let attempts = u32::try_from(delivery.attempts).unwrap_or(u32::MAX);
+        let age = (now - delivery.created).to_std().unwrap_or_default();
+        let give_up_after = self.desk.channels.give_up_after();
+        let text = chain(&error);
+        delivery.last_error = Some(text.clone());
+        tallies.failed(&self.channel);
+        match next(delivery.id, attempts, age, give_up_after, &error) {
+            Next::Again(wait) => {
+                warn!(channel, delivery = %delivery.id, kind = delivery.kind, attempts, error = text, again_in_s = wait.as_secs(), "Notice could not be delivered; it is tried again");
+                delivery.due = TimeDelta::from_std(wait)
+                    .ok()
+                    .and_then(|wait| now.checked_add_signed(wait))
+                    .unwrap_or(now);
+                Ok(vec![Write::UpdateDelivery(delivery.clone())])
+            }
+            Next::GiveUp => {
+                error!(channel, delivery = %delivery.id, kind = delivery.kind, attempts, error = text, "Notice was given up; `portcullis notify ls` shows it");
+                tallies.dead(&self.channel);
+                delivery.state = DeliveryState::Dead;
+                delivery.ended = Some(now);
+                let record = owed(&given_up(delivery, now), None)?;
+                Ok(vec![Write::UpdateDelivery(delivery.clone()), record])
+            }
+        }
+    }
+}
+
+/// The record of a notice that reaches nobody any more.
+fn given_up(delivery: &Delivery, now: DateTime<Utc>) -> Event {
+    let details = [
+        ("notice", json!(delivery.notice)),
+        ("delivery", json!(delivery.id)),
+        ("event", json!(delivery.kind)),
+        ("channel", json!(delivery.channel)),
+        ("recipient", json!(delivery.recipient)),
+        ("attempts", json!(delivery.attempts)),
+        ("error", json!(delivery.last_error)),
+    ];
+    Event {
+        id: Uuid::now_v7(),
+        at: now,
+        kind: "notification.dead".to_owned(),
+        principal: None,
+        source: None,
+        request: delivery.request,
+        grant: None,
+        policy: None,
+        decision: None,
+        details: details
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect(),
+    }
+}
+
+async fn store_one(desk: &Desk, delivery: &mut Delivery) -> Result<(), StoreError> {
+    let write = Write::UpdateDelivery(delivery.clone());
+    desk.store.commit(&[write]).await?;
+    delivery.version = delivery.version.saturating_add(1);
+    Ok(())
+}
+
+async fn drop_one(desk: &Desk, delivery: Delivery) -> Result<(), StoreError> {
+    match desk.store.commit(&[Write::DropDelivery(delivery)]).await {
+        Ok(()) | Err(StoreError::Changed) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Forgets old deliveries now and then.
+async fn forget(desk: Arc<Desk>, stop: CancellationToken) {
+    loop {
+        if let Err(error) = desk.store.forget_deliveries(desk.now() - KEPT).await {
+            log_store(&error);
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(FORGET_EVERY) => {}
+        }
+    }
+}
+
+/// Waits after a failure of the store; whether to go on.
+async fn rest(stop: &CancellationToken, retry: &mut Duration) -> bool {
+    let wait = *retry;
+    *retry = (wait * 2).min(LONGEST_RETRY);
+    tokio::select! {
+        () = stop.cancelled() => false,
+        () = tokio::time::sleep(wait) => true,
+    }
+}
+
+fn log_store(error: &StoreError) {
+    warn!(error = %chain(error), "Notices wait: the store cannot go on");
+}
