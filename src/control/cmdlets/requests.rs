@@ -81,7 +81,8 @@ fn asked(arguments: &Arguments<'_>) -> Result<(Asked, String), WorkflowError> {
             Asked::Extension(grant),
             format!("the extension of the authorization {grant}"),
         )),
-        (None, None, None, None) => Err(arguments.missing(&["Task"])),
+        (None, None, None, None) if arguments.has("Reason") => Err(arguments.missing(&["Task"])),
+        (None, None, None, None) => Err(arguments.missing(&["Task", "Reason"])),
         _ => Err(WorkflowError::Invalid(
             "give one of -Task, -Role, -RoleGroup and -Extend; -Task beside -Role or -RoleGroup narrows it to that task"
                 .to_owned(),
