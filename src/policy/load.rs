@@ -81,7 +81,7 @@ pub(super) fn load(
     let persons = persons::lower(raw.persons, &mut report);
     let cmdlets = cmdlets::lower(raw.cmdlets, &mut report);
     let (index, conflicts) = index(&drafts);
-    for conflict in conflicts {
+    for conflict in &conflicts {
         note(conflict, &drafts, &mut report);
     }
 
@@ -90,7 +90,7 @@ pub(super) fn load(
         return Err(problems);
     }
     let (drafts, index, skipped) = stored::add(drafts, index, stored, defined);
-    let shipped = Catalogue::shipped();
+    let built_in = Catalogue::shipped();
     Ok(Loaded {
         // Only a good set's scopes get numbers, which are for the life of the process.
         policies: drafts.into_iter().map(|it| it.number(interner)).collect(),
@@ -101,9 +101,9 @@ pub(super) fn load(
         roles: roles.roles.all,
         role_groups: roles.groups.all,
         catalogue: if cmdlets.is_empty() {
-            Arc::clone(shipped)
+            Arc::clone(built_in)
         } else {
-            Arc::new(shipped.extended(cmdlets))
+            Arc::new(built_in.extended(cmdlets))
         },
         skipped,
     })
@@ -129,8 +129,8 @@ fn index(drafts: &[policies::Draft]) -> (ScopeIndex, Vec<Conflict>) {
 }
 
 /// Notes scopes that tie: at the later place, naming the earlier.
-fn note(conflict: Conflict, drafts: &[policies::Draft], report: &mut Report<'_>) {
-    let (first, again) = match &conflict {
+fn note(conflict: &Conflict, drafts: &[policies::Draft], report: &mut Report<'_>) {
+    let (first, again) = match conflict {
         Conflict::Shared { first, again, .. } | Conflict::Tie(first, again) => (first, again),
         Conflict::TooMany(one) => (one, one),
     };
@@ -140,7 +140,7 @@ fn note(conflict: Conflict, drafts: &[policies::Draft], report: &mut Report<'_>)
     if report.is_full() {
         return report.problem(again.at, String::new());
     }
-    let (message, hint) = told(&conflict, first, again);
+    let (message, hint) = told(conflict, first, again);
     report.problem_with_hint(again.at, message, hint);
 }
 
