@@ -514,7 +514,10 @@ fn a_device_flow_is_whole_and_reached_over_https_or_on_this_host() {
         "jwks = \"keys.json\"",
         "jwks = \"keys.json\"\nclient_id = \"cli\"",
     );
-    insta::assert_snapshot!(half);
+    insta::assert_snapshot!(half, @r"
+    portcullis.toml:12: the device flow of `[[identity]]` is not whole
+        it wants `device_authorization_endpoint`, `token_endpoint` and `client_id`, or none of them
+    ");
 }
 
 #[test]
