@@ -470,15 +470,19 @@ pub(super) fn bearer(token: &SecretString) -> anyhow::Result<HeaderValue> {
 /// A query with each member that is there.
 fn encoded(query: &impl Serialize) -> anyhow::Result<String> {
     let query = serde_json::to_value(query).context("the query cannot be written")?;
-    let mut pairs = url::form_urlencoded::Serializer::new(String::from("?"));
-    for (name, value) in query.as_object().into_iter().flatten() {
-        match value {
-            Json::String(text) => pairs.append_pair(name, text),
-            other => pairs.append_pair(name, &other.to_string()),
-        };
+    let members = query.as_object().into_iter().flatten();
+    let mut pairs: Vec<(&String, String)> = members
+        .map(|(name, value)| match value {
+            Json::String(text) => (name, text.clone()),
+            other => (name, other.to_string()),
+        })
+        .collect();
+    pairs.sort();
+    if pairs.is_empty() {
+        return Ok(String::new());
     }
-    let text = pairs.finish();
-    Ok(if text == "?" { String::new() } else { text })
+    let mut text = url::form_urlencoded::Serializer::new(String::from("?"));
+    Ok(text.extend_pairs(pairs).finish())
 }
 
 /// How long to wait before asking again how something stands: from half a second to 5 s.
@@ -517,7 +521,13 @@ mod tests {
                 "https://pam.example/?a=b",
                 "file:///etc",
             ].map(said).join("\n"),
-            @""
+            @"
+            `pam.example` is not the URL of a gateway: such as `https://pam.fabrikam.example:8444`
+            `http://pam.example` would show your credentials to everybody on the way: it takes `https://`, or `http://` on this host: such as `https://pam.fabrikam.example:8444`
+            the gateway's URL has a user's name or password in it: take them out, and sign in with `portcullis login --password`
+            `https://pam.example/?a=b` has a query or a fragment: such as `https://pam.fabrikam.example:8444`
+            `file:///etc` is not the URL of a gateway: such as `https://pam.fabrikam.example:8444`
+            "
         );
     }
 
@@ -545,7 +555,12 @@ mod tests {
         };
         let error = Failure::Refused(Box::new(problem)).explained();
         let lines: Vec<String> = error.chain().map(ToString::to_string).collect();
-        insta::assert_snapshot!(lines.join("\n"), @"");
+        insta::assert_snapshot!(lines.join("\n"), @"
+        2 members are wrong
+        `--duration`: at most 8h
+        `--parameter`: no regular�[2J expression
+        `/else`: odd
+        ");
     }
 
     #[test]

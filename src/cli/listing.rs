@@ -161,10 +161,7 @@ pub(super) async fn resolve(
                 .collect();
             let hint = Hint(format!("type more of one of {}", ids.join(", ")));
             let error = anyhow::Error::new(hint);
-            Err(error.context(format!(
-                "{} of your {what}s begin with `{wanted}`",
-                several.len()
-            )))
+            Err(error.context(format!("{} {what}s begin with `{wanted}`", several.len())))
         }
     }
 }
@@ -225,7 +222,13 @@ mod tests {
                 resolved("; rm").0,
             ]
             .join("\n"),
-            @""
+            @"
+            2 requests begin with `019a0000-0002`: type more of one of 019a0000-0002-7000-8000-0000000000bb, 019a0000-0002-7000-8000-0000000000aa
+            3 requests begin with `019a`: type more of one of 019a0000-0003-7000-8000-0000000000aa, 019a0000-0002-7000-8000-0000000000bb, 019a0000-0002-7000-8000-0000000000aa
+            no request that you may know of begins with `0200`: see what there is with `portcullis request ls`
+            `019` is not the beginning of an id: at least 4 digits of what `portcullis request ls` shows
+            `; rm` is not the beginning of an id: at least 4 digits of what `portcullis request ls` shows
+            "
         );
     }
 

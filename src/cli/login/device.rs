@@ -330,7 +330,13 @@ mod tests {
                 said::<Given>(500, "<html>"),
             ]
             .join("\n"),
-            @""
+            @"
+            the answer of `https://idp.example/token` is not what RFC 8628 has for it
+            the sign-in was refused: access_denied: if that was a mistake, begin again
+            nobody confirmed the code in time: expired_token: begin again with `portcullis login --device`
+            the identity provider refused: AADSTS7: no �[2J such: the keys of `[[identity]]` (client_id, scope, endpoints) may not fit what is registered there
+            the identity provider's `https://idp.example/token` says 500 Internal Server Error
+            "
         );
     }
 
