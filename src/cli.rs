@@ -8,6 +8,8 @@ pub mod init;
 pub mod output;
 mod password;
 pub mod policy;
+pub mod roles;
+pub mod who_can;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -73,14 +75,19 @@ pub enum Command {
     Demo(Demo),
     /// Write a commented starter configuration, policies and development certificates.
     Init(init::Init),
-    /// List and check policies.
+    /// List, check, explain, test and compare policies.
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// Roles and role groups for policies.
+    #[command(subcommand)]
+    Roles(roles::RolesCommand),
     /// Run the gateway.
     Serve(ConfigFile),
     /// Local users.
     #[command(subcommand)]
     User(UserCommand),
+    /// Tell who may run a task: who asks, who approves, who needs no grant.
+    WhoCan(who_can::WhoCanArguments),
 }
 
 /// Which configuration is meant.
@@ -139,8 +146,10 @@ pub fn run(command: Command, output: &mut Output) -> anyhow::Result<Outcome> {
         Command::Demo(options) => run_demo(options),
         Command::Init(options) => init::run(&options, output),
         Command::Policy(command) => policy::run(command, &Environment::of_process(), output),
+        Command::Roles(command) => roles::run(command, output),
         Command::Serve(file) => run_gateway(&file, output),
         Command::User(UserCommand::HashPassword) => password::run(output),
+        Command::WhoCan(arguments) => who_can::run(&arguments, &Environment::of_process(), output),
     }
 }
 
