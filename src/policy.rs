@@ -8,13 +8,17 @@ mod catalogue;
 mod decide;
 mod decision;
 mod definition;
+mod difference;
 mod duration;
+mod expectation;
 mod explain;
 mod expression;
 mod fields;
 mod file;
 mod folded;
+mod import;
 mod index;
+mod lint;
 mod load;
 mod number;
 mod parameters;
@@ -26,6 +30,9 @@ mod requirement;
 mod scopes;
 mod set;
 mod stored;
+mod summary;
+mod trace;
+mod who_can;
 mod windows;
 
 pub use catalogue::{Catalogue, CmdletFacts, DangerousParameter, Effect};
@@ -38,11 +45,17 @@ pub use definition::{
     Approval, Comment, Exemption, Group, OnBlock, Person, Policy, ReasonPattern, ReasonProblem,
     ReasonRule, Role, RoleGroup, Scope, ScopeKind, Source, Spread,
 };
+pub use difference::{Difference, difference};
+pub use expectation::{Asked, Expectation, Holds, Setting, Unmet, read_expectations, unmet};
+pub use import::{ImportError, Imported};
+pub use lint::lint;
 pub use parameters::ParameterRules;
 pub use pins::InvalidPin;
 pub use problem::{Place, PolicyProblem};
 pub use set::{PolicyFile, PolicySet};
 pub use stored::{Definition, ReasonDefinition, SpreadDefinition, StoredPolicy, WindowDefinition};
+pub use trace::{Step, Trace, trace};
+pub use who_can::{Governed, WhoCan, who_can};
 pub use windows::{Window, Windows};
 
 #[cfg(test)]

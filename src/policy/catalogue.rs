@@ -122,17 +122,22 @@ impl Effects {
 /// Tasks with what is known of them.
 ///
 /// INVARIANT: the entries have the numbers of their names.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Catalogue {
     names: FoldedMap,
     entries: Vec<CmdletFacts>,
+    undo: Arc<[Task]>,
 }
 
 impl Catalogue {
     /// The catalogue of `entries`; of two for one task, the first counts.
-    fn new(entries: Vec<CmdletFacts>) -> Self {
+    fn new(entries: Vec<CmdletFacts>, undo: Arc<[Task]>) -> Self {
         let (names, _) = FoldedMap::number(entries.iter().map(|it| it.task.as_str()));
-        Self { names, entries }
+        Self {
+            names,
+            entries,
+            undo,
+        }
     }
 
     /// What is part of the program.
@@ -177,7 +182,12 @@ impl Catalogue {
                 known = FoldedMap::number(entries.iter().map(|it| it.task.as_str())).0;
             }
         }
-        Self::new(entries)
+        Self::new(entries, Arc::clone(&self.undo))
+    }
+
+    /// Tasks with which somebody can take the gate away, or walk around it.
+    pub fn undo(&self) -> &[Task] {
+        &self.undo
     }
 
     /// All tasks that are listed.
@@ -295,6 +305,8 @@ fn shipped() -> &'static Shipped {
 struct RawCatalogue {
     version: String,
     workload: String,
+    /// Cmdlets with which somebody can take the gate away.
+    undo: Vec<String>,
     /// Each effect, and the verbs that have it.
     verbs: Vec<RawVerbs>,
     cmdlet: Vec<RawEntry>,
@@ -328,9 +340,14 @@ impl RawCatalogue {
         let Self {
             version,
             workload,
+            undo,
             verbs,
             cmdlet,
         } = self;
+        let undo = undo
+            .iter()
+            .filter_map(|name| format!("{workload}\\{name}").parse().ok())
+            .collect();
         let verbs = verbs.into_iter().flat_map(|RawVerbs { effect, verbs }| {
             verbs.into_iter().map(move |verb| (verb, effect))
         });
@@ -359,7 +376,7 @@ impl RawCatalogue {
         Shipped {
             version,
             verbs: verbs.collect(),
-            catalogue: Arc::new(Catalogue::new(entries.collect())),
+            catalogue: Arc::new(Catalogue::new(entries.collect(), undo)),
         }
     }
 }

@@ -417,6 +417,11 @@ impl Exemption {
         let source = source.to_canonical();
         self.expires.is_none_or(|last| now.date_naive() <= last)
             && (self.from.is_empty() || self.from.iter().any(|it| it.contains(&source)))
-            && (self.patterns.is_empty() || self.patterns.iter().any(|it| it.matches(task)))
+            && self.is_for(task)
+    }
+
+    /// Whether it is for a task in lower case, if its other bounds hold.
+    pub(super) fn is_for(&self, task: &[u8]) -> bool {
+        self.patterns.is_empty() || self.patterns.iter().any(|it| it.matches(task))
     }
 }

@@ -21,7 +21,7 @@ use super::problem::{At, Located, Report, printable};
 use super::scopes::{Conflict, ScopeIndex};
 use super::{
     Catalogue, Exemption, Group, Person, Policy, PolicyFile, PolicyProblem, Role, RoleGroup,
-    StoredPolicy,
+    Source, StoredPolicy,
 };
 
 /// How many policies, groups and exemptions a set may have, each.
@@ -81,7 +81,7 @@ pub(super) fn load(
     let persons = persons::lower(raw.persons, &mut report);
     let cmdlets = cmdlets::lower(raw.cmdlets, &mut report);
     let (index, conflicts) = index(&drafts);
-    for conflict in conflicts {
+    for conflict in &conflicts {
         note(conflict, &drafts, &mut report);
     }
 
@@ -90,7 +90,7 @@ pub(super) fn load(
         return Err(problems);
     }
     let (drafts, index, skipped) = stored::add(drafts, index, stored, defined);
-    let shipped = Catalogue::shipped();
+    let built_in = Catalogue::shipped();
     Ok(Loaded {
         // Only a good set's scopes get numbers, which are for the life of the process.
         policies: drafts.into_iter().map(|it| it.number(interner)).collect(),
@@ -101,9 +101,9 @@ pub(super) fn load(
         roles: roles.roles.all,
         role_groups: roles.groups.all,
         catalogue: if cmdlets.is_empty() {
-            Arc::clone(shipped)
+            Arc::clone(built_in)
         } else {
-            Arc::new(shipped.extended(cmdlets))
+            Arc::new(built_in.extended(cmdlets))
         },
         skipped,
     })
@@ -129,8 +129,8 @@ fn index(drafts: &[policies::Draft]) -> (ScopeIndex, Vec<Conflict>) {
 }
 
 /// Notes scopes that tie: at the later place, naming the earlier.
-fn note(conflict: Conflict, drafts: &[policies::Draft], report: &mut Report<'_>) {
-    let (first, again) = match &conflict {
+fn note(conflict: &Conflict, drafts: &[policies::Draft], report: &mut Report<'_>) {
+    let (first, again) = match conflict {
         Conflict::Shared { first, again, .. } | Conflict::Tie(first, again) => (first, again),
         Conflict::TooMany(one) => (one, one),
     };
@@ -140,7 +140,7 @@ fn note(conflict: Conflict, drafts: &[policies::Draft], report: &mut Report<'_>)
     if report.is_full() {
         return report.problem(again.at, String::new());
     }
-    let (message, hint) = told(&conflict, first, again);
+    let (message, hint) = told(conflict, first, again);
     report.problem_with_hint(again.at, message, hint);
 }
 
@@ -150,7 +150,11 @@ fn told(
     first: &policies::Draft,
     again: &policies::Draft,
 ) -> (String, &'static str) {
-    let (one, two, place) = (&again.scope_text, &first.scope_text, &first.source);
+    let (one, two) = (&again.scope_text, &first.scope_text);
+    let place = match &first.source {
+        Source::File(place) => format!("at {place}"),
+        Source::Store { by, .. } => format!("in the store (by {by})"),
+    };
     match conflict {
         Conflict::Shared { tasks, others, .. } => {
             let mut shared: Vec<String> = tasks.iter().map(|it| format!("`{it}`")).collect();
@@ -161,17 +165,17 @@ fn told(
             }
             let shared = shared.join(", ");
             (
-                format!("`{one}` and `{two}` at {place} are equally specific for {shared}"),
+                format!("`{one}` and `{two}` {place} are equally specific for {shared}"),
                 "write a policy for each of these tasks, or take them out of one of the roles",
             )
         }
         Conflict::Tie(..) if first.folded == again.folded => (
-            format!("a second policy for `{one}`; the first is at {place}"),
+            format!("a second policy for `{one}`; the first is {place}"),
             "remove one of them",
         ),
         Conflict::Tie(..) => (
             format!(
-                "`{one}` and `{two}` at {place} match some of the same tasks and are equally specific"
+                "`{one}` and `{two}` {place} match some of the same tasks and are equally specific"
             ),
             "write out more of one of them before its first `*`, or name the tasks that both match",
         ),

@@ -91,6 +91,11 @@ impl ParameterRules {
         self.rules.iter().map(ParameterRule::sentence)
     }
 
+    /// Whether a command with the parameter of this name is checked for it: by a rule, or as one that no rule names.
+    pub fn speaks_of(&self, name: &str) -> bool {
+        self.others == Others::Block || self.rules.iter().any(|rule| rule.name.is(name))
+    }
+
     /// The first way in which `parameters` break the rules.
     pub(super) fn check<'a>(&'a self, parameters: &'a Parameters) -> Result<(), Breach<'a>> {
         for Parameter { name, .. } in parameters {

@@ -183,6 +183,22 @@ impl PolicySet {
         self.catalogue.raising(&command.task, effect, names)
     }
 
+    /// The parameters for which `policy` governs commands of `task` that it would not govern without them.
+    pub fn raising_parameters(&self, task: &Task, policy: &Policy) -> Vec<&str> {
+        let Reach::Effect(effect) = policy.reach else {
+            return Vec::new();
+        };
+        if self.catalogue.effect(task) == effect {
+            return Vec::new();
+        }
+        let dangerous = self
+            .catalogue
+            .facts(task)
+            .map_or(&[][..], |it| &it.dangerous);
+        let raising = dangerous.iter().filter(|it| it.effect == effect);
+        raising.map(|it| it.name.as_str()).collect()
+    }
+
     /// All policies that govern some command of `task`: the one that governs it by its name, or else those of the effects that
     /// its commands can have, from the most severe.
     pub fn possible(&self, task: &Task) -> impl Iterator<Item = &Policy> {

@@ -33,6 +33,10 @@ fn the_shipped_catalogue_names_tasks_once_and_parameters_well() {
         catalogue.entries().len()
     );
     assert!(!Catalogue::shipped_version().is_empty());
+    assert!(catalogue.undo().len() > 10);
+    for task in catalogue.undo() {
+        assert!(catalogue.facts(task).is_some(), "{task}");
+    }
     let mut seen = HashSet::new();
     for entry in catalogue.entries() {
         let parsed = task(&entry.task);
