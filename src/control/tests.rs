@@ -3,6 +3,7 @@
 mod deciding;
 mod durability;
 mod parameters;
+mod telling;
 mod time;
 mod world;
 
