@@ -44,7 +44,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::warn;
 use uuid::Uuid;
 
@@ -153,7 +153,9 @@ impl Control {
 
     /// Does what is due by time, and what could not be done at once, until `stop`; then waits for changes under way.
     pub async fn run(&self, stop: CancellationToken) {
-        let mut couriers = tokio::spawn(courier::carry(Arc::clone(&self.desk), stop.clone()));
+        let couriers = courier::carry(Arc::clone(&self.desk), stop.clone());
+        // Aborted when this is dropped: no courier outlives the workflow.
+        let couriers = AbortOnDropHandle::new(tokio::spawn(couriers));
         keeper::keep(&self.desk, &stop).await;
         self.tasks.close();
         if tokio::time::timeout(DRAIN, self.tasks.wait())
@@ -162,8 +164,7 @@ impl Control {
         {
             warn!("Changes were still under way when the workflow stopped");
         }
-        if tokio::time::timeout(DRAIN, &mut couriers).await.is_err() {
-            couriers.abort();
+        if tokio::time::timeout(DRAIN, couriers).await.is_err() {
             warn!(
                 "Notices were still on their way when the workflow stopped; they are sent again at the next start"
             );
