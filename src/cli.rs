@@ -11,12 +11,15 @@ pub mod init;
 mod listing;
 pub mod login;
 pub mod notify;
+pub mod online;
 pub mod output;
 mod password;
 pub mod policy;
 pub mod request;
+pub mod roles;
 mod times;
 pub mod token;
+pub mod who_can;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -104,11 +107,14 @@ pub enum Command {
     /// Messages to people and programs: those that wait or were given up, and a test of the way.
     #[command(subcommand)]
     Notify(notify::NotifyCommand),
-    /// List and check policies.
+    /// List, check, explain, test and compare policies.
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
     /// Ask for access, and decide what others ask for.
     Request(request::RequestArguments),
+    /// Roles and role groups for policies.
+    #[command(subcommand)]
+    Roles(roles::RolesCommand),
     /// Run the gateway.
     Serve(ConfigFile),
     /// Tokens of the management API, for programs.
@@ -116,6 +122,8 @@ pub enum Command {
     /// Local users.
     #[command(subcommand)]
     User(UserCommand),
+    /// Tell who may run a task: who asks, who approves, who needs no grant.
+    WhoCan(who_can::WhoCanArguments),
 }
 
 /// Which configuration is meant.
@@ -193,9 +201,11 @@ pub fn run(command: Command, output: &mut Output) -> anyhow::Result<Outcome> {
         Command::Notify(command) => notify::run(command, &Environment::of_process(), output),
         Command::Policy(command) => policy::run(command, &Environment::of_process(), output),
         Command::Request(arguments) => runtime()?.block_on(request::run(arguments, output)),
+        Command::Roles(command) => roles::run(command, output),
         Command::Serve(file) => run_gateway(&file, output),
         Command::Token(arguments) => runtime()?.block_on(token::run(arguments, output)),
         Command::User(UserCommand::HashPassword) => password::run(output),
+        Command::WhoCan(arguments) => who_can::run(&arguments, &Environment::of_process(), output),
     }
 }
 

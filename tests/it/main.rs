@@ -28,6 +28,7 @@ mod flow;
 mod fuzzing;
 mod gateway;
 mod layering;
+mod life_cycle;
 mod limits;
 mod metrics;
 mod people;
