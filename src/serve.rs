@@ -131,6 +131,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
             default_approver_group: config.access_control.default_approver_group.clone(),
             mode,
             operators: config.access_control.operators.clone(),
+            auditors: config.access_control.auditors.clone(),
         },
         Arc::new(Utc::now),
     )
