@@ -14,7 +14,6 @@ mod head;
 mod outcome;
 mod reject;
 mod reply;
-mod strangers;
 mod tap;
 mod uses;
 
@@ -22,4 +21,3 @@ pub use body::BodyBudget;
 pub use connection::serve_connection;
 pub use credential::{CredentialError, UpstreamCredential};
 pub use gate::{Gate, Route, Worker};
-pub use strangers::Strangers;
