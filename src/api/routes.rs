@@ -38,6 +38,13 @@ pub struct Route {
     pub summary: &'static str,
 }
 
+impl Route {
+    /// Whether it changes something.
+    pub fn is_write(&self) -> bool {
+        self.method != "GET" && self.name != "explain_decision"
+    }
+}
+
 const fn route(
     name: &'static str,
     method: &'static str,

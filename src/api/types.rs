@@ -240,7 +240,7 @@ pub struct Request {
     /// What else the requester's tool told with it.
     pub context: BTreeMap<String, String>,
     /// Whose approval it waits for still, in words.
-    pub missing_approvals: Vec<String>,
+    pub missing_approvals: Option<String>,
     /// The approvers' answers so far.
     pub votes: Vec<Vote>,
     /// Its grant; in listings always none.
