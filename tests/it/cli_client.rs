@@ -57,7 +57,7 @@ fn request(status: RequestStatus) -> Request {
         comment: None,
         external_identity: Some("CHG-7".to_owned()),
         context: [].into(),
-        missing_approvals: vec!["1 approval of mbmanagers".to_owned()],
+        missing_approvals: Some("1 approval of mbmanagers".to_owned()),
         votes: vec![Vote {
             approver: "amy@contoso.example".to_owned(),
             groups: vec!["mbmanagers".to_owned()],

@@ -52,7 +52,7 @@ pub(super) async fn until_decided(
             return Ok(outcome);
         }
         // Each step once; into a file or a pipe nothing but the beginning.
-        let waits_for = told.value.missing_approvals.join("; ");
+        let waits_for = told.value.missing_approvals.clone().unwrap_or_default();
         if last_said.is_none()
             || (io::stderr().is_terminal() && last_said.as_ref() != Some(&waits_for))
         {
