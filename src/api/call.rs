@@ -414,12 +414,16 @@ fn authority(parts: &Parts) -> Option<http::uri::Authority> {
     hosts.next().is_none().then_some(host)
 }
 
+/// Where a browser says which site's page sends a request ([Fetch metadata]).
+///
+/// [Fetch metadata]: https://www.w3.org/TR/fetch-metadata/
+const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
 /// Refuses what a browser was made to send by another site's page: browsers keep Basic credentials and add them unasked.
 fn check_site(parts: &Parts) -> Result<(), Failure> {
     if parts.method == Method::GET || parts.method == Method::HEAD {
         return Ok(());
     }
-    const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
     let site = parts.headers.get(SITE).map(HeaderValue::as_bytes);
     let is_foreign_site = site.is_some_and(|it| it != b"same-origin" && it != b"none");
     let is_foreign_origin = parts.headers.get(ORIGIN).is_some_and(|origin| {

@@ -4,6 +4,8 @@
 //! back; a write whose gateway stopped before it answered has a place without an answer, and whoever sends it again is told so.
 
 use aws_lc_rs::digest::{Context, SHA256};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::header::{CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LOCATION};
 use http::{HeaderMap, StatusCode};
 
@@ -141,10 +143,5 @@ fn fingerprint(route: &Route, call: &Call) -> String {
         .get(http::header::IF_MATCH)
         .map_or(b"", HeaderValue::as_bytes));
     add(&call.body);
-    let digest = context.finish();
-    digest
-        .as_ref()
-        .iter()
-        .map(|it| format!("{it:02x}"))
-        .collect()
+    URL_SAFE_NO_PAD.encode(context.finish().as_ref())
 }

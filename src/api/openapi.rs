@@ -212,7 +212,10 @@ fn responses(route: &Route) -> Value {
     let mut responses = Map::new();
     if matches!(route.name, "create_request" | "extend_grant") {
         let mut known = done.clone();
-        known["description"] = json!("The equal request that is pending already");
+        if let Value::Object(known) = &mut known {
+            let text = json!("The equal request that is pending already");
+            known.insert("description".to_owned(), text);
+        }
         responses.insert("200".to_owned(), known);
     }
     responses.insert(status.to_owned(), done);

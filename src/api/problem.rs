@@ -2,8 +2,8 @@
 
 use axum::body::Body;
 use axum::response::Response;
+use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
-use http::{HeaderMap, StatusCode};
 
 use crate::api::types::{FieldProblem, Problem};
 use crate::control::WorkflowError;
@@ -14,7 +14,7 @@ pub(super) struct Failure {
     kind: Kind,
     detail: String,
     errors: Vec<FieldProblem>,
-    headers: HeaderMap,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// The kinds of problems. Their words and statuses are part of the interface.
@@ -185,7 +185,7 @@ impl Failure {
             kind,
             detail: detail.into(),
             errors: Vec::new(),
-            headers: HeaderMap::new(),
+            headers: Vec::new(),
         }
     }
 
@@ -198,12 +198,8 @@ impl Failure {
     }
 
     pub(super) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.insert(name, value);
+        self.headers.push((name, value));
         self
-    }
-
-    pub(super) fn kind(&self) -> Kind {
-        self.kind
     }
 
     pub(super) fn status(&self) -> StatusCode {
@@ -226,7 +222,7 @@ impl Failure {
     pub(super) fn into_response(self) -> Response {
         let mut response = Response::new(Body::from(self.body()));
         *response.status_mut() = self.status();
-        *response.headers_mut() = self.headers;
+        response.headers_mut().extend(self.headers);
         let json = HeaderValue::from_static(PROBLEM_JSON);
         response.headers_mut().insert(CONTENT_TYPE, json);
         response

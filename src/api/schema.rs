@@ -26,9 +26,6 @@ fn make() -> Map<String, Value> {
     let settings = SchemaSettings::draft2020_12()
         .with(|it| it.definitions_path = "/components/schemas".into());
     let mut generator = settings.into_generator();
-    fn add<T: JsonSchema>(generator: &mut SchemaGenerator) {
-        generator.subschema_for::<T>();
-    }
     add::<types::NewRequest>(&mut generator);
     add::<types::Approval>(&mut generator);
     add::<types::Remark>(&mut generator);
@@ -64,6 +61,10 @@ fn make() -> Map<String, Value> {
         forbid_nul(schema);
     }
     schemas
+}
+
+fn add<T: JsonSchema>(generator: &mut SchemaGenerator) {
+    generator.subschema_for::<T>();
 }
 
 /// No store keeps the character U+0000 in a text, so none is taken.
@@ -250,9 +251,9 @@ fn check_members(
     let others = schema.get("additionalProperties");
     for (name, value) in members {
         let at = format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"));
-        match (known.and_then(|it| it.get(name)), others) {
-            (Some(schema), _) => check_value(schema, value, &at, problems),
-            (None, Some(Value::Bool(false))) => {
+        let own = known.and_then(|it| it.get(name));
+        match own.or(others) {
+            Some(Value::Bool(false)) => {
                 let names: Vec<&str> = known
                     .into_iter()
                     .flat_map(|it| it.keys())
@@ -263,8 +264,8 @@ fn check_members(
                     detail: format!("is not known here; known are {}", names.join(", ")),
                 });
             }
-            (None, Some(schema @ Value::Object(_))) => check_value(schema, value, &at, problems),
-            (None, _) => {}
+            Some(schema) => check_value(schema, value, &at, problems),
+            None => {}
         }
     }
     let required = schema.get("required").and_then(Value::as_array);

@@ -154,7 +154,7 @@ impl Lowering<'_, '_> {
         let listen = raw.listen?;
         let trusted_plaintext = raw.trusted_plaintext?.value;
         let identity = match raw.identity {
-            Some(listed) => self.listed(listed, identities)?,
+            Some(names) => self.listed(names, identities)?,
             None => Vec::new(),
         };
         let tls = match raw.tls.map(|it| it.value) {
