@@ -71,6 +71,16 @@ pub(super) struct Client {
     transport: Transport,
     server: String,
     credential: Option<HeaderValue>,
+    purpose: Purpose,
+}
+
+/// What a gateway is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// To take a credential that somebody has just given.
+    SignIn,
+    /// For what somebody wants who has signed in before.
+    Work,
 }
 
 /// What a gateway answered.
@@ -90,11 +100,14 @@ pub(super) enum Failure {
     /// What answered is no gateway, or another version.
     #[error("what answers at `{url}` is not the management API of a gateway ({what})")]
     NotGateway { url: String, what: String },
+    /// It does not take the credential that was just given.
+    #[error("`{server}` does not take this sign-in{}", reason(why.as_ref()))]
+    NotTaken { server: String, why: Option<String> },
     /// It says no.
     #[error("{}", printable(&.0.detail))]
     Refused(Box<Problem>),
     /// It does not know who asks.
-    #[error("you are not signed in at `{server}`{}", why.as_ref().map(|it| format!(": {}", printable(it))).unwrap_or_default())]
+    #[error("you are not signed in at `{server}`{}", reason(why.as_ref()))]
     SignedOut { server: String, why: Option<String> },
     /// There was no answer.
     #[error("`{url}` cannot be asked")]
@@ -119,7 +132,17 @@ impl Failure {
             Self::NotGateway { .. } => Some(
                 "name the gateway's control address (`[control] listen`, port 8444 by default), not the one that tools connect to".to_owned(),
             ),
-            Self::Refused(_) => None,
+            Self::NotTaken { .. } => Some(
+                "see whether name, password or token are right, and whether this way to sign in is one of the gateway's (`[control] identity`)".to_owned(),
+            ),
+            Self::Refused(problem) => match problem.status {
+                403 => Some("see who may with `portcullis who-can TASK --online`".to_owned()),
+                404 => Some(
+                    "see what there is with `portcullis request ls`, `portcullis grant ls` and `portcullis who-can TASK --online`".to_owned(),
+                ),
+                409 => Some("see how it stands with `portcullis request show ID` or `portcullis grant show ID`".to_owned()),
+                _ => None,
+            },
             Self::SignedOut { server, .. } => {
                 Some(format!("sign in with `portcullis login --server {server}`"))
             }
@@ -140,6 +163,11 @@ impl Failure {
         };
         lines.into_iter().rev().fold(root, anyhow::Error::context)
     }
+}
+
+fn reason(why: Option<&String>) -> String {
+    why.map(|it| format!(": {}", printable(it)))
+        .unwrap_or_default()
 }
 
 /// What is wrong with one member, by the option that people gave it with.
@@ -175,6 +203,7 @@ impl Client {
             transport: Transport::new(chosen.ca.as_deref())?,
             server: chosen.server,
             credential: None,
+            purpose: Purpose::Work,
         })
     }
 
@@ -189,13 +218,15 @@ impl Client {
             transport: Transport::new(chosen.ca.as_deref())?,
             server: chosen.server,
             credential: Some(bearer(&token)?),
+            purpose: Purpose::Work,
         })
     }
 
-    /// The same gateway with this credential.
+    /// The same gateway with a credential that somebody has just given.
     pub(super) fn with(self, credential: HeaderValue) -> Self {
         Self {
             credential: Some(credential),
+            purpose: Purpose::SignIn,
             ..self
         }
     }
@@ -327,10 +358,14 @@ impl Client {
             .ok()
             .filter(|_| answer.media_type == "application/problem+json");
         match problem {
-            _ if answer.status == StatusCode::UNAUTHORIZED => Err(Failure::SignedOut {
-                server: self.server.clone(),
-                why: problem.map(|it| it.detail),
-            }),
+            _ if answer.status == StatusCode::UNAUTHORIZED => {
+                let server = self.server.clone();
+                let why = problem.map(|it| it.detail);
+                Err(match self.purpose {
+                    Purpose::SignIn => Failure::NotTaken { server, why },
+                    Purpose::Work => Failure::SignedOut { server, why },
+                })
+            }
             Some(problem) => Err(Failure::Refused(Box::new(problem))),
             None => Err(strange(format!("it says {}", answer.status))),
         }
@@ -362,7 +397,7 @@ impl Chosen {
         let named = connection.server.as_deref().filter(|it| !it.is_empty());
         let server = match named {
             Some(server) => server_url(server)?,
-            None => kept.default.take().ok_or_else(|| {
+            None => kept.default.take().map(|it| server_url(&it)).transpose()?.ok_or_else(|| {
                 let hint = Hint(
                     "sign in with `portcullis login --server https://…`, or name it by PORTCULLIS_SERVER"
                         .to_owned(),
@@ -401,14 +436,23 @@ impl Chosen {
             let why = format!("your sign-in ended at {}", super::times::moment(ends));
             return Err(signed_out(Some(why)));
         };
-        let fresh = super::login::refreshed(refresh, now)
-            .await
-            .map_err(|error| {
-                signed_out(Some(format!(
+        let fresh = match super::login::refreshed(refresh, now).await {
+            Ok(fresh) => fresh,
+            Err(error) => {
+                // Another command may have been faster, and providers take a refresh token once.
+                let kept = file.read().ok();
+                let account = kept.and_then(|mut it| it.servers.remove(&self.server));
+                if let Some(account) = account
+                    && account.expires.is_some_and(|it| it > now)
+                {
+                    return Ok(account.token);
+                }
+                return Err(signed_out(Some(format!(
                     "your sign-in ended at {}, and was not renewed: {error:#}",
                     super::times::moment(ends)
-                )))
-            })?;
+                ))));
+            }
+        };
         let token = fresh.token.clone();
         let keep = |it: &mut credentials::Credentials| {
             if let Some(account) = it.servers.get_mut(&self.server) {
@@ -481,7 +525,7 @@ fn encoded(query: &impl Serialize) -> anyhow::Result<String> {
     if pairs.is_empty() {
         return Ok(String::new());
     }
-    let mut text = url::form_urlencoded::Serializer::new(String::from("?"));
+    let mut text = url::form_urlencoded::Serializer::for_suffix(String::from("?"), 1);
     Ok(text.extend_pairs(pairs).finish())
 }
 

@@ -287,7 +287,10 @@ pub(super) fn print(it: &Grant, now: DateTime<Utc>, output: &mut Output) -> anyh
             .map(|it| ("only", it)),
     );
     lines.push(("starts", times::both(it.starts, now)));
-    lines.push(("ends", times::both(it.ends, now)));
+    lines.push(match it.closed {
+        None => ("ends", times::both(it.ends, now)),
+        Some(_) => ("planned", format!("until {}", times::moment(it.ends))),
+    });
     lines.extend(uses(it).map(|it| ("uses", format!("{it} taken"))));
     if it.break_glass {
         lines.push(("emergency", "taken without approval".to_owned()));

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::api::types::{MadeToken, NewToken, Page, Token, TokenQuery, TokenScope};
 
 use super::client::{Client, Connection};
-use super::{Format, Outcome, Output, listing, login, times};
+use super::{Format, Hint, Outcome, Output, listing, login, times};
 
 /// What `token` may be told.
 #[derive(Clone, Debug, Args)]
@@ -96,8 +96,17 @@ pub(super) async fn run(arguments: TokenArguments, output: &mut Output) -> anyho
     } else {
         Client::signed_in(&arguments.connection).await?
     };
+    let is_in_person = arguments.password;
+    let advised = |error: anyhow::Error| {
+        if is_in_person {
+            return error;
+        }
+        let hint =
+            "a token makes and revokes no token: if you are signed in by one, add `--password`";
+        anyhow::Error::new(Hint(hint.to_owned())).context(format!("{error:#}"))
+    };
     match arguments.command {
-        TokenCommand::Create(create) => run_create(&client, create, output).await,
+        TokenCommand::Create(create) => run_create(&client, create, output).await.map_err(advised),
         TokenCommand::Ls { all } => {
             run_ls(
                 &client,
@@ -110,7 +119,8 @@ pub(super) async fn run(arguments: TokenArguments, output: &mut Output) -> anyho
         }
         TokenCommand::Revoke { id } => {
             let id = find(&client, &id).await?;
-            client.delete(&format!("/tokens/{id}")).await?;
+            let gone = client.delete(&format!("/tokens/{id}")).await;
+            gone.map_err(advised)?;
             match output.format() {
                 Format::Json => output.json(&json!({ "revoked": id }))?,
                 Format::Table => output.good(format_args!("the token {id} is revoked"))?,

@@ -18,6 +18,7 @@ mod audit_failure;
 mod audit_log;
 mod bypass;
 mod cli_client;
+mod cli_life;
 mod client;
 mod connection;
 mod control;

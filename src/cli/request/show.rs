@@ -145,7 +145,10 @@ fn vote(it: &Vote, now: DateTime<Utc>) -> String {
             .map(|it| format!("for {}", times::seconds_text(it))),
     );
     less.extend(it.starts.map(|it| format!("from {}", times::moment(it))));
-    less.extend(it.uses.map(|it| format!("{it} uses")));
+    less.extend(it.uses.map(|it| match it {
+        1 => "1 use".to_owned(),
+        _ => format!("{it} uses"),
+    }));
     less.extend(it.task.as_ref().map(|it| format!("{it} alone")));
     less.extend(in_words(&it.parameters));
     let less = if less.is_empty() {
