@@ -5,22 +5,27 @@
 //! instant loses nothing that was acknowledged and lets nothing count that is not on record:
 //!
 //! 1. One store transaction: the change, and the audit records that it owes.
-//! 2. A revoked grant leaves the grant table.
+//! 2. A grant that is revoked or given back leaves the grant table.
 //! 3. The audit log gets the records; the store forgets that they are owed.
-//! 4. A new grant enters the grant table.
+//! 4. A new grant, or one that lasts longer now, enters the grant table.
 //! 5. The caller is answered.
+//!
+//! Uses of grants that count them go another way, `uses`: stored, then the call goes on.
 //!
 //! The notices that a change owes are stored with it too; couriers carry them away when they can, and nobody waits for them.
 //!
-//! What a crash or a full disk leaves undone after the first step, [`Control::open`] or the keeper does later. Policies come
-//! from files and are only read here: each decision is made under those of its moment.
+//! What a crash or a full disk leaves undone after the first step, [`Control::open`] or the keeper does later. Policies of files
+//! and of the store are put together in `force`; each decision is made under those of its moment.
 
 mod acting;
 mod administration;
+mod asking;
+mod blocked;
 mod cmdlets;
 mod courier;
 mod desk;
 mod filing;
+mod force;
 mod happening;
 mod keeper;
 mod ledger;
@@ -43,7 +48,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::warn;
 use uuid::Uuid;
 
@@ -57,10 +62,11 @@ pub use crate::store::{GrantFilter, RequestFilter, StoredAnswer, StoredReply, St
 use crate::store::{Store, StoreError};
 
 pub use acting::Reply;
-pub use administration::{ListedPolicy, NewPolicies, StoredForm, Switch};
+pub use administration::{ListedPolicy, StoredForm};
 pub use courier::{ChannelTally, Deliveries};
 use desk::Desk;
 pub use filing::{Ask, Asked, Filed, Manner, Novelty};
+pub use force::{NewPolicies, Switch};
 pub use happening::{Happening, HappeningKind};
 pub use ledger::Ledger;
 pub use lifecycle::Case;
@@ -158,7 +164,7 @@ impl Control {
         desk.load_grants()
             .await
             .map_err(|source| ControlError::Grants { source })?;
-        administration::refresh(&desk)
+        force::refresh(&desk)
             .await
             .map_err(|source| ControlError::Settings { source })?;
         Ok(Self {
@@ -170,7 +176,9 @@ impl Control {
 
     /// Does what is due by time, and what could not be done at once, until `stop`; then waits for changes under way.
     pub async fn run(&self, stop: CancellationToken) {
-        let mut couriers = tokio::spawn(courier::carry(Arc::clone(&self.desk), stop.clone()));
+        let couriers = courier::carry(Arc::clone(&self.desk), stop.clone());
+        // Aborted when this is dropped: no courier outlives the workflow.
+        let couriers = AbortOnDropHandle::new(tokio::spawn(couriers));
         keeper::keep(&self.desk, &stop).await;
         self.tasks.close();
         if tokio::time::timeout(DRAIN, self.tasks.wait())
@@ -179,8 +187,7 @@ impl Control {
         {
             warn!("Changes were still under way when the workflow stopped");
         }
-        if tokio::time::timeout(DRAIN, &mut couriers).await.is_err() {
-            couriers.abort();
+        if tokio::time::timeout(DRAIN, couriers).await.is_err() {
             warn!(
                 "Notices were still on their way when the workflow stopped; they are sent again at the next start"
             );
@@ -234,10 +241,10 @@ impl OwnCmdlets for Control {
             decision: Some(decision),
             via: Via::Cmdlet,
         };
-        let ask = filing::for_blocked(command, policy);
+        let ask = blocked::for_blocked(command, policy);
         Box::pin(async move {
             let filed = self.carry(move |desk| async move {
-                filing::file_for_blocked(&desk, &caller, &ask).await
+                blocked::file_for_blocked(&desk, &caller, &ask).await
             });
             Ok(filed.await?)
         })

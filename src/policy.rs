@@ -16,6 +16,7 @@ mod expression;
 mod fields;
 mod file;
 mod folded;
+mod import;
 mod index;
 mod lint;
 mod load;
@@ -46,6 +47,7 @@ pub use definition::{
 };
 pub use difference::{Difference, difference};
 pub use expectation::{Asked, Expectation, Holds, Setting, Unmet, read_expectations, unmet};
+pub use import::{ImportError, Imported};
 pub use lint::lint;
 pub use parameters::ParameterRules;
 pub use pins::InvalidPin;

@@ -63,6 +63,16 @@ impl Finding {
     }
 }
 
+impl Finding {
+    /// Something that is allowed in policies and doubtful.
+    pub(super) fn doubtful(warning: &PolicyProblem) -> Self {
+        Self {
+            severity: Severity::Warning,
+            ..Self::from(warning)
+        }
+    }
+}
+
 impl From<&ConfigProblem> for Finding {
     fn from(problem: &ConfigProblem) -> Self {
         Self::new(
@@ -76,10 +86,9 @@ impl From<&ConfigProblem> for Finding {
 
 impl From<&PolicyProblem> for Finding {
     fn from(problem: &PolicyProblem) -> Self {
-        let place = format!("{}:{}", problem.place.file, problem.place.line);
         Self::new(
             Severity::Error,
-            &place,
+            &problem.place,
             &problem.message,
             problem.hint.as_deref(),
         )

@@ -11,9 +11,6 @@
 mod retry;
 mod tally;
 
-#[cfg(test)]
-mod tests;
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +19,9 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use serde_json::json;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, error, warn};
 use uuid::Uuid;
 
@@ -52,8 +51,8 @@ const KEPT: TimeDelta = TimeDelta::days(30);
 /// How often those that are older are forgotten.
 const FORGET_EVERY: Duration = Duration::from_hours(1);
 
-/// How long an attempt is nobody else's, unless it ends before: far longer than any can take.
-const UNDER_WAY: TimeDelta = TimeDelta::days(1);
+/// How long an attempt is nobody else's, unless it ends before: far longer than the configuration lets one take.
+const UNDER_WAY: TimeDelta = TimeDelta::hours(1);
 
 /// Deliveries on the way at once for a channel that the configuration does not have any more: each fails at once.
 const STRAY: usize = 1;
@@ -86,12 +85,12 @@ pub(super) async fn carry(desk: Arc<Desk>, stop: CancellationToken) {
             connections,
             stop: stop.clone(),
         };
-        couriers.spawn(courier.run());
+        couriers.spawn(courier.keep_at_work());
     }
     couriers.spawn(forget(Arc::clone(&desk), stop));
     while let Some(ended) = couriers.join_next().await {
         if let Err(error) = ended {
-            error!(%error, "A courier of notices ended by a failure");
+            error!(%error, "A task of the couriers ended by a failure");
         }
     }
 }
@@ -110,6 +109,7 @@ async fn begin(desk: &Desk, channels: &[(Arc<str>, usize)]) -> Result<Vec<Arc<st
 const CUT_OFF: &str = "the gateway stopped during the attempt: whether it arrived is not known";
 
 /// Who carries on one channel.
+#[derive(Clone)]
 struct Courier {
     desk: Arc<Desk>,
     channel: Arc<str>,
@@ -118,86 +118,116 @@ struct Courier {
 }
 
 impl Courier {
-    async fn run(self) {
-        let mut posted = self.desk.posted();
-        let mut retry = FIRST_RETRY;
+    /// Runs, and after a failure of the program again: one channel's bug silences neither it nor the others for good.
+    async fn keep_at_work(self) {
         loop {
-            posted.mark_unchanged();
-            let sleep = match self.round().await {
-                Ok(due) => {
-                    retry = FIRST_RETRY;
-                    due.map_or(LONGEST_SLEEP, |due| {
-                        let left = (due - self.desk.now()).to_std().unwrap_or_default();
-                        left.min(LONGEST_SLEEP)
-                    })
-                }
-                Err(error) => {
-                    log_store(&error);
-                    if rest(&self.stop, &mut retry).await {
-                        continue;
-                    }
-                    return;
-                }
+            let work = AbortOnDropHandle::new(tokio::spawn(self.clone().run()));
+            let Err(error) = work.await else {
+                return;
             };
-            // All are cancel-safe: a change that comes while none is polled is seen at the next.
-            tokio::select! {
-                () = self.stop.cancelled() => return,
-                _ = posted.changed() => {}
-                () = tokio::time::sleep(sleep) => {}
+            error!(channel = &*self.channel, %error, "The courier of a channel failed; it starts again");
+            let mut wait = LONGEST_RETRY;
+            if !rest(&self.stop, &mut wait).await {
+                return;
             }
         }
     }
 
-    /// Attempts what is due, so many at once, until nothing is; when more will be.
-    async fn round(&self) -> Result<Option<DateTime<Utc>>, StoreError> {
-        let store = &self.desk.store;
+    async fn run(self) {
+        let mut posted = self.desk.posted();
         let mut under_way = FuturesUnordered::new();
-        loop {
-            if !self.stop.is_cancelled() && under_way.len() < self.connections {
-                let free = self.connections.saturating_sub(under_way.len());
-                let most = i64::try_from(free).unwrap_or(i64::MAX);
-                let due = store
-                    .due_deliveries(&self.channel, self.desk.now(), most)
-                    .await;
-                // What is under way is seen to its end whatever the store says.
-                match due {
-                    Ok(due) => {
-                        for delivery in due {
-                            under_way.push(self.attempt(delivery));
-                        }
+        let mut retry = FIRST_RETRY;
+        let mut paused_until: Option<Instant> = None;
+        while !self.stop.is_cancelled() {
+            posted.mark_unchanged();
+            paused_until = paused_until.filter(|it| Instant::now() < *it);
+            let free = self.connections.saturating_sub(under_way.len());
+            let mut failure = None;
+            let mut sleep = LONGEST_SLEEP;
+            if paused_until.is_none() && free > 0 {
+                let (taken, next) = self.take(free).await;
+                under_way.extend(taken.into_iter().map(|it| self.attempt(it)));
+                match next {
+                    Ok(None) => {}
+                    Ok(Some(due)) => {
+                        let left = (due - self.desk.now()).to_std().unwrap_or_default();
+                        sleep = left.min(LONGEST_SLEEP);
                     }
-                    Err(error) => {
-                        while under_way.next().await.is_some() {}
-                        return Err(error);
-                    }
+                    Err(error) => failure = Some(error),
                 }
             }
-            match under_way.next().await {
-                None => break,
-                Some(Ok(())) => {}
-                Some(Err(error)) => {
-                    while under_way.next().await.is_some() {}
-                    return Err(error);
+            if failure.is_none() {
+                let pause_ends = paused_until.unwrap_or_else(|| Instant::now() + sleep);
+                // All are cancel-safe: attempts go on at the next turn, and a change that comes meanwhile is seen then.
+                tokio::select! {
+                    () = self.stop.cancelled() => break,
+                    Some(ended) = under_way.next() => match ended {
+                        Ok(()) => retry = FIRST_RETRY,
+                        Err(error) => failure = Some(error),
+                    },
+                    _ = posted.changed() => {}
+                    () = tokio::time::sleep_until(pause_ends) => {}
                 }
+            }
+            if let Some(error) = failure {
+                log_store(&error);
+                paused_until = Some(Instant::now() + retry);
+                retry = (retry * 2).min(LONGEST_RETRY);
             }
         }
-        self.desk.tallies.set_counts(store.delivery_counts().await?);
+        while let Some(ended) = under_way.next().await {
+            if let Err(error) = ended {
+                log_store(&error);
+            }
+        }
+    }
+
+    /// Takes so many of those that are due, each noted in the store as begun; and when more will be due.
+    ///
+    /// What was taken is to be attempted even where the store fails after it.
+    async fn take(
+        &self,
+        free: usize,
+    ) -> (Vec<Delivery>, Result<Option<DateTime<Utc>>, StoreError>) {
+        let mut taken = Vec::new();
+        let next = self.take_into(&mut taken, free).await;
+        (taken, next)
+    }
+
+    async fn take_into(
+        &self,
+        taken: &mut Vec<Delivery>,
+        free: usize,
+    ) -> Result<Option<DateTime<Utc>>, StoreError> {
+        let store = &self.desk.store;
+        let most = i64::try_from(free).unwrap_or(i64::MAX);
+        let now = self.desk.now();
+        for mut delivery in store.due_deliveries(&self.channel, now, most).await? {
+            delivery.attempts = delivery.attempts.saturating_add(1);
+            delivery.last_error = None;
+            // Until the attempt has an end, nobody looks at it again.
+            delivery.due = now + UNDER_WAY;
+            let write = Write::UpdateDelivery(delivery.clone());
+            match store.commit(&[write]).await {
+                Ok(()) => {
+                    delivery.version = delivery.version.saturating_add(1);
+                    taken.push(delivery);
+                }
+                // It is not owed any more: its request was decided.
+                Err(StoreError::Changed) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if taken.len() < free {
+            let counts = store.delivery_counts().await?;
+            self.desk.tallies.set_counts(counts);
+        }
         store.next_delivery(&self.channel).await
     }
 
-    /// One attempt, from the note that it begins to the note how it ended.
-    async fn attempt(&self, mut delivery: Delivery) -> Result<(), StoreError> {
+    /// One attempt, whose beginning is noted already, to the note how it ended.
+    async fn attempt(&self, delivery: Delivery) -> Result<(), StoreError> {
         let desk = &self.desk;
-        delivery.attempts = delivery.attempts.saturating_add(1);
-        delivery.last_error = None;
-        // Until the attempt has an end, nobody looks at it again.
-        delivery.due = desk.now() + UNDER_WAY;
-        match store_one(desk, &mut delivery).await {
-            Ok(()) => {}
-            // It is not owed any more: its request was decided.
-            Err(StoreError::Changed) => return Ok(()),
-            Err(error) => return Err(error),
-        }
         let outcome = match self.notice(&delivery).await {
             Ok(Some(notice)) => {
                 let outgoing = Outgoing {
@@ -346,13 +376,6 @@ fn given_up(delivery: &Delivery, now: DateTime<Utc>) -> Event {
             .map(|(name, value)| (name.to_owned(), value))
             .collect(),
     }
-}
-
-async fn store_one(desk: &Desk, delivery: &mut Delivery) -> Result<(), StoreError> {
-    let write = Write::UpdateDelivery(delivery.clone());
-    desk.store.commit(&[write]).await?;
-    delivery.version = delivery.version.saturating_add(1);
-    Ok(())
 }
 
 async fn drop_one(desk: &Desk, delivery: Delivery) -> Result<(), StoreError> {

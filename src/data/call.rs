@@ -9,18 +9,15 @@ use http::header::{CONNECTION, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::{Body as _, Incoming};
-use tracing::debug;
 use uuid::Uuid;
 
 use crate::audit::{CallContext, Event, Recordable, Recorded};
 use crate::dialect::exchange_rest::{self, Batch, Call, Operation, Reading};
 use crate::dialect::{Dialect, Problem, Reply};
 use crate::identity::Authenticated;
-use crate::model::{Command, Principal, RequestState};
-use crate::policy::{
-    Decision, Facts, Judgement, OnBlock, Permit, Refusal, Rule, Spread, Withheld, decide, withhold,
-};
-use crate::state::{CallMark, NotTaken, OwnCmdletError, Snapshot, Taking};
+use crate::model::Principal;
+use crate::policy::Refusal;
+use crate::state::{OwnCmdletError, Snapshot};
 use crate::telemetry::metrics::StatusClass;
 
 use super::body::read_whole;
@@ -31,7 +28,6 @@ use super::outcome::OutcomeGuard;
 use super::reject::Rejection;
 use super::reply::{ReplyBody, response};
 use super::tap::Tap;
-use super::uses::{Continuing, DECISIONS, Receipt, passes_by};
 
 /// The longest `client-request-id` that is kept for the record, in bytes; real ones are GUIDs.
 const CLIENT_REQUEST_ID_BYTES: usize = 64;
@@ -168,11 +164,11 @@ async fn live<'a>(
 }
 
 /// What the steps from the decision on share.
-struct Scene<'a> {
-    worker: &'a Worker,
-    route: &'a Route,
-    snapshot: &'a Snapshot,
-    caller: &'a Authenticated,
+pub(super) struct Scene<'a> {
+    pub(super) worker: &'a Worker,
+    pub(super) route: &'a Route,
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) caller: &'a Authenticated,
     gateway_base: &'a str,
 }
 
@@ -273,117 +269,6 @@ impl Scene<'_> {
         }
     }
 
-    /// Decides a call, and takes the use that it needs of a grant that counts them.
-    async fn judge(
-        &self,
-        call: Call,
-        context: &CallContext,
-    ) -> Result<(Judgement<Call>, Option<Receipt>), Rejection> {
-        let gate = &*self.worker.gate;
-        let mark = |call: &Call| {
-            let id = context.client_request_id.as_deref();
-            let principal = self.caller.principal.id;
-            let command = call.command()?;
-            Some(CallMark::new(principal, command, id, call.is_page()))
-        };
-        let continued = if gate.uses.remembers() {
-            mark(&call).and_then(|mark| gate.uses.continued(&mark))
-        } else {
-            None
-        };
-        let grants = Continuing {
-            grants: &gate.state.grants,
-            continued,
-        };
-        // Made anew for each use: it is not held while a use is taken.
-        let facts = || Facts {
-            policies: &self.snapshot.policies,
-            mode: self.snapshot.mode,
-            endpoint: self.route.rules,
-            principal: &self.caller.principal,
-            source: context.source,
-            grants: &grants,
-            now: context.decided,
-        };
-        let mut judgement = decide(call, Call::subject, &facts());
-        let mut receipt = None;
-        for again in 0..DECISIONS {
-            let permit = match judgement {
-                Judgement::Permitted(permit) => permit,
-                settled @ (Judgement::Own(_) | Judgement::Refused(_)) => {
-                    judgement = settled;
-                    break;
-                }
-            };
-            let needed = self.counted(&permit, continued);
-            let (Some((grant, spread)), Some(mark)) = (needed, mark(permit.subject())) else {
-                judgement = Judgement::Permitted(permit);
-                break;
-            };
-            let Some(command) = permit.subject().command() else {
-                judgement = Judgement::Permitted(permit);
-                break;
-            };
-            let taking = Taking {
-                grant,
-                command,
-                mark: &mark,
-                spread,
-            };
-            match gate.uses.take(taking).await {
-                Ok(()) => {
-                    receipt = Some(Receipt {
-                        uses: Arc::clone(&gate.uses),
-                        mark,
-                    });
-                    judgement = Judgement::Permitted(permit);
-                    break;
-                }
-                Err(NotTaken::Unavailable(text)) => return Err(Rejection::no_use(&text)),
-                // Another grant may cover the call as well.
-                Err(NotTaken::Gone | NotTaken::Withheld(Withheld::UsedUp))
-                    if again + 1 < DECISIONS =>
-                {
-                    judgement = decide(permit.into_parts().0, Call::subject, &facts());
-                }
-                Err(NotTaken::Gone) => {
-                    judgement = withhold(permit, Withheld::UsedUp, Call::subject, &facts());
-                    break;
-                }
-                Err(NotTaken::Withheld(why)) => {
-                    judgement = withhold(permit, why, Call::subject, &facts());
-                    break;
-                }
-            }
-        }
-        let decision = judgement.decision();
-        self.route.metrics.decided(decision.verdict, decision.rule);
-        Ok((judgement, receipt))
-    }
-
-    /// The grant of which a permitted call needs a use, and the bound of its policy.
-    fn counted(
-        &self,
-        permit: &Permit<Call>,
-        continued: Option<Uuid>,
-    ) -> Option<(Uuid, Option<Spread>)> {
-        let decision = permit.decision();
-        let grant = passes_by(decision).filter(|it| Some(*it) != continued)?;
-        let command = permit.subject().command()?;
-        if command.is_trial() && !command.reads() {
-            return None;
-        }
-        let policy = self.snapshot.policies.policy(decision.policy.as_deref()?)?;
-        let holder = self.caller.principal.id;
-        let is_counted = self
-            .worker
-            .gate
-            .state
-            .grants
-            .counts_uses(holder, policy.id, grant);
-        (is_counted || policy.spread.is_some()).then_some((grant, policy.spread))
-    }
-
     /// An item's own credential must be the outer one, or another of the same person.
     async fn bind_to_caller(&self, id: &str, authorization: Option<&str>) -> Result<(), Rejection> {
         let Some(authorization) = authorization else {
@@ -468,47 +353,6 @@ impl Scene<'_> {
         let text = filed.as_deref().unwrap_or(&refusal.decision().explanation);
         // No outcome: a block is complete by its decision's record.
         self.problem(StatusCode::FORBIDDEN, &target, text, decision)
-    }
-
-    /// Files the request that a blocked command needs, if its policy has `on_block = "request"`; what the caller is told then.
-    async fn file_request(
-        &self,
-        command: &Command,
-        blocked: &Decision,
-        decision: Uuid,
-        context: &CallContext,
-    ) -> Option<String> {
-        let policy = self.snapshot.policies.policy(blocked.policy.as_deref()?)?;
-        let is_asked_for = matches!(blocked.rule, Rule::NeedsApproval | Rule::UsedUp);
-        if policy.on_block != OnBlock::Request || !is_asked_for || command.is_trial() {
-            return None;
-        }
-        let filed = self
-            .worker
-            .gate
-            .own_cmdlets
-            .blocked(
-                &context.principal,
-                context.source,
-                command,
-                &policy.scope.folded,
-                decision,
-            )
-            .await;
-        match filed {
-            Ok((request, RequestState::Approved)) => Some(format!(
-                "{} needed approval, and its request {request} was filed and approved just now: run it again",
-                command.task.cmdlet
-            )),
-            Ok((request, _)) => Some(format!(
-                "{} needs approval. The request {request} was filed for it: run it again when it is approved; Get-ElevatedAccessRequest -RequestId {request} shows where it stands",
-                command.task.cmdlet
-            )),
-            Err(error) => {
-                debug!(%error, "A blocked call could not file its request");
-                None
-            }
-        }
     }
 
     fn problem(&self, status: StatusCode, target: &str, text: &str, decision: Uuid) -> Reply {

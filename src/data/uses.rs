@@ -1,4 +1,4 @@
-//! Between decision and record: the use that a call takes of a grant that counts them.
+//! What is needed around the use of a grant that counts them.
 //!
 //! A use is stored before the call goes upstream, and each use is one call: its further pages, and the repetition of one that
 //! the upstream did not take, go on with it. A trial (`WhatIf`, or the validation before a confirmation) takes none.
@@ -12,10 +12,6 @@ use uuid::Uuid;
 use crate::model::{PolicyId, PrincipalId};
 use crate::policy::{Decision, HeldGrant, HeldGrants, Rule, Verdict};
 use crate::state::{CallMark, GrantTable, GrantUses};
-
-/// How often a call is decided anew because the grant that covered it was over or used up a moment later: more often than
-/// anybody has grants under one policy.
-pub(super) const DECISIONS: usize = 16;
 
 /// The grants in force, among them one of which the call goes on with a use: nothing is left to count of that.
 pub(super) struct Continuing<'a> {

@@ -153,14 +153,15 @@ mod tests {
         {
             let task = tasks.first().unwrap();
             let first = if tasks.len() > 20 { "many tasks" } else { task };
-            writeln!(told, "{first}: {before:?} -> {after:?}").unwrap();
+            let (before, after) = (before.join(" | "), after.join(" | "));
+            writeln!(told, "{first}: [{before}] -> [{after}]").unwrap();
         }
-        insta::assert_snapshot!(told, @r#"
-        many tasks: [] -> ["effect:grant-privilege: manual; approvers: ops; lasts: 4h"]
-        many tasks: [] -> ["effect:grant-privilege (with dangerous parameters): manual; approvers: ops; lasts: 4h"]
-        Files\Set-Share: [] -> ["role:Files\\R: never"]
-        Exchange\New-JournalRule: ["Exchange\\New-JournalRule: auto; lasts: 4h"] -> ["Exchange\\New-JournalRule: manual; approvers: ops; lasts: 2h; at most: 2h; uses: at most 1 of a grant"]
-        files\get-Any: ["Files\\Get-*: auto; lasts: 4h"] -> []
-        "#);
+        insta::assert_snapshot!(told, @r"
+        many tasks: [] -> [effect:grant-privilege: manual; approvers: ops; lasts: 4h]
+        many tasks: [] -> [effect:grant-privilege (with dangerous parameters): manual; approvers: ops; lasts: 4h]
+        Files\Set-Share: [] -> [role:Files\R: never]
+        Exchange\New-JournalRule: [Exchange\New-JournalRule: auto; lasts: 4h] -> [Exchange\New-JournalRule: manual; approvers: ops; lasts: 2h; at most: 2h; uses: at most 1 of a grant]
+        files\get-Any: [Files\Get-*: auto; lasts: 4h] -> []
+        ");
     }
 }

@@ -101,12 +101,12 @@ pub(super) fn ungoverned(task: &Task) -> String {
 pub(super) fn outside_window(blocked: Blocked<'_>, now: DateTime<Utc>) -> String {
     let (cmdlet, scope) = blocked.names();
     let opens = match blocked.policy.windows.next_opening_text(now) {
-        Some(opens) => format!("the next begin on {opens}. Run it again then"),
-        None => "and none begins in the next two weeks".to_owned(),
+        Some(opens) => format!("They begin again {opens}: run it again then"),
+        None => "They do not begin within the next two weeks".to_owned(),
     };
     format!(
-        "{cmdlet} is blocked outside the hours of policy '{scope}'; {opens}; \
-         a request can be filed now: {}",
+        "{cmdlet} is blocked outside the hours of policy '{scope}'. {opens}. \
+         A grant can be requested now: {}",
         blocked.request()
     )
 }

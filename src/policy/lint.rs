@@ -2,7 +2,7 @@
 
 mod approvers;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::NaiveDate;
 
@@ -132,11 +132,11 @@ fn undoable(set: &PolicySet, ungoverned: Ungoverned, warnings: &mut Vec<PolicyPr
     if ungoverned == Ungoverned::Block {
         return;
     }
-    let mut free: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut free: BTreeMap<String, Vec<&Task>> = BTreeMap::new();
     for task in set.catalogue().undo() {
         if set.governing(task).is_none_or(|it| it.report_only) {
             let workload = task.workload.as_str().to_ascii_lowercase();
-            free.entry(workload).or_default().push(task.to_string());
+            free.entry(workload).or_default().push(task);
         }
     }
     for (workload, tasks) in free {
@@ -147,11 +147,18 @@ fn undoable(set: &PolicySet, ungoverned: Ungoverned, warnings: &mut Vec<PolicyPr
             Reach::Task(pattern) => pattern.as_str().starts_with(&begins),
         };
         if let Some(first) = set.policies().iter().find(governs) {
+            let names: Vec<String> = tasks.iter().map(ToString::to_string).collect();
             let message = format!(
                 "the gate can be undone: no policy is enforced for {}",
-                listed(&tasks)
+                listed(&names)
             );
-            let hint = r#"such as [[policy]] effect = "grant-privilege"; or let the endpoint block what no policy governs"#;
+            let effects = tasks.iter().map(|it| set.catalogue().effect(it).as_str());
+            let effects: BTreeSet<&str> = effects.collect();
+            let effects: Vec<&str> = effects.into_iter().collect();
+            let hint = format!(
+                "write policies for them, or for their effects ({}); or let the endpoint block what no policy governs",
+                effects.join(", ")
+            );
             warnings.push(warning(place_of(first), message, hint));
         }
     }

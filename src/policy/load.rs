@@ -21,7 +21,7 @@ use super::problem::{At, Located, Report, printable};
 use super::scopes::{Conflict, ScopeIndex};
 use super::{
     Catalogue, Exemption, Group, Person, Policy, PolicyFile, PolicyProblem, Role, RoleGroup,
-    StoredPolicy,
+    Source, StoredPolicy,
 };
 
 /// How many policies, groups and exemptions a set may have, each.
@@ -150,7 +150,11 @@ fn told(
     first: &policies::Draft,
     again: &policies::Draft,
 ) -> (String, &'static str) {
-    let (one, two, place) = (&again.scope_text, &first.scope_text, &first.source);
+    let (one, two) = (&again.scope_text, &first.scope_text);
+    let place = match &first.source {
+        Source::File(place) => format!("at {place}"),
+        Source::Store { by, .. } => format!("in the store (by {by})"),
+    };
     match conflict {
         Conflict::Shared { tasks, others, .. } => {
             let mut shared: Vec<String> = tasks.iter().map(|it| format!("`{it}`")).collect();
@@ -161,17 +165,17 @@ fn told(
             }
             let shared = shared.join(", ");
             (
-                format!("`{one}` and `{two}` at {place} are equally specific for {shared}"),
+                format!("`{one}` and `{two}` {place} are equally specific for {shared}"),
                 "write a policy for each of these tasks, or take them out of one of the roles",
             )
         }
         Conflict::Tie(..) if first.folded == again.folded => (
-            format!("a second policy for `{one}`; the first is at {place}"),
+            format!("a second policy for `{one}`; the first is {place}"),
             "remove one of them",
         ),
         Conflict::Tie(..) => (
             format!(
-                "`{one}` and `{two}` at {place} match some of the same tasks and are equally specific"
+                "`{one}` and `{two}` {place} match some of the same tasks and are equally specific"
             ),
             "write out more of one of them before its first `*`, or name the tasks that both match",
         ),

@@ -333,3 +333,6 @@ fn state(row: &Row) -> Result<DeliveryState, StoreError> {
         other => Err(StoreError::damaged(format!("a delivery's state `{other}`"))),
     }
 }
+
+#[cfg(test)]
+mod tests;

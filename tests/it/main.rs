@@ -13,6 +13,7 @@
     reason = "tests are written to be read, and run once"
 )]
 
+mod api;
 mod attack;
 mod audit_failure;
 mod audit_log;
@@ -27,6 +28,7 @@ mod flow;
 mod fuzzing;
 mod gateway;
 mod layering;
+mod life_cycle;
 mod limits;
 mod metrics;
 mod proxy;

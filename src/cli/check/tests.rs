@@ -52,7 +52,7 @@ fn the_starter_tree_is_fine() {
         control    http://127.0.0.1:8444
         store      sqlite:[dir]/data/portcullis.db
         audit      [dir]/data/audit (strict)
-        policies   3 (groups: 2, exemptions: 1), access control: enforce
+        policies   7 (groups: 2, exemptions: 1), access control: enforce
         identity   entra: jwt from https://sts.windows.net/00000000-0000-0000-0000-000000000000/
         endpoint   /adminapi -> https://outlook.office365.com (Exchange)
                    sign-in: entra; upstream sign-in: the caller's own; ungoverned tasks: allow
@@ -140,7 +140,7 @@ fn programs_get_json() {
     let (_, text) = check(directory.path(), Format::Json);
     let result: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(result["problems"], 0);
-    assert_eq!(result["summary"]["policies"], 3);
+    assert_eq!(result["summary"]["policies"], 7);
     assert_eq!(result["summary"]["endpoints"][0]["path"], "/adminapi");
 }
 

@@ -1,5 +1,7 @@
 //! `[notify]`, `[notify.smtp]` and `[[webhook]]`: whom the gateway tells what happens.
 
+use std::time::Duration;
+
 use lettre::Address;
 use lettre::message::Mailbox;
 use url::Url;
@@ -11,6 +13,9 @@ use crate::config::raw::{RawNotify, RawSmtp, RawWebhook};
 use crate::config::reader::{At, Tables};
 use crate::config::{Notify, Role, Smtp, SmtpTls, Webhook, WebhookUrl};
 use crate::model::NoticeKind;
+
+/// The longest attempt to deliver a message.
+const LONGEST_ATTEMPT: Duration = Duration::from_mins(10);
 
 /// The name of the mail server among the channels.
 const MAIL: &str = "mail";
@@ -50,10 +55,7 @@ impl Lowering<'_, '_> {
                 );
             }
         }
-        let link = match raw.link {
-            None => None,
-            Some(link) => Some(self.link(link)?),
-        };
+        let link = raw.link.and_then(|it| self.link(it));
         let templates = raw
             .templates
             .map(|it| self.file(&it, Role::TemplateDirectory));
@@ -149,18 +151,30 @@ impl Lowering<'_, '_> {
             self.problem(&it.place, message, "such as `fabrikam.example`");
             None
         });
+        let ca = raw.ca.map(|it| self.file(&it, Role::NotifyCa));
+        let timeout = raw.timeout.and_then(|it| self.attempt(&it));
         let (host, port, _) = server?;
         Some(Smtp {
             host,
             port,
             tls: tls?,
-            ca: raw.ca.map(|it| self.file(&it, Role::NotifyCa)),
+            ca,
             from: from?,
             sign_in,
             domain,
-            timeout: raw.timeout?.value,
+            timeout: timeout?,
             connections: usize::try_from(raw.connections?.value.get()).ok()?,
         })
+    }
+
+    /// How long one attempt may take.
+    fn attempt(&mut self, timeout: &At<Duration>) -> Option<Duration> {
+        if timeout.value <= LONGEST_ATTEMPT {
+            return Some(timeout.value);
+        }
+        let message = "`timeout`: an attempt takes at most `10m`";
+        self.problem(&timeout.place, message, "what fails is tried again");
+        None
     }
 
     /// Host, port, and where they were set.
@@ -240,14 +254,17 @@ impl Lowering<'_, '_> {
             None => NoticeKind::ALL.to_vec(),
             Some(events) => events.value.0.into_iter().map(|it| it.value).collect(),
         };
+        let secret_file = raw.secret_file.map(|it| self.file(&it, Role::Secret));
+        let ca = raw.ca.map(|it| self.file(&it, Role::NotifyCa));
+        let timeout = raw.timeout.and_then(|it| self.attempt(&it));
         Some(Webhook {
-            secret_file: raw.secret_file.map(|it| self.file(&it, Role::Secret)),
-            ca: raw.ca.map(|it| self.file(&it, Role::NotifyCa)),
             name: name?,
             url: url?,
             shape: raw.shape?.value,
+            secret_file,
+            ca,
             events,
-            timeout: raw.timeout?.value,
+            timeout: timeout?,
             connections: usize::try_from(raw.connections?.value.get()).ok()?,
         })
     }

@@ -57,8 +57,8 @@ async fn wrong_parameters_are_refused_with_what_would_be_right() {
             "New-ElevatedAccessRequest does not know -Tsak and -Why; it takes -Task, -Role, -RoleGroup, -Extend, -Reason, -DurationHours, -StartTimeUtc, -Uses, -Parameters, -BreakGlass, -ExternalIdentity and -RequestContext",
         ),
         (
-            r"New-ElevatedAccessRequest -Task Exchange\Get-Mailbox -Reason r",
-            r"no policy governs `Exchange\Get-Mailbox`, so there is nothing to request for it; Get-ElevatedAccessApprovalPolicy lists the policies",
+            r"New-ElevatedAccessRequest -Task Exchange\Get-Place -Reason r",
+            r"no policy governs `Exchange\Get-Place`, so there is nothing to request for it; Get-ElevatedAccessApprovalPolicy lists the policies",
         ),
         (
             "New-ElevatedAccessRequest -Task Get-Mailbox -Reason r",

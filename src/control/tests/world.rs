@@ -238,6 +238,20 @@ impl World {
         }
     }
 
+    /// Stops in the middle of whatever it does, as a machine does that loses power.
+    pub(super) async fn crash(&mut self) {
+        if let Some((_, task)) = self.running.take() {
+            task.abort();
+            // It was cancelled, which is what was wanted.
+            let _ = task.await;
+        }
+    }
+
+    /// The same with other settings of whom to tell, after a restart.
+    pub(super) fn tell(&mut self, notify: config::Notify) {
+        self.notify = notify;
+    }
+
     /// Lets time pass, and has the keeper look.
     pub(super) fn pass(&self, duration: Duration) {
         self.now_ms
