@@ -15,14 +15,17 @@
 //! The notices that a change owes are stored with it too; couriers carry them away when they can, and nobody waits for them.
 //!
 //! What a crash or a full disk leaves undone after the first step, [`Control::open`] or the keeper does later. Policies of files
-//! and of the store are put together in `administration`; each decision is made under those of its moment.
+//! and of the store are put together in `force`; each decision is made under those of its moment.
 
 mod acting;
 mod administration;
+mod asking;
+mod blocked;
 mod cmdlets;
 mod courier;
 mod desk;
 mod filing;
+mod force;
 mod happening;
 mod keeper;
 mod ledger;
@@ -59,10 +62,11 @@ pub use crate::store::{GrantFilter, RequestFilter, StoredAnswer, StoredReply, St
 use crate::store::{Store, StoreError};
 
 pub use acting::Reply;
-pub use administration::{ListedPolicy, NewPolicies, StoredForm, Switch};
+pub use administration::{ListedPolicy, StoredForm};
 pub use courier::{ChannelTally, Deliveries};
 use desk::Desk;
 pub use filing::{Ask, Asked, Filed, Manner, Novelty};
+pub use force::{NewPolicies, Switch};
 pub use happening::{Happening, HappeningKind};
 pub use ledger::Ledger;
 pub use lifecycle::Case;
@@ -160,7 +164,7 @@ impl Control {
         desk.load_grants()
             .await
             .map_err(|source| ControlError::Grants { source })?;
-        administration::refresh(&desk)
+        force::refresh(&desk)
             .await
             .map_err(|source| ControlError::Settings { source })?;
         Ok(Self {
@@ -237,10 +241,10 @@ impl OwnCmdlets for Control {
             decision: Some(decision),
             via: Via::Cmdlet,
         };
-        let ask = filing::for_blocked(command, policy);
+        let ask = blocked::for_blocked(command, policy);
         Box::pin(async move {
             let filed = self.carry(move |desk| async move {
-                filing::file_for_blocked(&desk, &caller, &ask).await
+                blocked::file_for_blocked(&desk, &caller, &ask).await
             });
             Ok(filed.await?)
         })

@@ -9,8 +9,9 @@ use crate::policy::{Approval, Policy, PolicySet};
 use crate::store::StoreError;
 
 use super::Caller;
+use super::asking::compiled;
 use super::desk::{Desk, Unfinished};
-use super::filing::{compiled, may_govern, rules};
+use super::filing::{may_govern, rules};
 use super::lifecycle::{Authority, Case, Effect, Event, People, Quorum, apply};
 use super::notices::{Deed, notice};
 use super::reading;
@@ -205,7 +206,7 @@ fn after(
         Act::Answer(reply) => {
             let policy = policy_of_now(&case.request, policies)?;
             if reply.answer == Answer::Approve {
-                check_narrowing(reply, policy, policies)?;
+                check_narrowing(&case.request, reply, policy, policies)?;
             }
             Event::Voted {
                 by,
@@ -240,6 +241,7 @@ fn after(
 }
 
 fn check_narrowing(
+    request: &Request,
     reply: &Reply,
     policy: &Policy,
     policies: &PolicySet,
@@ -249,10 +251,12 @@ fn check_narrowing(
     }
     compiled(&reply.narrowing.pins)?;
     match &reply.narrowing.task {
-        Some(task) if !may_govern(policies, policy, task) => Err(WorkflowError::Invalid(format!(
-            "the policy `{}` does not govern `{task}`, so a grant narrowed to it would cover nothing",
-            policy.scope.text
-        ))),
+        Some(task) if !may_govern(policies, policy, task, &request.pins) => {
+            Err(WorkflowError::Invalid(format!(
+                "the policy `{}` does not govern `{task}`, so a grant narrowed to it would cover nothing",
+                policy.scope.text
+            )))
+        }
         Some(_) | None => Ok(()),
     }
 }
@@ -266,7 +270,7 @@ fn policy_of_now<'a>(
         .policy(&request.policy)
         .ok_or_else(|| gone(request))?;
     match &request.task {
-        Some(task) if !may_govern(policies, policy, task) => {
+        Some(task) if !may_govern(policies, policy, task, &request.pins) => {
             let governing = policies.governing(task);
             Err(WorkflowError::Conflict(format!(
                 "what the request asks for is now governed by {}, so a grant under `{}` would cover nothing: it has to be filed again",

@@ -18,8 +18,8 @@ use crate::policy::{Group, PolicyFile, PolicySet};
 use crate::state::State;
 use crate::store::{Store, StoreError};
 
+use super::blocked::Blocks;
 use super::courier::Tallies;
-use super::filing::Blocks;
 use super::happening::{BACKLOG, Happening};
 use super::lifecycle::Case;
 use super::record::Change;

@@ -10,8 +10,8 @@ use tracing::debug;
 use crate::model::NoticeKind;
 use crate::store::StoreError;
 
-use super::administration;
 use super::desk::{Desk, Unfinished, log_unfinished};
+use super::force;
 use super::lifecycle::{Event, apply};
 use super::notices::by_time;
 use super::record::{Change, Circumstances};
@@ -65,7 +65,7 @@ async fn tend(desk: &Desk) -> Result<Option<DateTime<Utc>>, Unfinished> {
     while !expire(desk).await? {}
     desk.record_owed().await?;
     if desk.stale.swap(false, Ordering::AcqRel)
-        && let Err(error) = administration::refresh(desk).await
+        && let Err(error) = force::refresh(desk).await
     {
         desk.stale.store(true, Ordering::Release);
         return Err(error.into());

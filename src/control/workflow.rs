@@ -13,9 +13,10 @@ use crate::policy::{Definition, PolicyFile};
 use crate::store::{GrantFilter, RequestFilter, StoredReply, StoredToken};
 
 use super::acting::{self, Act};
-use super::administration::{self, ListedPolicy, NewPolicies, Switch};
+use super::administration::{self, ListedPolicy};
 use super::desk::Desk;
 use super::tokens::{self, Claim, NewToken};
+use super::force::{self, NewPolicies, Switch};
 use super::{
     Ask, Caller, Case, Control, Filed, Happening, Page, Query, Reply, WorkflowError, filing,
     reading,
@@ -169,7 +170,7 @@ impl Control {
 
     /// Puts policy files in force, with the policies of the store, if they are good; what is in force stays otherwise.
     pub async fn put_files(&self, files: Vec<PolicyFile>) -> Result<NewPolicies, WorkflowError> {
-        self.carry(move |desk| async move { administration::put_files(&desk, files).await })
+        self.carry(move |desk| async move { force::put_files(&desk, files).await })
             .await
     }
 

@@ -28,17 +28,16 @@ pub(super) async fn list(
         awaiting_review: arguments.switch("AwaitsReview")?,
         ..GrantFilter::default()
     };
-    let grants = match id(arguments)? {
-        Some(id) => vec![reading::grant(desk, &caller.principal, id).await?],
-        None => {
-            let query = Query {
-                filter,
-                ..Query::default()
-            };
-            reading::grants(desk, &caller.principal, &query)
-                .await?
-                .items
-        }
+    let grants = if let Some(id) = id(arguments)? {
+        vec![reading::grant(desk, &caller.principal, id).await?]
+    } else {
+        let query = Query {
+            filter,
+            ..Query::default()
+        };
+        reading::grants(desk, &caller.principal, &query)
+            .await?
+            .items
     };
     let now = desk.now();
     Ok(grants

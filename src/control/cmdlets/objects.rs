@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::control::filing::hours_text;
+use crate::control::asking::hours_text;
 use crate::control::lifecycle::{BREAK_GLASS, Case, POLICY, Quorum};
 use crate::model::{
     Answer, Grant, GrantState, HowClosed, Number, Object, Pins, Principal, Property, RequestState,

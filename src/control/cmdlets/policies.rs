@@ -1,8 +1,9 @@
 //! `*-ElevatedAccessApprovalPolicy` and `*-ElevatedAccessControl`.
 
-use crate::control::administration::{self, Switch, no_policy};
+use crate::control::administration::{self, no_policy};
+use crate::control::asking::MOST_HOURS;
 use crate::control::desk::Desk;
-use crate::control::filing::MOST_HOURS;
+use crate::control::force::Switch;
 use crate::control::{Caller, WorkflowError};
 use crate::model::Object;
 use crate::policy::Definition;

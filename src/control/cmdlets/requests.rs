@@ -4,8 +4,9 @@ use chrono::TimeDelta;
 use uuid::Uuid;
 
 use crate::control::acting;
+use crate::control::asking::MOST_HOURS;
 use crate::control::desk::Desk;
-use crate::control::filing::{self, MOST_HOURS};
+use crate::control::filing;
 use crate::control::{Ask, Asked, Caller, Case, Manner, Query, Reply, WorkflowError, reading};
 use crate::model::{Answer, Narrowing, Object, RequestState, Task};
 use crate::store::RequestFilter;
@@ -75,8 +76,8 @@ fn asked(arguments: &Arguments<'_>) -> Result<(Asked, String), WorkflowError> {
             let what = format!("`{task}`");
             Ok((Asked::Scope(task), what))
         }
-        (task, Some(role), None, None) => of_policy(format!("role:{role}"), task),
-        (task, None, Some(group), None) => of_policy(format!("role-group:{group}"), task),
+        (task, Some(role), None, None) => of_policy(format!("role:{role}"), task.as_deref()),
+        (task, None, Some(group), None) => of_policy(format!("role-group:{group}"), task.as_deref()),
         (None, None, None, Some(grant)) => Ok((
             Asked::Extension(grant),
             format!("the extension of the authorization {grant}"),
@@ -90,8 +91,8 @@ fn asked(arguments: &Arguments<'_>) -> Result<(Asked, String), WorkflowError> {
     }
 }
 
-fn of_policy(scope: String, task: Option<String>) -> Result<(Asked, String), WorkflowError> {
-    let task = task.as_deref().map(parsed).transpose()?;
+fn of_policy(scope: String, task: Option<&str>) -> Result<(Asked, String), WorkflowError> {
+    let task = task.map(parsed).transpose()?;
     let what = match &task {
         Some(task) => format!("`{task}` of `{scope}`"),
         None => format!("`{scope}`"),
@@ -125,17 +126,16 @@ pub(super) async fn list(
         requester: arguments.text("Requestor", MOST_TEXT)?,
         ..RequestFilter::default()
     };
-    let cases = match id(arguments)? {
-        Some(id) => vec![reading::request(desk, &caller.principal, id).await?],
-        None => {
-            let query = Query {
-                filter,
-                ..Query::default()
-            };
-            reading::requests(desk, &caller.principal, &query)
-                .await?
-                .items
-        }
+    let cases = if let Some(id) = id(arguments)? {
+        vec![reading::request(desk, &caller.principal, id).await?]
+    } else {
+        let query = Query {
+            filter,
+            ..Query::default()
+        };
+        reading::requests(desk, &caller.principal, &query)
+            .await?
+            .items
     };
     Ok(cases.iter().map(|case| shown(desk, case)).collect())
 }

@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use proptest::prelude::*;
 
 use crate::model::{
@@ -728,7 +730,6 @@ fn states_and_events_as_a_table() {
                 }
                 Err(why) => format!("– {why}"),
             };
-            use std::fmt::Write as _;
             writeln!(table, "{name:<20} {what:<12} {outcome}").unwrap();
         }
         table.push('\n');

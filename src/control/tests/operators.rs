@@ -19,9 +19,9 @@ async fn operators_make_change_and_remove_policies_and_others_do_not() {
                 "only an operator makes policies: a member of the group `keepers`".to_owned()
             )
         );
-        let made = world.call("kim", make).await.unwrap();
-        assert_eq!(world::property(&made, "Identity"), r"Exchange\Set-Place");
-        let source = world::property(&made, "Source");
+        let created = world.call("kim", make).await.unwrap();
+        assert_eq!(world::property(&created, "Identity"), r"Exchange\Set-Place");
+        let source = world::property(&created, "Source");
         assert!(source.starts_with("store, by kim@fabrikam.example"), "{source}");
         let again = world.refusal("kim", make).await;
         assert!(again.starts_with(r"there is a policy `exchange\set-place` already"), "{again}");
