@@ -115,7 +115,7 @@ mod tests {
         let pins = pins.parameters().unwrap();
         let json = serde_json::to_string(&pins).unwrap();
         insta::assert_snapshot!(json, @"[{\"name\":\"Identity\",\"one_of\":[\"alice\",\"bob=x\"]},{\"name\":\"Force\",\"one_of\":[true]},{\"name\":\"Size\",\"one_of\":[10]},{\"name\":\"Id\",\"one_of\":[\"007\"]},{\"name\":\"Name\",\"pattern\":\"x.*\"}]");
-        insta::assert_snapshot!(in_words(&pins).join("; "), @"");
+        insta::assert_snapshot!(in_words(&pins).join("; "), @"Identity = alice or bob=x; Force = $true; Size = 10; Id = 007; Name = like x.*");
     }
 
     #[test]
