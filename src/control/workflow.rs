@@ -15,8 +15,8 @@ use crate::store::{GrantFilter, RequestFilter, StoredReply, StoredToken};
 use super::acting::{self, Act};
 use super::administration::{self, ListedPolicy};
 use super::desk::Desk;
-use super::tokens::{self, Claim, NewToken};
 use super::force::{self, NewPolicies, Switch};
+use super::tokens::{self, Claim, NewToken};
 use super::{
     Ask, Caller, Case, Control, Filed, Happening, Page, Query, Reply, WorkflowError, filing,
     reading,

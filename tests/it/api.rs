@@ -92,7 +92,9 @@ impl Ask {
         if !builder.headers_ref().unwrap().contains_key(HOST) {
             builder = builder.header(HOST, "localhost");
         }
-        let request = builder.body(Full::new(self.body.into())).unwrap();
+        let request = builder
+            .body(Full::new(bytes::Bytes::from(self.body)))
+            .unwrap();
         sender.send_request(request).await.unwrap()
     }
 
@@ -129,8 +131,15 @@ impl Gateway {
 /// The word of a problem, its status being that of the answer.
 pub(crate) fn problem(answer: &Answer) -> String {
     let problem = answer.json();
-    assert_eq!(problem["status"], answer.status.as_u16(), "{}", answer.text());
+    assert_eq!(
+        problem["status"],
+        answer.status.as_u16(),
+        "{}",
+        answer.text()
+    );
     assert_eq!(answer.headers[CONTENT_TYPE], "application/problem+json");
     let kind = problem["type"].as_str().unwrap();
-    kind.strip_prefix("urn:portcullis:problem:").unwrap().to_owned()
+    kind.strip_prefix("urn:portcullis:problem:")
+        .unwrap()
+        .to_owned()
 }
