@@ -39,6 +39,10 @@ pub(super) const TOKEN: &str = "PORTCULLIS_TOKEN";
 /// How often a write whose connection broke is sent.
 const TRIES: usize = 3;
 
+/// How often a gateway that asks to be asked more slowly is asked again, and after how long.
+const MOST_PAUSES: usize = 5;
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// A token that ends sooner than this is exchanged for a fresh one first.
 const FRESH_FOR: TimeDelta = TimeDelta::seconds(60);
 
@@ -287,6 +291,7 @@ impl Client {
         };
         let key = Uuid::now_v7().to_string();
         let mut tries = 1;
+        let mut pauses = 0;
         loop {
             let mut request = Request::builder()
                 .method(method)
@@ -308,6 +313,13 @@ impl Client {
             let request = request.body(Full::new(body.clone().unwrap_or_default()));
             let request = request.map_err(|error| unaskable(&error))?;
             match self.transport.exchange(request).await {
+                // It was not done: whoever lists much is asked to be slower.
+                Ok(answer)
+                    if answer.status == StatusCode::TOO_MANY_REQUESTS && pauses < MOST_PAUSES =>
+                {
+                    pauses += 1;
+                    tokio::time::sleep(PAUSE).await;
+                }
                 Ok(answer) => return Ok(answer),
                 // The key makes sure that it is done once.
                 Err(ExchangeError::Body(_) | ExchangeError::Broken(_)) if tries < TRIES => {

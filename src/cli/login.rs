@@ -296,7 +296,7 @@ fn host() -> String {
     }
 }
 
-/// Signs out: forgets what is kept. What a gateway gave for a password is revoked, as far as it lets itself be.
+/// Signs out: forgets what is kept, and has the gateway revoke what it gave for a password.
 pub(super) async fn out(
     arguments: &LogoutArguments,
     output: &mut Output,

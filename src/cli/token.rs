@@ -1,5 +1,5 @@
-//! `portcullis token …`: tokens of the management API, for programs. A token cannot make or revoke tokens, so whoever is signed
-//! in by one gives `--password`.
+//! `portcullis token …`: tokens of the management API, for programs. A token cannot make tokens, and revokes none but itself, so
+//! whoever is signed in by one gives `--password`.
 
 use std::time::Duration;
 
@@ -101,8 +101,7 @@ pub(super) async fn run(arguments: TokenArguments, output: &mut Output) -> anyho
         if is_in_person {
             return error;
         }
-        let hint =
-            "a token makes and revokes no token: if you are signed in by one, add `--password`";
+        let hint = "a token makes no token and revokes none but itself: if you are signed in by one, add `--password`";
         anyhow::Error::new(Hint(hint.to_owned())).context(format!("{error:#}"))
     };
     match arguments.command {

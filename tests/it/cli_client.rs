@@ -264,6 +264,16 @@ fn a_write_whose_connection_broke_is_sent_again_with_the_same_key() {
 }
 
 #[test]
+fn a_gateway_that_asks_for_patience_gets_it() {
+    let server = Stub::start(|_, before| match before {
+        0 => problem(429, "wait a second", Vec::new()),
+        _ => ok(&page(vec![request(RequestStatus::Pending)])),
+    });
+    ana(&server).types(&["request", "ls"]).done();
+    assert_eq!(server.heard().len(), 2);
+}
+
+#[test]
 fn waiting_ends_as_the_request_does_with_a_code_of_its_own() {
     for (status, code) in [
         (RequestStatus::Approved, 0),

@@ -381,7 +381,15 @@ async fn a_wrong_password_signs_nobody_in_and_signing_out_forgets() {
         &format!("{}\nana\n", upn("ana")),
     );
     ana.types(&["request", "ls"]).done();
+    let kept = fs::read_to_string(ana.credentials()).unwrap();
+    let token = kept.lines().find_map(|it| it.strip_prefix("token = "));
+    let token = token.unwrap().trim_matches('"').to_owned();
     let out = ana.types(&["logout", "--all"]);
+    assert_eq!(out.messages, "", "the gateway has revoked the token");
+    let thief = Person::new()
+        .with("PORTCULLIS_SERVER", &server)
+        .with("PORTCULLIS_TOKEN", token);
+    assert_eq!(thief.types(&["request", "ls"]).code, 1);
     let after = ana.types(&["request", "ls"]);
     assert_eq!(after.code, 1);
     insta::assert_snapshot!(
