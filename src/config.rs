@@ -398,7 +398,7 @@ pub enum IdentityKind {
         /// Clock difference that is forgiven. Default 60 s.
         leeway: Duration,
         /// How the command line comes by a token, if the issuer has the device flow.
-        device: Option<DeviceFlow>,
+        device: Option<Box<DeviceFlow>>,
     },
 }
 

@@ -29,7 +29,7 @@ use crate::telemetry::Chain;
 use super::Hint;
 use super::output::printable;
 
-pub(super) use credentials::{Account, CredentialsFile, Refresh};
+pub(super) use credentials::{Account, CredentialsError, CredentialsFile, Refresh};
 use transport::ExchangeError;
 pub(super) use transport::{Answer, Transport, is_private};
 
@@ -401,9 +401,7 @@ impl Chosen {
             _ if has_token && connection.server.is_some() && connection.ca.is_some() => {
                 credentials::Credentials::default()
             }
-            Ok(file) => file
-                .read()
-                .map_err(credentials::CredentialsError::explained)?,
+            Ok(file) => file.read().map_err(CredentialsError::explained)?,
             Err(_) => credentials::Credentials::default(),
         };
         let named = connection.server.as_deref().filter(|it| !it.is_empty());
@@ -473,8 +471,7 @@ impl Chosen {
                 account.refresh = fresh.refresh;
             }
         };
-        file.change(keep)
-            .map_err(credentials::CredentialsError::explained)?;
+        file.change(keep).map_err(CredentialsError::explained)?;
         Ok(token)
     }
 }

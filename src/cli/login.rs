@@ -21,7 +21,9 @@ use serde_json::json;
 
 use crate::api::types::{Login, LoginIdentity, LoginKind, MadeToken, Me, NewToken, TokenScope};
 
-use super::client::{Account, Client, Connection, CredentialsFile, Refresh, bearer, server_url};
+use super::client::{
+    Account, Client, Connection, CredentialsError, CredentialsFile, Refresh, bearer, server_url,
+};
 use super::output::printable;
 use super::{Format, Hint, Outcome, Output, password, times};
 
@@ -89,16 +91,15 @@ pub(super) async fn run(
     output: &mut Output,
 ) -> anyhow::Result<Outcome> {
     // Where it cannot be kept, nobody needs to type a password.
-    let file = CredentialsFile::of_process().map_err(|it| it.explained())?;
-    file.read().map_err(|it| it.explained())?;
+    let file = CredentialsFile::of_process().map_err(CredentialsError::explained)?;
+    file.read().map_err(CredentialsError::explained)?;
     let client = Client::stranger(&arguments.connection)?;
     let offered;
-    let way = match &arguments.token_file {
-        Some(path) => Way::File(path),
-        None => {
-            offered = client.get::<Login>("/login", &json!({})).await?.value;
-            chosen(arguments, &offered, client.server())?
-        }
+    let way = if let Some(path) = &arguments.token_file {
+        Way::File(path)
+    } else {
+        offered = client.get::<Login>("/login", &json!({})).await?.value;
+        chosen(arguments, &offered, client.server())?
     };
     let fresh = match way {
         Way::Device(identity) => device::sign_in(identity, output).await?,
@@ -135,7 +136,7 @@ pub(super) async fn run(
         it.servers.insert(server.clone(), Account { ca, ..account });
         it.default = Some(server.clone());
     })
-    .map_err(|it| it.explained())?;
+    .map_err(CredentialsError::explained)?;
     match output.format() {
         Format::Json => output.json(&json!({
             "server": client.server(),
@@ -259,14 +260,13 @@ async fn by_password(arguments: &LoginArguments, output: &mut Output) -> anyhow:
 
 /// Asks for a name, if it is not given, and for a password; what to show as `Authorization`.
 pub(super) fn ask_basic(user: Option<&str>, output: &mut Output) -> anyhow::Result<HeaderValue> {
-    let user = match user {
-        Some(user) => user.to_owned(),
-        None => {
-            if io::stdin().is_terminal() {
-                output.note("Name:")?;
-            }
-            password::line()?.expose_secret().trim().to_owned()
+    let user = if let Some(user) = user {
+        user.to_owned()
+    } else {
+        if io::stdin().is_terminal() {
+            output.note("Name:")?;
         }
+        password::line()?.expose_secret().trim().to_owned()
     };
     if user.is_empty() || user.contains([':', '\0']) {
         let hint = Hint("name yourself by `--user NAME`".to_owned());
@@ -301,8 +301,8 @@ pub(super) async fn out(
     arguments: &LogoutArguments,
     output: &mut Output,
 ) -> anyhow::Result<Outcome> {
-    let file = CredentialsFile::of_process().map_err(|it| it.explained())?;
-    let kept = file.read().map_err(|it| it.explained())?;
+    let file = CredentialsFile::of_process().map_err(CredentialsError::explained)?;
+    let kept = file.read().map_err(CredentialsError::explained)?;
     let named = match &arguments.connection.server {
         Some(server) if !server.is_empty() => Some(server_url(server)?),
         _ => kept.default.clone(),
@@ -349,7 +349,7 @@ pub(super) async fn out(
             it.default = None;
         }
     })
-    .map_err(|it| it.explained())?;
+    .map_err(CredentialsError::explained)?;
     match output.format() {
         Format::Json => output.json(&json!({ "signed_out": servers }))?,
         Format::Table => {

@@ -1,5 +1,6 @@
 //! Times and spans as people write and read them on the command line. Times are UTC, and told relative to now beside it.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
@@ -135,7 +136,8 @@ pub(super) fn seconds_text(seconds: i64) -> String {
     let mut text = String::new();
     for (unit, factor) in UNITS {
         if left >= factor {
-            text.push_str(&format!("{}{unit}", left / factor));
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{}{unit}", left / factor);
             left %= factor;
         }
     }

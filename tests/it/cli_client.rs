@@ -505,26 +505,26 @@ fn a_token_in_a_file_signs_in_and_is_kept_for_its_owner_alone() {
 /// What an identity provider answers to questions for a token, in this order.
 fn provider(answers: Vec<(u16, Value)>) -> Stub {
     let asked = std::sync::atomic::AtomicUsize::new(0);
-    Stub::start(move |heard: &Heard, _| match heard.target.as_str() {
-        "/device" => ok(&json!({
-            "device_code": "the-device-code",
-            "user_code": "WDJB-MJHT",
-            "verification_uri": "https://idp.example/device",
-            "verification_uri_complete": "https://idp.example/device?user_code=WDJB-MJHT",
-            "expires_in": 1_800,
-            "interval": 1,
-        })),
-        _ => {
-            let turn = asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-            let (status, answer) = answers.get(turn).cloned().unwrap_or((500, Value::Null));
-            said(status, &answer)
+    Stub::start(move |heard: &Heard, _| {
+        if heard.target == "/device" {
+            return ok(&json!({
+                "device_code": "the-device-code",
+                "user_code": "WDJB-MJHT",
+                "verification_uri": "https://idp.example/device",
+                "verification_uri_complete": "https://idp.example/device?user_code=WDJB-MJHT",
+                "expires_in": 1_800,
+                "interval": 1,
+            }));
         }
+        let turn = asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        let (status, answer) = answers.get(turn).cloned().unwrap_or((500, Value::Null));
+        said(status, &answer)
     })
 }
 
-/// A gateway whose users sign in at this provider, and whose good token is `good`.
-fn behind(provider: &Stub, good: &'static str) -> Stub {
-    let login = Login {
+/// How to sign in at this provider.
+fn login_at(provider: &Stub) -> Login {
+    Login {
         identities: vec![LoginIdentity {
             name: "entra".to_owned(),
             kind: LoginKind::Bearer,
@@ -535,7 +535,12 @@ fn behind(provider: &Stub, good: &'static str) -> Stub {
                 scope: Some("api://portcullis/.default offline_access".to_owned()),
             }),
         }],
-    };
+    }
+}
+
+/// A gateway whose users sign in at this provider, and whose good token is `good`.
+fn behind(provider: &Stub, good: &'static str) -> Stub {
+    let login = login_at(provider);
     Stub::start(move |heard, _| {
         let is_good = heard.header("authorization") == Some(&format!("Bearer {good}"));
         match heard.target.as_str() {
@@ -581,31 +586,16 @@ fn a_sign_in_that_has_ended_is_renewed_and_the_fresh_one_kept() {
             json!({"access_token": "second", "token_type": "bearer", "expires_in": 3_600, "refresh_token": "r2"}),
         ),
     ]);
-    let server = Stub::start({
-        let gateway = behind(&provider, "first");
-        let login = gateway.url();
-        let device = DeviceLogin {
-            device_authorization_endpoint: format!("{}/device", provider.url()),
-            token_endpoint: format!("{}/token", provider.url()),
-            client_id: "the-cli".to_owned(),
-            scope: None,
-        };
-        move |heard, _| match (heard.target.as_str(), heard.header("authorization")) {
-            ("/api/v1/login", _) => {
-                assert!(!login.is_empty());
-                ok(&Login {
-                    identities: vec![LoginIdentity {
-                        name: "entra".to_owned(),
-                        kind: LoginKind::Bearer,
-                        device: Some(device.clone()),
-                    }],
-                })
-            }
-            ("/api/v1/me", Some("Bearer first")) => ok(&me()),
-            (_, Some("Bearer second")) => ok(&page::<Request>(Vec::new())),
-            _ => problem(401, "the token has ended", Vec::new()),
-        }
-    });
+    let login = login_at(&provider);
+    let server =
+        Stub::start(
+            move |heard, _| match (heard.target.as_str(), heard.header("authorization")) {
+                ("/api/v1/login", _) => ok(&login),
+                ("/api/v1/me", Some("Bearer first")) => ok(&me()),
+                (_, Some("Bearer second")) => ok(&page::<Request>(Vec::new())),
+                _ => problem(401, "the token has ended", Vec::new()),
+            },
+        );
     let ana = Person::new();
     ana.types(&["login", "--server", &server.url(), "--device"])
         .done();

@@ -120,7 +120,7 @@ impl CredentialsFile {
         )
     }
 
-    /// A relative XDG_CONFIG_HOME is none, by that specification.
+    /// A relative `XDG_CONFIG_HOME` is none, by that specification.
     fn below(config: Option<PathBuf>, home: Option<PathBuf>) -> Result<Self, CredentialsError> {
         let config = config.filter(|it| it.is_absolute());
         let home = home.filter(|it| it.is_absolute());

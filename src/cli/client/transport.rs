@@ -24,7 +24,7 @@ use url::{Host, Url};
 use crate::cli::Hint;
 
 /// From the first packet to the last byte.
-pub(in crate::cli) const TIMEOUT: Duration = Duration::from_secs(60);
+pub(in crate::cli) const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The largest answer that is read, in bytes.
 const LARGEST: usize = 16 * 1024 * 1024;

@@ -178,7 +178,7 @@ impl Lowering<'_, '_> {
                     tenants: tenants.into_iter().map(|it| it.value).collect(),
                     jwks: jwks?,
                     leeway: leeway?,
-                    device: device?,
+                    device: device?.map(Box::new),
                 }
             }
         };
