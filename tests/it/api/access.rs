@@ -2,11 +2,14 @@
 
 use std::fmt::Write as _;
 
-use http::StatusCode;
+use http::{Method, StatusCode};
+use http_body_util::BodyExt as _;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use portcullis::api::{ROUTES, Right};
 use serde_json::json;
 
 use super::{Ask, problem, with_keepers};
+use crate::client::{Http, connect, request};
 use crate::gateway::Gateway;
 
 /// What each kind of person is answered on each route: an id or body that fits nothing shows whether they came past the door.
@@ -114,17 +117,30 @@ async fn the_control_listener_speaks_tls_when_it_is_told_to() {
     let tls = "tls = { certificate = \"certs/server.pem\", key = \"certs/server-key.pem\" }";
     setup.extra.insert("control", tls.to_owned());
     let gateway = Gateway::with(setup).await;
-    for http in [crate::client::Http::One, crate::client::Http::Two] {
-        let request = crate::client::request("ana", http::Method::GET, "/api/v1/me", "");
-        let answer = crate::client::send(
-            gateway.control(),
-            &gateway.path("certs/ca.pem"),
-            http,
-            request,
-        )
-        .await;
-        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
-        assert_eq!(answer.json()["name"], "ana@contoso.example");
+    for http in [Http::One, Http::Two] {
+        let ca = gateway.path("certs/ca.pem");
+        let stream = TokioIo::new(connect(gateway.control(), &ca, http).await);
+        let mut request = request("ana", Method::GET, "/api/v1/me", "");
+        let answer = if http == Http::Two {
+            let (mut sender, connection) =
+                hyper::client::conn::http2::handshake(TokioExecutor::new(), stream)
+                    .await
+                    .unwrap();
+            tokio::spawn(connection);
+            *request.uri_mut() = "https://localhost/api/v1/me".parse().unwrap();
+            sender.send_request(request).await.unwrap()
+        } else {
+            let (mut sender, connection) =
+                hyper::client::conn::http1::handshake(stream).await.unwrap();
+            tokio::spawn(connection);
+            let host = http::HeaderValue::from_static("localhost");
+            request.headers_mut().insert(http::header::HOST, host);
+            sender.send_request(request).await.unwrap()
+        };
+        assert_eq!(answer.status(), StatusCode::OK);
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        let me: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(me["name"], "ana@contoso.example");
     }
 }
 

@@ -7,10 +7,10 @@ use super::{Ask, problem, with_keepers};
 use crate::client::Answer;
 use crate::gateway::Gateway;
 
-const PATH: &str = "/policies/Exchange%5CSet-CASMailbox";
+const PATH: &str = "/policies/Exchange%5CSet-TransportRule";
 
 async fn put(gateway: &Gateway, etag: &str, approvals: u32) -> Answer {
-    let body = json!({"task": r"Exchange\Set-CASMailbox", "approval": "manual", "approvers": ["mbmanagers"], "approvals": approvals});
+    let body = json!({"task": r"Exchange\Set-TransportRule", "approval": "manual", "approvers": ["mbmanagers"], "approvals": approvals});
     Ask::by("ivy", "PUT", PATH)
         .header("if-match", etag)
         .json(&body)
@@ -21,7 +21,7 @@ async fn put(gateway: &Gateway, etag: &str, approvals: u32) -> Answer {
 #[tokio::test]
 async fn policies_are_made_changed_and_removed_under_their_tags() {
     let gateway = Gateway::with(with_keepers()).await;
-    let body = json!({"task": r"Exchange\Set-CASMailbox", "approval": "manual", "approvers": ["mbmanagers"]});
+    let body = json!({"task": r"Exchange\Set-TransportRule", "approval": "manual", "approvers": ["mbmanagers"]});
     let refused = gateway.post_api("amy", "/policies", &body).await;
     assert_eq!(problem(&refused), "forbidden");
     let made = gateway.post_api("ivy", "/policies", &body).await;
@@ -29,13 +29,13 @@ async fn policies_are_made_changed_and_removed_under_their_tags() {
     assert_eq!(made.json()["source"]["by"], "ivy@contoso.example");
     assert_eq!(
         made.headers["location"],
-        "/api/v1/policies/Exchange%5CSet%2DCASMailbox"
+        "/api/v1/policies/Exchange%5CSet%2DTransportRule"
     );
     let etag = made.headers["etag"].to_str().unwrap().to_owned();
     assert_eq!(made.json()["etag"], etag.as_str());
     // In force at once.
     let blocked = gateway
-        .invoke("ana", "Set-CASMailbox", json!({"Identity": "x"}))
+        .invoke("ana", "Set-TransportRule", json!({"Identity": "x"}))
         .await;
     assert_eq!(blocked.status, StatusCode::FORBIDDEN);
     let twice = gateway.post_api("ivy", "/policies", &body).await;
@@ -77,7 +77,7 @@ async fn policies_are_made_changed_and_removed_under_their_tags() {
     assert_eq!(removed.status, StatusCode::NO_CONTENT, "{}", removed.text());
     assert_eq!(problem(&gateway.get_api("ivy", PATH).await), "not-found");
     let passes = gateway
-        .invoke("ana", "Set-CASMailbox", json!({"Identity": "x"}))
+        .invoke("ana", "Set-TransportRule", json!({"Identity": "x"}))
         .await;
     assert_ne!(passes.status, StatusCode::FORBIDDEN);
 }
@@ -85,7 +85,7 @@ async fn policies_are_made_changed_and_removed_under_their_tags() {
 #[tokio::test]
 async fn of_two_who_change_the_same_policy_at_once_one_is_told_to_read_again() {
     let gateway = Gateway::with(with_keepers()).await;
-    let body = json!({"task": r"Exchange\Set-CASMailbox", "approval": "manual", "approvers": ["mbmanagers"]});
+    let body = json!({"task": r"Exchange\Set-TransportRule", "approval": "manual", "approvers": ["mbmanagers"]});
     let made = gateway.post_api("ivy", "/policies", &body).await;
     let etag = made.headers["etag"].to_str().unwrap();
     let answers =
@@ -119,8 +119,7 @@ async fn what_a_file_defines_only_the_file_changes() {
     assert_eq!(problem(&changed), "conflict");
     let shadow = gateway.post_api("ivy", "/policies", &body).await;
     assert_eq!(problem(&shadow), "conflict");
-    let bad =
-        json!({"task": r"Exchange\Set-CASMailbox", "approval": "manual", "approvers": ["nobody"]});
+    let bad = json!({"task": r"Exchange\Set-TransportRule", "approval": "manual", "approvers": ["nobody"]});
     let bad = gateway.post_api("ivy", "/policies", &bad).await;
     assert_eq!(problem(&bad), "invalid", "{}", bad.text());
 }
