@@ -212,7 +212,7 @@ mod tests {
         let all = [
             0, -4, 30, -60, 3_599, 3_600, 5_400, -36_600, 90_000, 172_800, -864_000,
         ];
-        insta::assert_snapshot!(all.map(told).join(", "), @"");
+        insta::assert_snapshot!(all.map(told).join(", "), @"now, now, in 30 s, 1 min ago, in 1 h, in 1 h, in 1 h 30 min, 10 h ago, in 25 h, in 2 days, 10 days ago");
     }
 
     proptest! {
