@@ -98,7 +98,7 @@ impl Call {
             };
             if members.insert(name.clone().into_owned(), value).is_some() {
                 problems.push(FieldProblem {
-                    pointer: format!("?{name}"),
+                    pointer: format!("?{}", schema::segment(&name)),
                     detail: "is given twice".to_owned(),
                 });
             }
@@ -128,7 +128,7 @@ impl Call {
         }
         let problems =
             url::form_urlencoded::parse(self.query.as_bytes()).map(|(name, _)| FieldProblem {
-                pointer: format!("?{name}"),
+                pointer: format!("?{}", schema::segment(&name)),
                 detail: "is not known here; this path takes no query".to_owned(),
             });
         Err(Failure::fields(

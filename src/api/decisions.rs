@@ -6,6 +6,7 @@ use chrono::Utc;
 
 use crate::api::call::Call;
 use crate::api::problem::{Failure, Kind};
+use crate::api::schema::segment;
 use crate::api::types::{
     Explain, Explanation, ExplanationStep, FieldProblem, WhoCan, WhoCanPolicy, WhoCanQuery,
 };
@@ -80,7 +81,7 @@ fn parameters(asked: &Explain) -> Result<Parameters, Failure> {
     for (name, value) in &asked.parameters {
         let mut tell = |detail: String| {
             problems.push(FieldProblem {
-                pointer: format!("/parameters/{}", name.replace('~', "~0").replace('/', "~1")),
+                pointer: format!("/parameters/{}", segment(name)),
                 detail,
             });
         };

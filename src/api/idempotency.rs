@@ -112,16 +112,15 @@ fn key(headers: &HeaderMap) -> Result<Option<String>, Failure> {
     let Some(value) = values.next() else {
         return Ok(None);
     };
-    let text = value
-        .to_str()
-        .ok()
-        .filter(|it| (1..=LONGEST).contains(&it.len()));
+    let text = value.to_str().ok().filter(|it| {
+        (1..=LONGEST).contains(&it.len()) && it.bytes().all(|it| it.is_ascii_graphic())
+    });
     match (text, values.next()) {
         (Some(text), None) => Ok(Some(text.to_owned())),
         _ => Err(Failure::new(
             Kind::Malformed,
             format!(
-                "`Idempotency-Key` is one header of 1 to {LONGEST} printable ASCII characters, such as a UUID"
+                "`Idempotency-Key` is one header of 1 to {LONGEST} printable ASCII characters without blanks, such as a UUID"
             ),
         )),
     }

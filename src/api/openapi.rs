@@ -245,6 +245,13 @@ mod tests {
     }
 
     #[test]
+    fn no_two_types_have_one_name() {
+        // The second of a name gets a number.
+        let numbered = |it: &&String| it.ends_with(|last: char| last.is_ascii_digit());
+        assert_eq!(schemas().keys().find(numbered), None);
+    }
+
+    #[test]
     fn each_route_says_who_may_and_what_a_token_needs() {
         let rows: Vec<String> = ROUTES
             .iter()

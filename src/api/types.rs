@@ -15,6 +15,7 @@ use crate::policy::Definition;
 
 /// A part of a listing. It may be short, or even empty, and not the last.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "PageOf{T}")]
 pub struct Page<T> {
     /// What was found: requests, grants and tokens newest first, audit records oldest first.
     pub items: Vec<T>,

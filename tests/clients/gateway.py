@@ -18,6 +18,10 @@ name = "mbmanagers"
 email = "mbmanagers@contoso.example"
 members = ["amy@contoso.example"]
 
+[[group]]
+name = "keepers"
+members = ["ivy@contoso.example"]
+
 [[policy]]
 task = 'Exchange\New-MoveRequest'
 approval = "manual"
@@ -57,6 +61,10 @@ node = "test"
 
 [policies]
 directory = "policies"
+
+[access_control]
+operators = "keepers"
+auditors = "keepers"
 
 [[endpoint]]
 workload = "Exchange"
