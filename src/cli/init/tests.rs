@@ -61,6 +61,7 @@ fn the_commented_keys_show_their_defaults() {
         "escalate_after",
         "escalate_to",
         "templates",
+        "auditors",
         "device_authorization_endpoint",
         "token_endpoint",
         "client_id",
