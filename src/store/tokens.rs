@@ -258,3 +258,121 @@ fn read_reply(row: &Row) -> Result<StoredReply, StoreError> {
         answer,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::Duration;
+
+    use crate::store::Write;
+    use crate::store::testing::on_each_engine;
+
+    use super::*;
+
+    fn at(minute: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp_millis(1_800_000_000_123).unwrap() + Duration::minutes(minute)
+    }
+
+    fn token(owner: &str, expires: DateTime<Utc>) -> StoredToken {
+        let id = Uuid::now_v7();
+        StoredToken {
+            id,
+            digest: format!("digest of {id}"),
+            name: "for tests".to_owned(),
+            principal_key: owner.to_owned(),
+            principal_name: format!("{owner}@fabrikam.example"),
+            principal_kind: PrincipalKind::App,
+            identity: "entra".to_owned(),
+            tenant: Some("t".to_owned()),
+            scopes: vec!["read".to_owned(), "approve".to_owned()],
+            created: at(0),
+            expires,
+        }
+    }
+
+    fn reply(person: &str, key: &str, created: DateTime<Utc>) -> StoredReply {
+        StoredReply {
+            principal_key: person.to_owned(),
+            idempotency_key: key.to_owned(),
+            fingerprint: "of the body".to_owned(),
+            created,
+            answer: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_token_is_found_by_its_digest_until_it_expires_or_is_removed() {
+        on_each_engine(async |place| {
+            let store = place.open().await;
+            let (one, two) = (token("ann", at(10)), token("bob", at(20)));
+            for token in [&one, &two] {
+                let token = token.clone();
+                store
+                    .commit(&[Write::AddToken { token, most: 1 }])
+                    .await
+                    .unwrap();
+            }
+            let found = store.token(&one.digest, at(9)).await.unwrap();
+            assert_eq!(found.as_ref(), Some(&one));
+            assert_eq!(store.token(&one.digest, at(10)).await.unwrap(), None);
+            assert_eq!(
+                store.tokens(None, at(0)).await.unwrap(),
+                [two.clone(), one.clone()]
+            );
+            assert_eq!(
+                store.tokens(Some("bob"), at(0)).await.unwrap(),
+                [two.clone()]
+            );
+            let third = token("ann", at(30));
+            let add = Write::AddToken {
+                token: third.clone(),
+                most: 1,
+            };
+            let refused = store.commit(&[add]).await;
+            assert!(matches!(refused, Err(StoreError::TooManyPending)));
+            store.commit(&[Write::RemoveToken(one.id)]).await.unwrap();
+            assert_eq!(store.token_by_id(one.id, at(0)).await.unwrap(), None);
+            let again = store.commit(&[Write::RemoveToken(one.id)]).await;
+            assert!(matches!(again, Err(StoreError::Changed)));
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_kept_for_its_key_until_it_is_old() {
+        on_each_engine(async |place| {
+            let store = place.open().await;
+            let mut first = reply("ann", "k", at(0));
+            let claim = |reply: StoredReply, old: i64| {
+                let store = &store;
+                async move { store.claim_reply(&reply, at(old), 2).await }
+            };
+            assert_eq!(claim(first.clone(), -10).await.unwrap(), None);
+            assert_eq!(
+                claim(first.clone(), -10).await.unwrap(),
+                Some(first.clone())
+            );
+            first.answer = Some(StoredAnswer {
+                status: 201,
+                headers: vec![("location".to_owned(), "/x".to_owned())],
+                body: "{}".to_owned(),
+            });
+            store.keep_reply(&first).await.unwrap();
+            assert_eq!(
+                claim(first.clone(), -10).await.unwrap(),
+                Some(first.clone())
+            );
+            // Another person's key is another key; one person has so many and no more.
+            assert_eq!(claim(reply("bob", "k", at(1)), -10).await.unwrap(), None);
+            let given_back = reply("ann", "l", at(1));
+            assert_eq!(claim(given_back.clone(), -10).await.unwrap(), None);
+            let more = claim(reply("ann", "m", at(1)), -10).await;
+            assert!(matches!(more, Err(StoreError::TooManyPending)));
+            store.forget_reply(&given_back).await.unwrap();
+            assert_eq!(claim(given_back, -10).await.unwrap(), None);
+            // The first is old by now, and its key is free.
+            let later = reply("ann", "k", at(5));
+            assert_eq!(claim(later, 1).await.unwrap(), None);
+        })
+        .await;
+    }
+}
