@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::gateway::{Gateway, POLICIES, Setup, upn};
 use crate::people::{Ended, Person, plain};
+use crate::stub::{self, Said, Stub, ok};
 
 /// What differs with the moment of the test, named by its kind; columns have one gap.
 fn live(text: &str) -> String {
@@ -431,4 +432,41 @@ async fn the_gateway_is_asked_who_can_and_why() {
         "{others:?}"
     );
     insta::assert_snapshot!("who_can", who.live());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_tells_strangers_where_its_people_confirm_a_code() {
+    let provider = Stub::start(|heard, _| {
+        if heard.target == "/device" {
+            ok(&json!({
+                "device_code": "c",
+                "user_code": "WDJB-MJHT",
+                "verification_uri": "https://idp.example/device",
+                "expires_in": 60,
+                "interval": 1,
+            }))
+        } else {
+            stub::json(400, &json!({"error": "access_denied"}))
+        }
+    });
+    let keys = Stub::start(|_, _| Said::Nothing);
+    let identity = format!(
+        "[[identity]]\nname = \"entra\"\nkind = \"jwt\"\nissuer = \"https://idp.example/\"\naudience = \"api://portcullis\"\njwks = \"{keys}/keys\"\ndevice_authorization_endpoint = \"{provider}/device\"\ntoken_endpoint = \"{provider}/token\"\nclient_id = \"the-cli\"\nscope = \"openid\"\n",
+        keys = keys.url(),
+        provider = provider.url(),
+    );
+    let both = "PORTCULLIS__CONTROL__IDENTITY".to_owned();
+    let gateway = Gateway::with(Setup {
+        extra: BTreeMap::from([("last", identity)]),
+        environment: vec![(both, "people,entra".to_owned())],
+        ..Setup::default()
+    })
+    .await;
+    let server = format!("http://{}", gateway.control());
+    let ended = Person::new().types(&["login", "--server", &server]);
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert!(ended.messages.contains("WDJB-MJHT"), "{ended:?}");
+    assert!(ended.messages.contains("was refused"), "{ended:?}");
+    let asked = provider.heard().remove(0);
+    assert_eq!(asked.body, "client_id=the-cli&scope=openid");
 }
