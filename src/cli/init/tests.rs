@@ -48,6 +48,7 @@ fn the_commented_keys_show_their_defaults() {
         "public_url",
         "workers",
         "node",
+        "operators",
         "redact",
         "upstream_ca",
         "regional_hosts",
