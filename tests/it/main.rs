@@ -33,4 +33,3 @@ mod proxy;
 mod reload;
 mod restart;
 mod scripted;
-mod upstream;
