@@ -34,4 +34,3 @@ mod proxy;
 mod reload;
 mod restart;
 mod scripted;
-mod upstream;
