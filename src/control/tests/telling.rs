@@ -322,7 +322,7 @@ async fn an_attempt_that_was_cut_off_is_repeated_recognisably_and_what_arrived_i
         };
         // To the byte the same, so that a mailbox can tell.
         assert_eq!(sorted(&mails[2..4]), sorted(&mails[4..6]));
-        assert!(mails[4].text.contains(&id));
+        assert!(mails[4].words().contains(&id));
         world.stop().await;
     })
     .await;
@@ -358,7 +358,7 @@ async fn a_request_that_waits_is_brought_to_mind_once_and_then_to_others() {
         }
         assert!(
             mails[8]
-                .text
+                .words()
                 .contains("Answered: amy@fabrikam.example (approved)")
         );
         world.pass(TimeDelta::minutes(60));
