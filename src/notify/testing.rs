@@ -3,14 +3,14 @@
 //! `tests/it` includes this file as well, so it names nothing of this crate.
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long a test waits for something to arrive before it fails.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What a far side has seen and how it behaves; whoever waits is told of each change.
 struct Shared<B, S> {
@@ -107,15 +107,12 @@ impl Mail {
         while let [first, others @ ..] = rest {
             let digits = others.get(..2).and_then(|it| std::str::from_utf8(it).ok());
             let code = digits.and_then(|it| u8::from_str_radix(it, 16).ok());
-            match code.filter(|_| *first == b'=') {
-                Some(byte) => {
-                    words.push(byte);
-                    rest = &others[2..];
-                }
-                None => {
-                    words.push(*first);
-                    rest = others;
-                }
+            if let Some(byte) = code.filter(|_| *first == b'=') {
+                words.push(byte);
+                rest = &others[2..];
+            } else {
+                words.push(*first);
+                rest = others;
             }
         }
         String::from_utf8(words).unwrap()

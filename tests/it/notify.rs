@@ -269,7 +269,7 @@ async fn templates_of_ones_own_are_checked_and_used() {
     std::fs::write(gateway.path("hook-key"), "k").unwrap();
     std::fs::create_dir(gateway.path("templates")).unwrap();
     let write = |name: &str, text: &str| {
-        std::fs::write(gateway.path("templates").join(name), text).unwrap()
+        std::fs::write(gateway.path("templates").join(name), text).unwrap();
     };
     write("subject.txt", "[PAM] {{ headline }}");
     write("message.txt", "{{ summary }}\n{% if %}");

@@ -13,7 +13,7 @@ use crate::store::testing::{Place, on_each_engine};
 use crate::store::{Delivery, DeliveryState};
 
 /// How long a test waits for something to happen before it fails.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 fn smtp(postbox: &Postbox) -> Smtp {
     Smtp {
@@ -76,10 +76,10 @@ impl World {
                 }
             }
         };
-        match tokio::time::timeout(PATIENCE, wait).await {
-            Ok(found) => found,
-            Err(_) => panic!("{:#?}", self.deliveries(DeliveryState::Pending).await),
-        }
+        let Ok(found) = tokio::time::timeout(PATIENCE, wait).await else {
+            panic!("{:#?}", self.deliveries(DeliveryState::Pending).await);
+        };
+        found
     }
 
     /// Waits until so many pending deliveries have failed so often.
@@ -93,10 +93,10 @@ impl World {
                 }
             }
         };
-        match tokio::time::timeout(PATIENCE, wait).await {
-            Ok(found) => found,
-            Err(_) => panic!("{:#?}", self.deliveries(DeliveryState::Pending).await),
-        }
+        let Ok(found) = tokio::time::timeout(PATIENCE, wait).await else {
+            panic!("{:#?}", self.deliveries(DeliveryState::Pending).await);
+        };
+        found
     }
 
     async fn approve(&self, who: &str, id: &str) {
