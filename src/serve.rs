@@ -20,6 +20,7 @@ use crate::control::Control;
 use crate::data::{
     BodyBudget, Gate, Route, Strangers, UpstreamCredential, Worker, serve_connection,
 };
+use crate::dialect::exchange_rest::LinkHosts;
 use crate::identity::Identities;
 use crate::listen::{self, Acceptor, Workers};
 use crate::model::Interner;
@@ -290,6 +291,10 @@ fn route(endpoint: &Endpoint, config: &Config, metrics: &Metrics) -> anyhow::Res
             ungoverned: endpoint.ungoverned,
             report_only: endpoint.report_only,
         },
+        link_hosts: Arc::new(LinkHosts::new(
+            main.authority().as_str(),
+            &endpoint.regional_hosts,
+        )),
         upstream: main,
         regional_hosts: endpoint.regional_hosts.clone(),
         regional,

@@ -37,4 +37,3 @@ mod proxy;
 mod reload;
 mod restart;
 mod scripted;
-mod upstream;
