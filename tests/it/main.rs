@@ -31,8 +31,11 @@ mod layering;
 mod life_cycle;
 mod limits;
 mod metrics;
+mod notify;
+#[path = "../../src/notify/testing.rs"]
+#[expect(dead_code, reason = "the library's own tests use the rest")]
+mod postbox;
 mod proxy;
 mod reload;
 mod restart;
 mod scripted;
-mod upstream;
