@@ -26,6 +26,7 @@ mod pattern;
 mod pins;
 mod prefixes;
 mod problem;
+mod reason;
 mod requirement;
 mod scopes;
 mod set;
@@ -42,8 +43,8 @@ pub use decide::{
 };
 pub use decision::{Decision, Judgement, OwnCall, Permit, Refusal, Rule, Verdict};
 pub use definition::{
-    Approval, Comment, Exemption, Group, OnBlock, Person, Policy, ReasonPattern, ReasonProblem,
-    ReasonRule, Role, RoleGroup, Scope, ScopeKind, Source, Spread,
+    Approval, Comment, Exemption, Group, OnBlock, Person, Policy, Role, RoleGroup, Scope,
+    ScopeKind, Source, Spread,
 };
 pub use difference::{Difference, difference};
 pub use expectation::{Asked, Expectation, Holds, Setting, Unmet, read_expectations, unmet};
@@ -52,6 +53,7 @@ pub use lint::lint;
 pub use parameters::ParameterRules;
 pub use pins::InvalidPin;
 pub use problem::{Place, PolicyProblem};
+pub use reason::{ReasonPattern, ReasonProblem, ReasonRule};
 pub use set::{PolicyFile, PolicySet};
 pub use stored::{Definition, ReasonDefinition, SpreadDefinition, StoredPolicy, WindowDefinition};
 pub use trace::{Step, Trace, trace};

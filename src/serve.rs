@@ -19,6 +19,7 @@ use crate::audit::{AuditLog, Event};
 use crate::config::{Config, Endpoint};
 use crate::control::{self, Control, NewPolicies};
 use crate::data::{BodyBudget, Gate, Route, UpstreamCredential, Worker, serve_connection};
+use crate::dialect::exchange_rest::LinkHosts;
 use crate::identity::{Identities, Strangers};
 use crate::listen::{self, Acceptor, Workers};
 use crate::model::Interner;
@@ -331,6 +332,10 @@ fn route(endpoint: &Endpoint, config: &Config, metrics: &Metrics) -> anyhow::Res
             ungoverned: endpoint.ungoverned,
             report_only: endpoint.report_only,
         },
+        link_hosts: Arc::new(LinkHosts::new(
+            main.authority().as_str(),
+            &endpoint.regional_hosts,
+        )),
         upstream: main,
         regional_hosts: endpoint.regional_hosts.clone(),
         regional,

@@ -78,7 +78,7 @@ def wrk(core, url, seconds, connections, script, table, path):
 
 def h2load(core, url, seconds, connections, authorization, body, *more):
     """Requests per second by HTTP/2 (or as `more` says), one stream a connection, and how many were not answered with success."""
-    text = run(core, ["h2load", "-t1", f"-c{connections}", "-m1", f"-D{seconds}", "-d", body, "-H", f"authorization: {authorization}",
+    text = run(core, ["h2load", "-t1", f"-c{connections}", "-m1", *([f"-D{seconds}"] if seconds else []), "-d", body, "-H", f"authorization: {authorization}",
                       "-H", "content-type: application/json", *more, url])
     rate = float(re.search(r"finished in [\d.]+m?s, ([\d.]+) req/s", text)[1])
     status = [int(number) for number in re.search(r"status codes: (\d+) 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx", text).groups()]
@@ -86,12 +86,16 @@ def h2load(core, url, seconds, connections, authorization, body, *more):
 
 
 def latencies_us(core, url, seconds, connections, per_second, authorization, body, log):
-    """How long each request took at a fixed rate, sorted, without the first second, in microseconds."""
+    """How long each request took at a fixed rate, sorted, without the first two seconds, in microseconds.
+
+    Connections are opened one by one, so that their requests do not all come at the same moment.
+    """
     log.unlink(missing_ok=True)
-    h2load(core, url, seconds, connections, authorization, body, "--h1", f"--rps={per_second / connections:.1f}", f"--log-file={log}")
+    h2load(core, url, None, connections, authorization, body, "--h1", f"--rps={per_second / connections:.1f}", f"--log-file={log}",
+           f"-n{per_second * (seconds + 2)}", "-r1", "--rate-period=13ms")
     lines = [line.split("\t") for line in log.read_text().splitlines()]
     start = min(int(line[0]) for line in lines)
-    return sorted(int(line[2]) for line in lines if int(line[0]) > start + 1_000_000)
+    return sorted(int(line[2]) for line in lines if int(line[0]) > start + 2_000_000)
 
 
 def idle_tls_kb(process, port, count, request):

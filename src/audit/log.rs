@@ -96,18 +96,67 @@ impl AuditLog {
         judgements: Vec<Judgement<C>>,
         call: impl Fn(&C) -> Recordable<'_>,
     ) -> Result<Vec<Recorded<C>>, Unavailable> {
-        let ids = {
+        let (ids, gate) = {
             let decisions = judgements
                 .iter()
                 .map(|it| (it.decision(), call(it.subject())));
             self.queue_decisions(context, decisions)?
         };
-        let ids = self.durable(ids, context.decided).await?;
+        self.durable(&ids, gate, context.decided).await?;
         Ok(ids
             .into_iter()
             .zip(judgements)
             .map(|(id, judgement)| Recorded::new(id, judgement))
             .collect())
+    }
+
+    /// [`AuditLog::record`] for the one judgement that nearly every request has.
+    pub async fn record_one<C>(
+        &self,
+        context: &CallContext,
+        judgement: Judgement<C>,
+        call: impl Fn(&C) -> Recordable<'_>,
+    ) -> Result<Recorded<C>, Unavailable> {
+        let shared = &*self.shared;
+        let id = shared.ids.next(context.decided);
+        let gate = formatted(|out| {
+            let note = self.decision(
+                out,
+                id,
+                context,
+                judgement.decision(),
+                call(judgement.subject()),
+            );
+            let entry = std::iter::once((out.len(), note));
+            shared.queue.push(out, entry, self.urgency())
+        })?;
+        self.durable(&[id], gate, context.decided).await?;
+        Ok(Recorded::new(id, judgement))
+    }
+
+    /// Formats the record of a decision.
+    fn decision(
+        &self,
+        out: &mut Vec<u8>,
+        id: Uuid,
+        context: &CallContext,
+        decision: &Decision,
+        call: Recordable<'_>,
+    ) -> Note {
+        let bodies = &self.shared.bodies;
+        bodies.decision(out, id, context, decision, call);
+        if awaits_outcome(decision.verdict) {
+            Note::Awaiting(id)
+        } else {
+            Note::Other
+        }
+    }
+
+    fn urgency(&self) -> Urgency {
+        match self.shared.durability {
+            Durability::Buffered => Urgency::Checked,
+            Durability::Strict => Urgency::Waiting,
+        }
     }
 
     /// Queues the records of decisions; their ids, and the gate of their batch.
@@ -117,26 +166,17 @@ impl AuditLog {
         decisions: impl Iterator<Item = (&'a Decision, Recordable<'a>)>,
     ) -> Result<(Vec<Uuid>, Arc<Gate>), Unavailable> {
         let shared = &*self.shared;
-        let urgency = match shared.durability {
-            Durability::Buffered => Urgency::Checked,
-            Durability::Strict => Urgency::Waiting,
-        };
         formatted(|out| {
             let mut ids = Vec::with_capacity(decisions.size_hint().0);
             let mut notes = Vec::with_capacity(decisions.size_hint().0);
             for (decision, call) in decisions {
                 let id = shared.ids.next(context.decided);
                 let start = out.len();
-                shared.bodies.decision(out, id, context, decision, call);
-                let note = if awaits_outcome(decision.verdict) {
-                    Note::Awaiting(id)
-                } else {
-                    Note::Other
-                };
+                let note = self.decision(out, id, context, decision, call);
                 ids.push(id);
                 notes.push((out.len() - start, note));
             }
-            let gate = shared.queue.push(out, notes.into_iter(), urgency)?;
+            let gate = shared.queue.push(out, notes.into_iter(), self.urgency())?;
             Ok((ids, gate))
         })
     }
@@ -144,16 +184,17 @@ impl AuditLog {
     /// Waits, where configured, until the queued decisions are on disk.
     pub(super) async fn durable(
         &self,
-        (ids, gate): (Vec<Uuid>, Arc<Gate>),
+        ids: &[Uuid],
+        gate: Arc<Gate>,
         decided: DateTime<Utc>,
-    ) -> Result<Vec<Uuid>, Unavailable> {
+    ) -> Result<(), Unavailable> {
         if self.shared.durability == Durability::Buffered {
-            return Ok(ids);
+            return Ok(());
         }
         let mut waiting = Waiting {
             log: self,
             gate: &gate,
-            ids: &ids,
+            ids,
             decided,
             result: "client-gone",
         };
@@ -161,7 +202,7 @@ impl AuditLog {
         waiting.result = "record-timed-out";
         let written = written.map_err(|_| timed_out())?;
         std::mem::forget(waiting);
-        written.map(|()| ids)
+        written
     }
 
     /// Puts an event on record; durable (whatever `durability` says) when this returns. Once queued it is written even if the
@@ -212,7 +253,7 @@ impl AuditLog {
     }
 
     /// Writes what is queued and ends the writer; nothing is taken from here on. Blocks until the disk has it all, and
-    /// fails if it does not take it. Without a call of this, what was queued in the last 20 ms may be lost.
+    /// fails if it does not take it. Without a call of this, what was queued in the last 5 ms may be lost.
     pub fn close(&self) -> Result<(), Unavailable> {
         self.shared.queue.close();
         let mut writer = self

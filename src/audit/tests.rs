@@ -186,8 +186,9 @@ fn event(kind: &str) -> Event {
 /// What [`AuditLog::record`] does, without a judgement.
 async fn record(log: &AuditLog, decisions: &[Decision]) -> Result<Vec<Uuid>, Unavailable> {
     let (context, command) = (context(), command());
-    let queued = queue(log, &context, &command, decisions)?;
-    log.durable(queued, context.decided).await
+    let (ids, gate) = queue(log, &context, &command, decisions)?;
+    log.durable(&ids, gate, context.decided).await?;
+    Ok(ids)
 }
 
 fn queue(

@@ -80,6 +80,10 @@ fn print(
         ))?;
         output.rows(rows(governed))?;
     }
+    if !found.policies.is_empty() && set.governing(task).is_none() {
+        output.line("")?;
+        output.line("without these parameters no policy governs it: it passes or not as the endpoint's `ungoverned` says")?;
+    }
     if !found.exemptions.is_empty() {
         output.line("")?;
         let head = ["NEEDS NO GRANT", "FROM", "UNTIL", "OWNER", "SOURCE"];

@@ -15,13 +15,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use futures_util::StreamExt as _;
-use futures_util::stream::FuturesUnordered;
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, error, warn};
 use uuid::Uuid;
 
@@ -85,7 +82,7 @@ pub(super) async fn carry(desk: Arc<Desk>, stop: CancellationToken) {
             connections,
             stop: stop.clone(),
         };
-        couriers.spawn(courier.keep_at_work());
+        couriers.spawn(courier.run());
     }
     couriers.spawn(forget(Arc::clone(&desk), stop));
     while let Some(ended) = couriers.join_next().await {
@@ -118,24 +115,10 @@ struct Courier {
 }
 
 impl Courier {
-    /// Runs, and after a failure of the program again: one channel's bug silences neither it nor the others for good.
-    async fn keep_at_work(self) {
-        loop {
-            let work = AbortOnDropHandle::new(tokio::spawn(self.clone().run()));
-            let Err(error) = work.await else {
-                return;
-            };
-            error!(channel = &*self.channel, %error, "The courier of a channel failed; it starts again");
-            let mut wait = LONGEST_RETRY;
-            if !rest(&self.stop, &mut wait).await {
-                return;
-            }
-        }
-    }
-
     async fn run(self) {
         let mut posted = self.desk.posted();
-        let mut under_way = FuturesUnordered::new();
+        // Tasks of their own: one that waits for the store in the middle of a transaction must go on while this waits for it.
+        let mut under_way = JoinSet::new();
         let mut retry = FIRST_RETRY;
         let mut paused_until: Option<Instant> = None;
         while !self.stop.is_cancelled() {
@@ -146,7 +129,9 @@ impl Courier {
             let mut sleep = LONGEST_SLEEP;
             if paused_until.is_none() && free > 0 {
                 let (taken, next) = self.take(free).await;
-                under_way.extend(taken.into_iter().map(|it| self.attempt(it)));
+                for delivery in taken {
+                    under_way.spawn(self.clone().attempt(delivery));
+                }
                 match next {
                     Ok(None) => {}
                     Ok(Some(due)) => {
@@ -161,9 +146,10 @@ impl Courier {
                 // All are cancel-safe: attempts go on at the next turn, and a change that comes meanwhile is seen then.
                 tokio::select! {
                     () = self.stop.cancelled() => break,
-                    Some(ended) = under_way.next() => match ended {
-                        Ok(()) => retry = FIRST_RETRY,
-                        Err(error) => failure = Some(error),
+                    Some(ended) = under_way.join_next() => match ended {
+                        Ok(Ok(())) => retry = FIRST_RETRY,
+                        Ok(Err(error)) => failure = Some(error),
+                        Err(error) => self.log_bug(&error),
                     },
                     _ = posted.changed() => {}
                     () = tokio::time::sleep_until(pause_ends) => {}
@@ -175,11 +161,18 @@ impl Courier {
                 retry = (retry * 2).min(LONGEST_RETRY);
             }
         }
-        while let Some(ended) = under_way.next().await {
-            if let Err(error) = ended {
-                log_store(&error);
+        while let Some(ended) = under_way.join_next().await {
+            match ended {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => log_store(&error),
+                Err(error) => self.log_bug(&error),
             }
         }
+    }
+
+    /// An attempt that panicked is repeated when it is nobody else's any more.
+    fn log_bug(&self, error: &tokio::task::JoinError) {
+        error!(channel = &*self.channel, %error, "An attempt to deliver a notice ended by a failure");
     }
 
     /// Takes so many of those that are due, each noted in the store as begun; and when more will be due.
@@ -202,31 +195,41 @@ impl Courier {
         let store = &self.desk.store;
         let most = i64::try_from(free).unwrap_or(i64::MAX);
         let now = self.desk.now();
-        for mut delivery in store.due_deliveries(&self.channel, now, most).await? {
+        let mut found = store.due_deliveries(&self.channel, now, most).await?;
+        if found.is_empty() {
+            let counts = store.delivery_counts().await?;
+            self.desk.tallies.set_counts(counts);
+            return store.next_delivery(&self.channel).await;
+        }
+        for delivery in &mut found {
             delivery.attempts = delivery.attempts.saturating_add(1);
             delivery.last_error = None;
             // Until the attempt has an end, nobody looks at it again.
             delivery.due = now + UNDER_WAY;
-            let write = Write::UpdateDelivery(delivery.clone());
-            match store.commit(&[write]).await {
-                Ok(()) => {
-                    delivery.version = delivery.version.saturating_add(1);
-                    taken.push(delivery);
-                }
-                // It is not owed any more: its request was decided.
-                Err(StoreError::Changed) => {}
-                Err(error) => return Err(error),
-            }
         }
-        if taken.len() < free {
-            let counts = store.delivery_counts().await?;
-            self.desk.tallies.set_counts(counts);
+        // All at once is one wait for the disk. One that is not owed any more, since its request was decided, spoils that.
+        let all: Vec<Write> = found.iter().cloned().map(Write::UpdateDelivery).collect();
+        match store.commit(&all).await {
+            Ok(()) => taken.extend(found.into_iter().map(begun)),
+            Err(StoreError::Changed) => {
+                for delivery in found {
+                    match store
+                        .commit(&[Write::UpdateDelivery(delivery.clone())])
+                        .await
+                    {
+                        Ok(()) => taken.push(begun(delivery)),
+                        Err(StoreError::Changed) => {}
+                        Err(error) => return Err(error),
+                    }
+                }
+            }
+            Err(error) => return Err(error),
         }
         store.next_delivery(&self.channel).await
     }
 
     /// One attempt, whose beginning is noted already, to the note how it ended.
-    async fn attempt(&self, delivery: Delivery) -> Result<(), StoreError> {
+    async fn attempt(self, delivery: Delivery) -> Result<(), StoreError> {
         let desk = &self.desk;
         let outcome = match self.notice(&delivery).await {
             Ok(Some(notice)) => {
@@ -348,6 +351,12 @@ impl Courier {
             }
         }
     }
+}
+
+/// A delivery as it is stored once its attempt is noted.
+fn begun(mut delivery: Delivery) -> Delivery {
+    delivery.version = delivery.version.saturating_add(1);
+    delivery
 }
 
 /// The record of a notice that reaches nobody any more.

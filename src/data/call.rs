@@ -185,25 +185,19 @@ impl Scene<'_> {
         let gate = &*self.worker.gate;
         let recorded = gate
             .audit
-            .record(&context, vec![judgement], recordable)
-            .await?
-            .pop();
+            .record_one(&context, judgement, recordable)
+            .await?;
         seen.decided = true;
         match recorded {
-            Some(Recorded::Permitted(permit)) => {
+            Recorded::Permitted(permit) => {
                 let mut outcome = OutcomeGuard::new(&gate.audit, permit.decision_id());
                 outcome.took(receipt);
                 forward::single(&self.asked(), permit, outcome).await
             }
-            Some(Recorded::Own(id, own)) => {
-                Ok(response(self.answer(own.subject(), id, &context).await))
-            }
-            Some(Recorded::Refused(id, refusal)) => {
+            Recorded::Own(id, own) => Ok(response(self.answer(own.subject(), id, &context).await)),
+            Recorded::Refused(id, refusal) => {
                 Ok(response(self.refuse(&refusal, id, &context).await))
             }
-            None => Err(Rejection::upstream_answer(
-                "the call was recorded without a decision",
-            )),
         }
     }
 

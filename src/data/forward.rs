@@ -4,6 +4,7 @@
 //! The only way into this file's requests is a [`RecordedPermit`].
 
 use std::error::Error as _;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
@@ -35,21 +36,26 @@ const WHOLE_ANSWER_BYTES: usize = 64 * 1024;
 /// The largest answer to a `$batch`, which must be read whole: 20 items of 1,000 objects each with room to spare.
 const BATCH_ANSWER_BYTES: usize = 256 * 1024 * 1024;
 
-/// Answer headers that are this hop's own (RFC 9110 section 7.6.1), would lead the client around the gateway (`Alt-Svc`), or
-/// are the session of whoever signed in upstream, who may be the gateway itself (`Set-Cookie`; no cookie goes upstream).
-const NOT_PASSED_ON: &[&str] = &[
-    "alt-svc",
-    "connection",
-    "content-length",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-connection",
-    "set-cookie",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
+/// Whether an answer header goes to the client. Those do not that are this hop's own (RFC 9110 section 7.6.1), would lead the
+/// client around the gateway (`Alt-Svc`), or are the session of whoever signed in upstream, who may be the gateway itself
+/// (`Set-Cookie`; no cookie goes upstream).
+fn is_passed_on(name: &HeaderName) -> bool {
+    // A `match` compares lengths first.
+    !matches!(
+        name.as_str(),
+        "alt-svc"
+            | "connection"
+            | "content-length"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-connection"
+            | "set-cookie"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
 
 /// Whom to ask, with what credential, and where answers should lead.
 pub(super) struct Asked<'a> {
@@ -341,7 +347,7 @@ fn clean(headers: &mut HeaderMap) {
     // Few headers come, so looking through them is cheaper than looking each name up.
     let dropped: Vec<HeaderName> = headers
         .keys()
-        .filter(|name| NOT_PASSED_ON.contains(&name.as_str()))
+        .filter(|name| !is_passed_on(name))
         .cloned()
         .collect();
     for name in &dropped {
@@ -375,12 +381,7 @@ fn rewrite_location(headers: &mut HeaderMap, asked: &Asked<'_>, answered_by: &Up
 
 /// Links are told apart by the endpoint's own upstream, whoever answered: one to a regional host leads back there.
 fn link_rewriter(asked: &Asked<'_>) -> LinkRewriter {
-    let route = asked.route;
-    LinkRewriter::new(
-        asked.gateway_base,
-        route.upstream.authority().as_str(),
-        &route.regional_hosts,
-    )
+    LinkRewriter::new(asked.gateway_base, Arc::clone(&asked.route.link_hosts))
 }
 
 fn is_json_type(declared: &[u8]) -> bool {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::audit::AuditLog;
 use crate::config::{Limits, Timeouts};
 use crate::dialect::Dialect;
+use crate::dialect::exchange_rest::LinkHosts;
 use crate::identity::{Identities, Strangers};
 use crate::model::Workload;
 use crate::policy;
@@ -37,6 +38,8 @@ pub struct Route {
     pub regional_hosts: Vec<String>,
     /// and those hosts, in the same order.
     pub regional: Vec<Upstream>,
+    /// The hosts that links in answers may name.
+    pub link_hosts: Arc<LinkHosts>,
     /// Authorities that URLs inside a request may name.
     pub authorities: Vec<String>,
     /// How the gateway signs in upstream.

@@ -1,13 +1,19 @@
 //! What came of a call, recorded exactly once: at its end, or when whoever handled it went away.
 
+use std::sync::LazyLock;
 use std::time::Instant;
 
 use chrono::Utc;
+use memchr::memmem::Finder;
 use uuid::Uuid;
 
 use crate::audit::{AuditLog, Outcome};
 
 use super::uses::Receipt;
+
+/// How the name of an error member ends, quote included. Nearly every answer is without it, and searching it costs a tenth
+/// of reading the answer.
+static NAME_END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"error\""));
 
 /// Records the outcome of one decided call. Dropped unfinished, it records that the client went away.
 #[derive(Debug)]
@@ -58,7 +64,7 @@ impl OutcomeGuard {
     pub(super) fn look_at(&mut self, chunk: &[u8]) {
         if !self.looked && !chunk.is_empty() {
             self.looked = true;
-            self.error_in_body = has_error_member(chunk);
+            self.error_in_body = NAME_END.find(chunk).is_some() && has_error_member(chunk);
         }
     }
 

@@ -43,7 +43,7 @@ use self::route::Route;
 pub use self::answer::answer;
 pub use self::batch::{Batch, BatchFrame, BatchItem, MAX_BATCH_ITEMS};
 pub use self::call::Call;
-pub use self::links::LinkRewriter;
+pub use self::links::{LinkHosts, LinkRewriter};
 pub use self::merge::{MergedBatch, merge_batch};
 pub use self::refuse::refuse;
 pub use self::write::{Outgoing, write, write_batch};

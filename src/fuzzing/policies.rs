@@ -12,7 +12,7 @@ use crate::model::{
 };
 use crate::policy::{
     Approval, Endpoint, Facts, HeldGrant, HeldGrants, Judgement, Mode, PolicyFile, PolicySet, Rule,
-    Subject, Ungoverned, Verdict, decide,
+    Subject, Ungoverned, Verdict, decide, difference, lint, trace,
 };
 
 /// Names that no file chooses.
@@ -127,6 +127,13 @@ pub(super) fn file(data: &[u8]) {
             check_task(task, &set, &principal);
         }
     }
+    for warning in lint(&set, Ungoverned::Allow, DateTime::UNIX_EPOCH.date_naive()) {
+        assert!(
+            !warning.message.chars().any(char::is_control),
+            "{warning:?}"
+        );
+    }
+    assert_eq!(difference(&set, &again), [], "a set differs from itself");
     for task in TASKS {
         check_task(task.parse().expect("it is a task"), &set, &principal);
     }
@@ -145,6 +152,10 @@ fn check_task(task: Task, set: &PolicySet, principal: &Principal) {
         Verdict::Block => assert!(!decision.explanation.is_empty(), "a block is explained"),
         Verdict::ReportOnly => assert!(governing.is_some_and(|it| it.report_only)),
     }
+    // Each step is told, and the last one decides.
+    let told = trace(&command, &facts(set, principal, &Nothing));
+    assert_eq!(told.decision, decision);
+    assert!(told.steps.last().is_some_and(|it| it.decides), "{told:?}");
     if !is_ours && governing.is_some_and(|it| it.approval == Approval::Never) {
         assert_eq!(decision.rule, Rule::Never);
     }
@@ -161,7 +172,16 @@ fn judge<'a>(
     principal: &Principal,
     grants: &dyn HeldGrants,
 ) -> Judgement<&'a Command> {
-    let facts = Facts {
+    let facts = facts(policies, principal, grants);
+    decide(command, |it| Subject::Command(it), &facts)
+}
+
+fn facts<'a>(
+    policies: &'a PolicySet,
+    principal: &'a Principal,
+    grants: &'a dyn HeldGrants,
+) -> Facts<'a> {
+    Facts {
         policies,
         mode: Mode::Enforce,
         endpoint: Endpoint {
@@ -172,8 +192,7 @@ fn judge<'a>(
         source: IpAddr::V4(Ipv4Addr::LOCALHOST),
         grants,
         now: DateTime::UNIX_EPOCH,
-    };
-    decide(command, |it| Subject::Command(it), &facts)
+    }
 }
 
 fn policy_file(text: &str) -> PolicyFile {

@@ -1,6 +1,7 @@
 //! What must hold of requests and of the links in answers.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -8,8 +9,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::dialect::exchange_rest::{
-    Batch, Call, LinkRewriter, MAX_BATCH_ITEMS, Operation, Outgoing, Reading, merge_batch,
-    read as read_request, write, write_batch,
+    Batch, Call, LinkHosts, LinkRewriter, MAX_BATCH_ITEMS, Operation, Outgoing, Reading,
+    merge_batch, read as read_request, write, write_batch,
 };
 use crate::dialect::{Reply, Unreadable};
 use crate::model::{Command, MAX_NAME_BYTES};
@@ -111,7 +112,8 @@ pub(super) fn links(answer: &[u8]) {
 
 fn rewritten(answer: &[u8], size: usize) -> Bytes {
     let regional = [REGIONAL.to_owned()];
-    let mut links = LinkRewriter::new("https://gate.example/adminapi", UPSTREAM, &regional);
+    let hosts = Arc::new(LinkHosts::new(UPSTREAM, &regional));
+    let mut links = LinkRewriter::new("https://gate.example/adminapi", hosts);
     let mut out = BytesMut::new();
     for chunk in answer.chunks(size) {
         out.extend_from_slice(&links.push(Bytes::copy_from_slice(chunk)));

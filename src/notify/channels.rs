@@ -23,7 +23,7 @@ const MAIL: &str = "mail";
 #[derive(Debug)]
 pub struct Channels {
     settings: config::Notify,
-    channels: Vec<Channel>,
+    all: Vec<Channel>,
     templates: Templates,
 }
 
@@ -38,7 +38,7 @@ struct Channel {
 #[derive(Debug)]
 enum Way {
     Mail(MailServer),
-    Webhook(Webhook),
+    Webhook(Box<Webhook>),
 }
 
 /// Why the channels cannot be set up.
@@ -92,13 +92,13 @@ impl Channels {
             channels.push(Channel {
                 name: webhook.name.as_str().into(),
                 connections: webhook.connections,
-                way: Way::Webhook(Webhook::new(webhook)?),
+                way: Way::Webhook(Box::new(Webhook::new(webhook)?)),
             });
         }
         let (templates, problems) = Templates::open(settings.templates.as_deref());
         let channels = Self {
             settings: settings.clone(),
-            channels,
+            all: channels,
             templates,
         };
         Ok((channels, problems))
@@ -155,7 +155,7 @@ impl Channels {
 
     /// Their names, the mail server's first, and how many deliveries each has on the way at once.
     pub fn names(&self) -> impl Iterator<Item = (&Arc<str>, usize)> {
-        self.channels.iter().map(|it| (&it.name, it.connections))
+        self.all.iter().map(|it| (&it.name, it.connections))
     }
 
     /// Brings a notice to one end of a channel, once. Bounded in time by the channel's own settings.
@@ -166,7 +166,7 @@ impl Channels {
         now: DateTime<Utc>,
         progress: &mut dyn Progress,
     ) -> Result<Receipt, DeliveryError> {
-        let found = self.channels.iter().find(|it| it.name == to.channel);
+        let found = self.all.iter().find(|it| it.name == to.channel);
         let channel = found.ok_or_else(|| DeliveryError::Local {
             what: format!(
                 "the configuration has no channel `{}` any more",

@@ -3,30 +3,30 @@
 //! `tests/it` includes this file as well, so it names nothing of this crate.
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long a test waits for something to arrive before it fails.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What a far side has seen and how it behaves; whoever waits is told of each change.
 struct Shared<B, S> {
-    state: Mutex<(B, Vec<S>, usize)>,
+    state: Mutex<(B, Vec<S>)>,
     changed: Condvar,
 }
 
 impl<B: Clone, S: Clone> Shared<B, S> {
     fn new(behaviour: B) -> Arc<Self> {
         Arc::new(Self {
-            state: Mutex::new((behaviour, Vec::new(), 0)),
+            state: Mutex::new((behaviour, Vec::new())),
             changed: Condvar::new(),
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, (B, Vec<S>, usize)> {
+    fn lock(&self) -> MutexGuard<'_, (B, Vec<S>)> {
         self.state.lock().unwrap()
     }
 
@@ -34,17 +34,12 @@ impl<B: Clone, S: Clone> Shared<B, S> {
         self.lock().0.clone()
     }
 
-    fn connected(&self) {
-        self.lock().2 += 1;
-        self.changed.notify_all();
-    }
-
     fn seen(&self, one: S) {
         self.lock().1.push(one);
         self.changed.notify_all();
     }
 
-    fn wait<T>(&self, what: &str, mut ready: impl FnMut(&(B, Vec<S>, usize)) -> Option<T>) -> T {
+    fn wait<T>(&self, what: &str, mut ready: impl FnMut(&(B, Vec<S>)) -> Option<T>) -> T {
         let end = Instant::now() + PATIENCE;
         let mut state = self.lock();
         loop {
@@ -103,6 +98,27 @@ impl Mail {
     }
 }
 
+impl Mail {
+    /// The text with quoted-printable (RFC 2045, section 6.7) undone.
+    pub(crate) fn words(&self) -> String {
+        let bytes = self.text.replace("=\r\n", "").into_bytes();
+        let mut words = Vec::with_capacity(bytes.len());
+        let mut rest = bytes.as_slice();
+        while let [first, others @ ..] = rest {
+            let digits = others.get(..2).and_then(|it| std::str::from_utf8(it).ok());
+            let code = digits.and_then(|it| u8::from_str_radix(it, 16).ok());
+            if let Some(byte) = code.filter(|_| *first == b'=') {
+                words.push(byte);
+                rest = &others[2..];
+            } else {
+                words.push(*first);
+                rest = others;
+            }
+        }
+        String::from_utf8(words).unwrap()
+    }
+}
+
 /// A mail server that keeps what it gets.
 pub(crate) struct Postbox {
     address: SocketAddr,
@@ -142,7 +158,6 @@ impl Postbox {
             move || {
                 for stream in listener.incoming() {
                     let (shared, offer) = (Arc::clone(&shared), offer.clone());
-                    shared.connected();
                     // A client that goes away ends the session; that is no failure of the test.
                     thread::spawn(move || {
                         let _ = session(stream.unwrap(), &offer, &shared);
@@ -168,15 +183,9 @@ impl Postbox {
 
     /// The first `count` mails, as soon as there are so many.
     pub(crate) fn wait_for(&self, count: usize) -> Vec<Mail> {
-        self.shared.wait("mails", |(_, mails, _)| {
+        self.shared.wait("mails", |(_, mails)| {
             (mails.len() >= count).then(|| mails.clone())
         })
-    }
-
-    /// Waits for so many connections since the start.
-    pub(crate) fn wait_for_connections(&self, count: usize) {
-        self.shared
-            .wait("connections", |state| (state.2 >= count).then_some(()));
     }
 }
 
@@ -337,7 +346,6 @@ impl Hook {
             move || {
                 for stream in listener.incoming() {
                     let shared = Arc::clone(&shared);
-                    shared.connected();
                     thread::spawn(move || {
                         let _ = exchange(stream.unwrap(), &shared);
                     });
@@ -362,7 +370,7 @@ impl Hook {
 
     /// The first `count` posts, as soon as there are so many.
     pub(crate) fn wait_for(&self, count: usize) -> Vec<Post> {
-        self.shared.wait("posts", |(_, posts, _)| {
+        self.shared.wait("posts", |(_, posts)| {
             (posts.len() >= count).then(|| posts.clone())
         })
     }

@@ -16,7 +16,7 @@ use aws_lc_rs::hmac;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Uri, header};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Collected, Full, Limited};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -175,7 +175,7 @@ impl Webhook {
             " (redirects are not followed)".to_owned()
         } else {
             let body = Limited::new(response.into_body(), ANSWER_BYTES).collect();
-            let text = body.await.map(|it| it.to_bytes()).unwrap_or_default();
+            let text = body.await.map(Collected::to_bytes).unwrap_or_default();
             match line(&String::from_utf8_lossy(&text), 160) {
                 text if text.is_empty() => String::new(),
                 text => format!(": {text}"),

@@ -276,10 +276,10 @@ fn decided_by(group: &Deciders, requester: &str) -> String {
         .map(String::as_str)
         .filter(|it| !it.eq_ignore_ascii_case(requester))
         .collect();
-    let named: Vec<&str> = others.iter().copied().take(LISTED).collect();
-    let mut names = named.join(", ");
+    let first: Vec<&str> = others.iter().copied().take(LISTED).collect();
+    let mut names = first.join(", ");
     if let Some(more) = others.len().checked_sub(LISTED).filter(|it| *it > 0) {
-        names.push_str(&format!(" and {more} more"));
+        names = format!("{names} and {more} more");
     }
     if names.is_empty() {
         format!("{} of {}", group.approvals, group.group)

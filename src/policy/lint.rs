@@ -252,17 +252,12 @@ fn unknown(set: &PolicySet, known: &Known, warnings: &mut Vec<PolicyProblem>) {
     }
 }
 
-/// Policies that take commands with dangerous parameters out of the policy of an effect, and have no rule for those.
+/// Policies that take commands with dangerous parameters out of the stricter policy of an effect, and have no rule for those.
 fn unruled(set: &PolicySet, known: &Known, warnings: &mut Vec<PolicyProblem>) {
-    let has_policy = Effect::ALL.map(|effect| {
-        let is_of = |it: &Policy| matches!(it.reach, Reach::Effect(of) if of == effect);
-        set.policies().iter().any(is_of)
-    });
-    let is_governed = |effect: Effect| {
-        has_policy
-            .get(effect.severity())
-            .copied()
-            .unwrap_or_default()
+    let asked = Effect::ALL.map(|effect| of_effect(set, effect).map(strictness));
+    let is_laxer = |policy: &Policy, effect: Effect| {
+        let asked = asked.get(effect.severity()).copied().flatten();
+        asked.is_some_and(|it| strictness(policy) < it)
     };
     // By policy: tasks with their parameters.
     let mut free: BTreeMap<usize, Vec<String>> = BTreeMap::new();
@@ -278,7 +273,7 @@ fn unruled(set: &PolicySet, known: &Known, warnings: &mut Vec<PolicyProblem>) {
         }
         let parameters = facts.dangerous.iter().filter(|it| {
             it.effect.severity() > facts.effect.severity()
-                && is_governed(it.effect)
+                && is_laxer(policy, it.effect)
                 && !policy.parameters.speaks_of(&it.name)
         });
         let told: Vec<String> = parameters.map(|it| format!("-{}", it.name)).collect();
@@ -292,7 +287,7 @@ fn unruled(set: &PolicySet, known: &Known, warnings: &mut Vec<PolicyProblem>) {
     for (number, commands) in free {
         if let Some(policy) = set.policies().get(number) {
             let message = format!(
-                "policy `{}` governs commands that an effect's policy would without it, and has no rule for their dangerous parameters: {}",
+                "policy `{}` governs commands that the stricter policy of an effect would without it, and has no rule for their dangerous parameters: {}",
                 policy.scope.text,
                 listed(&commands)
             );
@@ -304,19 +299,9 @@ fn unruled(set: &PolicySet, known: &Known, warnings: &mut Vec<PolicyProblem>) {
 
 /// Effects whose policy is easier to get by than that of a milder effect: a dangerous parameter would then help.
 fn lax(set: &PolicySet, warnings: &mut Vec<PolicyProblem>) {
-    let of_effect = |effect: Effect| {
-        let mut policies = set.policies().iter();
-        policies.find(|it| matches!(it.reach, Reach::Effect(of) if of == effect))
-    };
-    let strictness = |policy: &Policy| match policy.approval {
-        _ if policy.report_only => 0,
-        Approval::Auto => 1,
-        Approval::Manual => 2,
-        Approval::Never => 3,
-    };
     for (position, milder) in Effect::ALL.into_iter().enumerate() {
         for severe in Effect::ALL.into_iter().skip(position + 1) {
-            if let (Some(one), Some(two)) = (of_effect(milder), of_effect(severe))
+            if let (Some(one), Some(two)) = (of_effect(set, milder), of_effect(set, severe))
                 && strictness(two) < strictness(one)
             {
                 let message = format!(
@@ -330,6 +315,22 @@ fn lax(set: &PolicySet, warnings: &mut Vec<PolicyProblem>) {
                 ));
             }
         }
+    }
+}
+
+/// The policy for an effect.
+fn of_effect(set: &PolicySet, effect: Effect) -> Option<&Policy> {
+    let mut policies = set.policies().iter();
+    policies.find(|it| matches!(it.reach, Reach::Effect(of) if of == effect))
+}
+
+/// How hard a policy makes it to run a command.
+fn strictness(policy: &Policy) -> u8 {
+    match policy.approval {
+        _ if policy.report_only => 0,
+        Approval::Auto => 1,
+        Approval::Manual => 2,
+        Approval::Never => 3,
     }
 }
 

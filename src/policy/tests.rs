@@ -698,7 +698,7 @@ proptest! {
             let name: Task = name.parse().unwrap();
             if let Some(governing) = alone.governing(&name) {
                 let now = set.governing(&name).unwrap();
-                let is_more_specific = now.scope.is_exact() > governing.scope.is_exact()
+                let is_more_specific = (now.scope.is_exact() && !governing.scope.is_exact())
                     || now.scope.folded.find('*') > governing.scope.folded.find('*');
                 prop_assert!(now.id == governing.id || now.scope.folded == governing.scope.folded || is_more_specific);
             }

@@ -250,14 +250,19 @@ fn next(command: &Command, facts: &Facts<'_>, decision: &Decision) -> Vec<String
     } else {
         next.push(match policy.approval {
             Approval::Auto => "a request is approved at once".to_owned(),
-            Approval::Manual | Approval::Never => format!(
-                "a request needs {} of each of {}",
-                match policy.approvals {
-                    1 => "1 approval".to_owned(),
-                    count => format!("{count} approvals"),
-                },
-                policy.approvers.join(", ")
-            ),
+            Approval::Manual | Approval::Never => {
+                let plural = if policy.approvals == 1 { "" } else { "s" };
+                let each = if policy.approvers.len() == 1 {
+                    ""
+                } else {
+                    "each of "
+                };
+                format!(
+                    "a request needs {} approval{plural} of {each}{}",
+                    policy.approvals,
+                    policy.approvers.join(", ")
+                )
+            }
         });
     }
     if policy.may_break_glass(principal, set) {

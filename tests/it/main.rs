@@ -33,10 +33,13 @@ mod layering;
 mod life_cycle;
 mod limits;
 mod metrics;
+mod notify;
 mod people;
+#[path = "../../src/notify/testing.rs"]
+#[expect(dead_code, reason = "the library's own tests use the rest")]
+mod postbox;
 mod proxy;
 mod reload;
 mod restart;
 mod scripted;
 mod stub;
-mod upstream;

@@ -58,8 +58,8 @@ async fn calls_that_come_during_a_sync_share_the_next() {
         .map(|_| queue(&log, &context, &command, &decisions).unwrap())
         .collect();
     fixture.control.release_syncs();
-    for queued in std::iter::once(first).chain(others) {
-        log.durable(queued, context.decided).await.unwrap();
+    for (ids, gate) in std::iter::once(first).chain(others) {
+        log.durable(&ids, gate, context.decided).await.unwrap();
     }
     assert_eq!(fixture.control.syncs(), 2);
     log.close().unwrap();

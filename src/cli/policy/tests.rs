@@ -233,7 +233,7 @@ fn a_call_is_explained() {
 
     block (needs-approval)
     Set-RemoteDomain needs approval. Request it with: New-ElevatedAccessRequest -Task 'Exchange\Set-RemoteDomain' -Parameters @{AutoForwardEnabled='…'} -Reason '…' -DurationHours 4
-    next: a request needs 1 approval of each of ops
+    next: a request needs 1 approval of ops
     ");
     let explained = json(&[
         "policy",
@@ -392,6 +392,8 @@ fn who_can_run_a_task_is_told() {
     effect:exfiltrate, with -AutoForwardEnabled ([dir]/policies/all.toml:40)
       may ask  everybody
       approve  1 of ops (amy@contoso.example, bo@contoso.example, cy@contoso.example)
+
+    without these parameters no policy governs it: it passes or not as the endpoint's `ungoverned` says
     ");
     insta::assert_snapshot!(told(&["who-can", r"Exchange\Get-Something"]), @r"
     Exchange\Get-Something: read (by its verb; the catalogue does not know it)

@@ -8,7 +8,7 @@
 //! INVARIANT: what is not such a link passes byte for byte, and how the answer is cut into chunks changes nothing.
 
 use std::ops::Range;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use bytes::{Bytes, BytesMut};
 use memchr::memchr_iter;
@@ -31,10 +31,41 @@ const MAX_LINK_BYTES: usize = 32 * 1024;
 #[derive(Debug)]
 pub struct LinkRewriter {
     gateway_base: String,
-    upstream: String,
-    regional: Vec<String>,
+    hosts: Arc<LinkHosts>,
     /// What may be the beginning of a link; shorter than [`MAX_LINK_BYTES`].
     held: BytesMut,
+}
+
+/// The hosts that links in answers may name.
+#[derive(Debug)]
+pub struct LinkHosts {
+    upstream: String,
+    regional: Vec<String>,
+}
+
+impl LinkHosts {
+    /// `upstream` is the endpoint's own authority, also for a page that was asked of a regional host: a link to the regional
+    /// host must name it again. `regional` are those that may be named besides it (a link to one of them is rewritten so that
+    /// [`super::Call::regional_host`] finds it again).
+    pub fn new(upstream: &str, regional: &[String]) -> Self {
+        Self {
+            upstream: normal(upstream),
+            regional: regional.iter().map(|it| normal(it)).collect(),
+        }
+    }
+
+    /// The regional host that `authority` names, if it is one and not the upstream itself.
+    fn regional(&self, authority: &str) -> Option<&str> {
+        if self.regional.is_empty() {
+            return None;
+        }
+        let authority = normal(authority);
+        if authority == self.upstream {
+            return None;
+        }
+        let host = self.regional.iter().find(|it| **it == authority)?;
+        Some(host)
+    }
 }
 
 /// What looks for the names. Making it takes about as long as searching a short answer with it.
@@ -65,16 +96,11 @@ enum Name {
 }
 
 impl LinkRewriter {
-    /// `gateway_base` is such as `https://gate.example/adminapi`; `upstream` the authority that was asked; `regional` those
-    /// that may be named besides it (a link to one of them is rewritten so that [`super::Call::regional_host`] finds it again).
-    ///
-    /// For a page that was asked of a regional host, `upstream` is still the endpoint's own authority: a link to the
-    /// regional host must name it again.
-    pub fn new(gateway_base: &str, upstream: &str, regional: &[String]) -> Self {
+    /// `gateway_base` is such as `https://gate.example/adminapi`.
+    pub fn new(gateway_base: &str, hosts: Arc<LinkHosts>) -> Self {
         Self {
             gateway_base: gateway_base.trim_end_matches('/').to_owned(),
-            upstream: normal(upstream),
-            regional: regional.iter().map(|it| normal(it)).collect(),
+            hosts,
             held: BytesMut::new(),
         }
     }
@@ -167,19 +193,18 @@ impl LinkRewriter {
             return None;
         }
         let (authority, rest) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-        let authority = normal(authority);
         let (rest, fragment) = rest.split_at(rest.find('#').unwrap_or(rest.len()));
-        let mut out = self.gateway_base.clone();
+        let mut out = String::with_capacity(self.gateway_base.len() + link.len());
+        out.push_str(&self.gateway_base);
         out.push_str(below_base(rest));
         // A context is not followed, so it needs no host.
         if name == Name::NextLink
-            && authority != self.upstream
-            && self.regional.contains(&authority)
+            && let Some(host) = self.hosts.regional(authority)
         {
             out.push(if rest.contains('?') { '&' } else { '?' });
             out.push_str(HOST);
             out.push('=');
-            out.push_str(&escape::query_value(&authority).to_string());
+            out.push_str(&escape::query_value(host).to_string());
         }
         out.push_str(fragment);
         Some(out)

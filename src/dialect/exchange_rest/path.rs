@@ -4,6 +4,8 @@
 //! INVARIANT: each segment is decoded exactly once, and no decoded text holds `/`, `\`, `;` or a control character.
 //! What goes upstream is built from this, never copied.
 
+use std::borrow::Cow;
+
 use crate::dialect::{Unreadable, shown};
 
 use super::escape;
@@ -131,7 +133,7 @@ pub(super) fn read(path: &str, base: &str) -> Result<Target, Unreadable> {
         .collect::<Result<_, _>>()?;
     Ok(Target {
         version,
-        tenant,
+        tenant: tenant.into_owned(),
         segments,
         trailing_slash,
     })
@@ -169,7 +171,7 @@ fn may_stand_in_path(it: u8) -> bool {
         )
 }
 
-fn decode_segment(part: &str) -> Result<String, Unreadable> {
+fn decode_segment(part: &str) -> Result<Cow<'_, str>, Unreadable> {
     let text = escape::decode(part, "the path")?;
     if text.is_empty() {
         return Err(Unreadable::bad(
@@ -183,15 +185,16 @@ fn decode_segment(part: &str) -> Result<String, Unreadable> {
             "the path holds a `.` or `..` segment",
         ));
     }
-    if let Some(odd) = text.chars().find(|it| matches!(it, '/' | '\\' | ';')) {
+    if let Some(odd) = text.bytes().find(|it| matches!(it, b'/' | b'\\' | b';')) {
         return Err(Unreadable::bad(
             "path-character",
             format!(
-                "the path holds `{odd}`; an identity with such a character goes in base64, with `isEncoded=true`"
+                "the path holds `{}`; an identity with such a character goes in base64, with `isEncoded=true`",
+                char::from(odd)
             ),
         ));
     }
-    Ok(text.into_owned())
+    Ok(text)
 }
 
 fn is_tenant(text: &str) -> bool {

@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use proptest::prelude::*;
 
 use crate::model::{NoticeKind, ShownParameter};
@@ -9,19 +11,19 @@ use super::*;
 fn shown(told: &Told) -> String {
     let mut text = format!("{}\n{}\n", told.headline, told.summary);
     for fact in &told.facts {
-        text.push_str(&format!("  {}: {}\n", fact.label, fact.value));
+        writeln!(text, "  {}: {}", fact.label, fact.value).unwrap();
     }
     for line in &told.reason {
-        text.push_str(&format!("  why> {line}\n"));
+        writeln!(text, "  why> {line}").unwrap();
     }
     for line in &told.comment {
-        text.push_str(&format!("  said> {line}\n"));
+        writeln!(text, "  said> {line}").unwrap();
     }
     if let Some(link) = &told.link {
-        text.push_str(&format!("  {} -> {link}\n", told.link_text));
+        writeln!(text, "  {} -> {link}", told.link_text).unwrap();
     }
     for command in &told.commands {
-        text.push_str(&format!("  $ {command}\n"));
+        writeln!(text, "  $ {command}").unwrap();
     }
     text
 }
@@ -41,7 +43,7 @@ fn each_kind_has_its_words() {
             notice.ends = None;
         }
         let told = tell(&notice, sample::link().as_ref());
-        all.push_str(&format!("== {}\n{}\n", told.kind, shown(&told)));
+        writeln!(all, "== {}\n{}", told.kind, shown(&told)).unwrap();
     }
     insta::assert_snapshot!(all);
 }

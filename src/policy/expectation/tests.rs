@@ -1,6 +1,6 @@
 use std::fmt::Write as _;
 
-use crate::policy::Ungoverned;
+use crate::policy::{PolicyFile, Ungoverned};
 
 use super::*;
 

@@ -206,7 +206,7 @@ fn approvals_that_nobody_can_give_are_told() {
 fn dangerous_parameters_without_a_rule_are_told_where_an_effect_has_a_policy() {
     let policy = |scope: &str, more: &str| format!("[[policy]]\n{scope}\n{more}\n");
     let auto = "approval = 'auto'";
-    let text = policy("effect = 'exfiltrate'", auto)
+    let text = policy("effect = 'exfiltrate'", "approval = 'never'")
         + &policy("task = 'Exchange\\Set-*'", auto)
         + &policy(
             "task = 'Exchange\\Set-RemoteDomain'",
@@ -218,7 +218,7 @@ fn dangerous_parameters_without_a_rule_are_told_where_an_effect_has_a_policy() {
         )
         + &policy("task = 'Exchange\\New-TransportRule'", "approval = 'never'");
     insta::assert_snapshot!(of(&text), @r"
-    p.toml:4: policy `Exchange\Set-*` governs commands that an effect's policy would without it, and has no rule for their dangerous parameters: `Set-HostedOutboundSpamFilterPolicy -AutoForwardingMode`, `Set-InboxRule -ForwardAsAttachmentTo -ForwardTo …`, `Set-SharingPolicy -Domains`, `Set-TransportRule -AddManagerAsRecipientType -AddToRecipients …`, `Set-AcceptedDomain -DomainType -MatchSubDomains` and 10 more
+    p.toml:4: policy `Exchange\Set-*` governs commands that the stricter policy of an effect would without it, and has no rule for their dangerous parameters: `Set-HostedOutboundSpamFilterPolicy -AutoForwardingMode`, `Set-InboxRule -ForwardAsAttachmentTo -ForwardTo …`, `Set-SharingPolicy -Domains`, `Set-TransportRule -AddManagerAsRecipientType -AddToRecipients …`, `Set-AcceptedDomain -DomainType -MatchSubDomains` and 10 more
         add a rule, such as ForwardingSmtpAddress = { absent = true }, or list what is allowed
     ");
 }

@@ -3,12 +3,11 @@
 use chrono::{NaiveTime, Weekday};
 use chrono_tz::Tz;
 
-use super::super::definition::ReasonPattern;
 use super::super::expression::compile_anywhere;
 use super::super::file::{RawReason, RawSpread, RawWindow};
 use super::super::problem::{At, Located, Report, nearest, printable};
 use super::super::windows::{Window, Windows};
-use super::super::{Approval, Comment, OnBlock, ReasonRule, Spread};
+use super::super::{Approval, Comment, OnBlock, ReasonPattern, ReasonRule, Spread};
 use super::groups::Groups;
 use super::{distinct, readable};
 

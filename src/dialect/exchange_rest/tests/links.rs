@@ -1,20 +1,17 @@
 //! Links in answers, rewritten.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::super::LinkRewriter;
+use super::super::{LinkHosts, LinkRewriter};
 use super::*;
 
 fn rewriter() -> LinkRewriter {
-    LinkRewriter::new(
-        "https://gate.example/adminapi",
-        "outlook.office365.com",
-        &[
-            "eur01.outlook.office365.com".to_owned(),
-            "nam.example:446".to_owned(),
-        ],
-    )
+    let regional = ["eur01.outlook.office365.com", "nam.example:446"].map(str::to_owned);
+    let hosts = LinkHosts::new("outlook.office365.com", &regional);
+    LinkRewriter::new("https://gate.example/adminapi", Arc::new(hosts))
 }
 
 fn rewritten(text: &str) -> String {
