@@ -96,6 +96,7 @@ def post(tmp_path_factory):
     yield gateway, mail, hook, run
     assert gateway.stop() == 0
     hook.server.shutdown()
+    hook.server.server_close()
     keys.stop()
     upstream.stop()
     mail.stop()

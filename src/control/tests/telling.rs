@@ -177,8 +177,11 @@ async fn those_whom_it_concerns_are_told_of_each_change_once() {
             .map(|it| it.header("Message-ID").unwrap())
             .collect();
         assert_eq!(ids.len(), mails.len());
-        let tally = world.control.deliveries();
-        assert_eq!((tally.pending, tally.dead), (0, 0));
+        // The tally follows the store.
+        world
+            .until(|it| it.control.deliveries().pending == 0)
+            .await;
+        assert_eq!(world.control.deliveries().dead, 0);
     })
     .await;
 }
