@@ -320,7 +320,7 @@ mod tests {
             );
             assert_eq!(
                 store.tokens(Some("bob"), at(0)).await.unwrap(),
-                [two.clone()]
+                std::slice::from_ref(&two)
             );
             let third = token("ann", at(30));
             let add = Write::AddToken {

@@ -96,7 +96,8 @@ jwks = "{keys_url}"
 class Gateway:
     """A running gateway; `base` is what clients put before `/adminapi`."""
 
-    def __init__(self, directory: Path, upstream: str, entra: tokens.Issuer, rotating: tokens.Issuer, keys_url: str):
+    def __init__(self, directory: Path, upstream: str, entra: tokens.Issuer, rotating: tokens.Issuer, keys_url: str,
+                 more: str = ""):
         self.directory = directory
         self.ca = directory / "ca.pem"
         (directory / "policies").mkdir()
@@ -108,6 +109,7 @@ class Gateway:
                 upstream=upstream, tenant=tokens.TENANT, entra=entra.issuer, audience=tokens.AUDIENCE,
                 rotating=rotating.issuer, keys_url=keys_url,
             )
+            + more
         )
         environment = {"PATH": os.environ["PATH"], "PORTCULLIS_LOG_FORMAT": "json"}
         self.process = subprocess.Popen(
