@@ -88,7 +88,11 @@ fn a_broken_tree_is_told_all_at_once() {
         "upstream = \"https://outlook.office365.com\"",
         "upstream = \"http://outlook.office365.com\"",
     );
-    edit(&config, "\nidentity = [\"entra\"]", "\nidentity = [\"enta\"]");
+    edit(
+        &config,
+        "\nidentity = [\"entra\"]",
+        "\nidentity = [\"enta\"]",
+    );
     edit(
         &config,
         "#upstream_auth = { mode = \"passthrough\" }",
