@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::model::{Answered, Deciders, Notice, NoticeKind, RequestState};
 use crate::notify::Channels;
-use crate::policy::{Policy, PolicySet};
+use crate::policy::{Policy, PolicySet, touches};
 use crate::store::{OwedDelivery, OwedNotification, Relevance, StoreError, Write};
 
 use super::lifecycle::Case;
@@ -55,7 +55,7 @@ pub(super) fn notice(
         starts: grant.map(|it| it.starts).or(request.starts),
         ends: held.map(|it| it.ends),
         uses: grant.map_or(request.uses, |it| it.uses),
-        touches: Vec::new(),
+        touches: policy.map_or_else(Vec::new, |it| touches(policies, it, task)),
         deciders: policy.map_or_else(Vec::new, |it| deciders(it, policies)),
         answers: answers.collect(),
         lapses: (request.state == RequestState::Pending).then_some(request.expires),
