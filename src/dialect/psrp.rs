@@ -1,0 +1,8 @@
+//! The `psrp` dialect: PowerShell remoting as Exchange Server speaks it, PSRP inside WS-Management SOAP.
+
+mod binary;
+pub mod clixml;
+pub mod fragment;
+pub mod message;
+pub mod soap;
+mod xml;

@@ -1,0 +1,325 @@
+//! Fragments: how PSRP messages are cut for transport, and put together again ([MS-PSRP] 2.2.4).
+//!
+//! A fragment is an object id (8 bytes), a fragment id (8), flags (1: start is 1, end is 2), the blob's length (4), all
+//! big-endian, then the blob. The real receiver takes a stream of bytes and forgives much; here each payload holds whole
+//! fragments, one object is open at a time, its fragments are numbered 0, 1, 2 …, and only 0 starts it.
+//!
+//! INVARIANT: a [`Reassembler`] never holds more than [`Limits::object_bytes`].
+//!
+//! [MS-PSRP]: https://learn.microsoft.com/openspecs/windows_protocols/ms-psrp/497ac440-89fb-4cb3-9cc1-3434c1aa74c3
+
+use crate::dialect::Unreadable;
+
+/// The longest blob that is written: in base64 with an envelope around it, it stays below the smallest envelope that a
+/// server takes (153 600 bytes).
+pub const MAX_BLOB: usize = 90_000;
+
+const HEADER: usize = 21;
+const START: u8 = 1;
+const END: u8 = 2;
+
+/// How much is put together.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The most bytes of one object.
+    pub object_bytes: usize,
+    /// The most objects in one payload.
+    pub objects: usize,
+}
+
+impl Default for Limits {
+    /// 16 MiB an object: a message with a large attachment; 8192 objects: as many small ones as an envelope of 512 000 bytes
+    /// holds.
+    fn default() -> Self {
+        Self {
+            object_bytes: 16 << 20,
+            objects: 8192,
+        }
+    }
+}
+
+/// A message, put together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Object {
+    /// Its id, from 1 to 2^63 − 1.
+    pub id: u64,
+    /// The blobs of its fragments, joined.
+    pub bytes: Vec<u8>,
+}
+
+/// What is left over between payloads of one stream.
+#[derive(Debug, Default)]
+pub struct Reassembler {
+    open: Option<Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    object: Object,
+    next_fragment: u64,
+}
+
+struct Fragment<'a> {
+    object: u64,
+    number: u64,
+    flags: u8,
+    blob: &'a [u8],
+}
+
+impl Reassembler {
+    /// Takes a payload, and returns the objects that it completes. After an error the stream must not be used any more.
+    pub fn push(&mut self, mut payload: &[u8], limits: &Limits) -> Result<Vec<Object>, Unreadable> {
+        let mut complete = Vec::new();
+        if payload.is_empty() {
+            return Err(bad("empty-payload", "a stream's payload holds no fragment"));
+        }
+        while !payload.is_empty() {
+            let (fragment, rest) = split(payload)?;
+            payload = rest;
+            if let Some(object) = self.add(&fragment, limits)? {
+                if complete.len() >= limits.objects {
+                    return Err(bad("too-many-objects", "a payload holds too many messages"));
+                }
+                complete.push(object);
+            }
+        }
+        Ok(complete)
+    }
+
+    /// Whether an object has begun and not ended.
+    pub fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// How many bytes are held.
+    pub fn held(&self) -> usize {
+        self.open.as_ref().map_or(0, |it| it.object.bytes.len())
+    }
+
+    fn add(
+        &mut self,
+        fragment: &Fragment<'_>,
+        limits: &Limits,
+    ) -> Result<Option<Object>, Unreadable> {
+        let starts = fragment.flags & START != 0;
+        let mut open = match (self.open.take(), starts) {
+            (None, true) if fragment.number == 0 => Open {
+                object: Object {
+                    id: fragment.object,
+                    bytes: Vec::new(),
+                },
+                next_fragment: 0,
+            },
+            (Some(open), false)
+                if open.object.id == fragment.object && open.next_fragment == fragment.number =>
+            {
+                open
+            }
+            (None | Some(_), _) => {
+                return Err(bad(
+                    "fragment-order",
+                    "fragments must come in order, one message after the other, each from number 0 on",
+                ));
+            }
+        };
+        if open.object.bytes.len() + fragment.blob.len() > limits.object_bytes {
+            return Err(bad(
+                "message-too-large",
+                "a message has more bytes than are read here",
+            ));
+        }
+        open.object.bytes.extend_from_slice(fragment.blob);
+        open.next_fragment += 1;
+        if fragment.flags & END != 0 {
+            return Ok(Some(open.object));
+        }
+        self.open = Some(open);
+        Ok(None)
+    }
+}
+
+fn split(payload: &[u8]) -> Result<(Fragment<'_>, &[u8]), Unreadable> {
+    let truncated = || bad("fragment-truncated", "a payload must hold whole fragments");
+    let (header, rest) = payload
+        .split_first_chunk::<HEADER>()
+        .ok_or_else(truncated)?;
+    let [
+        a,
+        b,
+        c,
+        d,
+        e,
+        f,
+        g,
+        h,
+        i,
+        j,
+        k,
+        l,
+        m,
+        n,
+        o,
+        p,
+        flags,
+        q,
+        r,
+        s,
+        t,
+    ] = *header;
+    let object = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+    let number = u64::from_be_bytes([i, j, k, l, m, n, o, p]);
+    let length = usize::try_from(u32::from_be_bytes([q, r, s, t])).unwrap_or(usize::MAX);
+    if object == 0 || object > i64::MAX.unsigned_abs() {
+        return Err(bad(
+            "object-id",
+            "a message's number must be from 1 to 2^63 - 1",
+        ));
+    }
+    if flags > START | END {
+        return Err(bad(
+            "fragment-flags",
+            "a fragment has flags that are not known",
+        ));
+    }
+    if length == 0 {
+        return Err(bad("fragment-empty", "a fragment holds nothing"));
+    }
+    let (blob, rest) = rest.split_at_checked(length).ok_or_else(truncated)?;
+    let fragment = Fragment {
+        object,
+        number,
+        flags,
+        blob,
+    };
+    Ok((fragment, rest))
+}
+
+/// Cuts a message into fragments with blobs of at most `max_blob` bytes (at least 1), each on its own.
+pub fn write(object: u64, message: &[u8], max_blob: usize) -> Vec<Vec<u8>> {
+    let blobs = message.chunks(max_blob.clamp(1, MAX_BLOB));
+    let last = blobs.len().saturating_sub(1);
+    let fragment = |(index, blob): (usize, &[u8])| {
+        let mut out = Vec::with_capacity(HEADER + blob.len());
+        out.extend_from_slice(&object.to_be_bytes());
+        out.extend_from_slice(&u64::try_from(index).unwrap_or(u64::MAX).to_be_bytes());
+        let start = if index == 0 { START } else { 0 };
+        let end = if index == last { END } else { 0 };
+        out.push(start | end);
+        out.extend_from_slice(&u32::try_from(blob.len()).unwrap_or(u32::MAX).to_be_bytes());
+        out.extend_from_slice(blob);
+        out
+    };
+    blobs.enumerate().map(fragment).collect()
+}
+
+fn bad(reason: &'static str, text: &str) -> Unreadable {
+    Unreadable::bad(reason, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn raw(object: u64, number: u64, flags: u8, blob: &[u8]) -> Vec<u8> {
+        let mut out = object.to_be_bytes().to_vec();
+        out.extend_from_slice(&number.to_be_bytes());
+        out.push(flags);
+        out.extend_from_slice(&u32::try_from(blob.len()).unwrap().to_be_bytes());
+        out.extend_from_slice(blob);
+        out
+    }
+
+    fn outcome(payloads: &[Vec<u8>]) -> String {
+        let limits = Limits {
+            object_bytes: 10,
+            objects: 2,
+        };
+        let mut reassembler = Reassembler::default();
+        let mut out = Vec::new();
+        for payload in payloads {
+            match reassembler.push(payload, &limits) {
+                Ok(objects) => out.extend(
+                    objects
+                        .iter()
+                        .map(|it| format!("{}:{}", it.id, String::from_utf8_lossy(&it.bytes))),
+                ),
+                Err(error) => return format!("! {}", error.reason),
+            }
+            assert!(reassembler.held() <= limits.object_bytes);
+        }
+        out.join(" ")
+    }
+
+    #[test]
+    fn fragments_in_order_become_messages() {
+        let payloads = [
+            [raw(1, 0, 3, b"ab"), raw(2, 0, 1, b"cd")].concat(),
+            raw(2, 1, 0, b"ef"),
+            raw(2, 2, 2, b"g"),
+        ];
+        assert_eq!(outcome(&payloads), "1:ab 2:cdefg");
+    }
+
+    #[test]
+    fn what_the_real_receiver_forgives_is_refused() {
+        let cases: &[(&str, &[Vec<u8>])] = &[
+            ("empty-payload", &[vec![]]),
+            ("fragment-truncated", &[raw(1, 0, 3, b"ab")[..20].to_vec()]),
+            ("fragment-truncated", &[raw(1, 0, 3, b"ab")[..22].to_vec()]),
+            (
+                "fragment-truncated",
+                &[[raw(1, 0, 3, b"ab"), vec![0]].concat()],
+            ),
+            ("fragment-order", &[raw(1, 0, 1, b"a"), raw(1, 0, 1, b"b")]),
+            ("fragment-order", &[raw(1, 0, 1, b"a"), raw(2, 0, 3, b"b")]),
+            ("fragment-order", &[raw(1, 0, 1, b"a"), raw(2, 1, 2, b"b")]),
+            ("fragment-order", &[raw(1, 0, 1, b"a"), raw(1, 2, 2, b"b")]),
+            ("fragment-order", &[raw(1, 1, 3, b"a")]),
+            ("fragment-order", &[raw(1, 0, 2, b"a")]),
+            ("object-id", &[raw(0, 0, 3, b"a")]),
+            ("object-id", &[raw(1 << 63, 0, 3, b"a")]),
+            ("fragment-flags", &[raw(1, 0, 7, b"a")]),
+            ("fragment-empty", &[raw(1, 0, 3, b"")]),
+            (
+                "message-too-large",
+                &[raw(1, 0, 1, b"aaaaaa"), raw(1, 1, 2, b"bbbbb")],
+            ),
+            (
+                "too-many-objects",
+                &[[raw(1, 0, 3, b"a"), raw(2, 0, 3, b"b"), raw(3, 0, 3, b"c")].concat()],
+            ),
+        ];
+        for (reason, payloads) in cases {
+            assert_eq!(outcome(payloads), format!("! {reason}"), "{payloads:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(
+            id in 1..=i64::MAX.unsigned_abs(),
+            message in proptest::collection::vec(any::<u8>(), 1..600),
+            max_blob in 1..200_usize,
+        ) {
+            let limits = Limits::default();
+            let mut reassembler = Reassembler::default();
+            let fragments = write(id, &message, max_blob);
+            prop_assert!(fragments.iter().all(|it| it.len() <= HEADER + max_blob));
+            let (last, others) = fragments.split_last().unwrap();
+            for fragment in others {
+                prop_assert_eq!(reassembler.push(fragment, &limits).unwrap(), []);
+                prop_assert!(reassembler.is_open());
+            }
+            let object = Object { id, bytes: message };
+            prop_assert_eq!(reassembler.push(last, &limits).unwrap(), [object]);
+            prop_assert!(!reassembler.is_open());
+        }
+
+        #[test]
+        fn reading_never_panics(payload in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Reassembler::default().push(&payload, &Limits::default());
+        }
+    }
+}
