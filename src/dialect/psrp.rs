@@ -4,5 +4,6 @@ mod binary;
 pub mod clixml;
 pub mod fragment;
 pub mod message;
+pub mod pipeline;
 pub mod soap;
 mod xml;
