@@ -23,6 +23,7 @@ use crate::model::{Command, Parameter, ParameterName, Parameters, Task, Value, W
 use super::clixml::Item;
 
 pub use self::catalogue::{Catalogue, Coverage};
+pub(super) use self::shape::{check_host, fields, list};
 
 /// What stands for input of a command that is not in the message: values piped in, or the output of the command before it.
 pub const PIPELINE_INPUT: &str = "PipelineInput";
