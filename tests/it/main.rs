@@ -30,6 +30,7 @@ mod layering;
 mod limits;
 mod metrics;
 mod proxy;
+mod psrp;
 mod reload;
 mod restart;
 mod scripted;

@@ -14,7 +14,7 @@ pub const BLOCKED: &str = "PortcullisBlocked";
 /// The `FullyQualifiedErrorId` of a pipeline in a form that is not let through.
 pub const UNSUPPORTED: &str = "PortcullisUnsupported";
 
-/// A cmdlet that the gateway answers, as GET_COMMAND_METADATA shows it.
+/// A cmdlet that the gateway answers, as `GET_COMMAND_METADATA` shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnCmdlet {
     /// Its name.

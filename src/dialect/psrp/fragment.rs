@@ -140,35 +140,14 @@ impl Reassembler {
 
 fn split(payload: &[u8]) -> Result<(Fragment<'_>, &[u8]), Unreadable> {
     let truncated = || bad("fragment-truncated", "a payload must hold whole fragments");
-    let (header, rest) = payload
-        .split_first_chunk::<HEADER>()
-        .ok_or_else(truncated)?;
-    let [
-        a,
-        b,
-        c,
-        d,
-        e,
-        f,
-        g,
-        h,
-        i,
-        j,
-        k,
-        l,
-        m,
-        n,
-        o,
-        p,
-        flags,
-        q,
-        r,
-        s,
-        t,
-    ] = *header;
-    let object = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
-    let number = u64::from_be_bytes([i, j, k, l, m, n, o, p]);
-    let length = usize::try_from(u32::from_be_bytes([q, r, s, t])).unwrap_or(usize::MAX);
+    let (object, rest) = payload.split_first_chunk::<8>().ok_or_else(truncated)?;
+    let (number, rest) = rest.split_first_chunk::<8>().ok_or_else(truncated)?;
+    let ([flags], rest) = rest.split_first_chunk::<1>().ok_or_else(truncated)?;
+    let (length, rest) = rest.split_first_chunk::<4>().ok_or_else(truncated)?;
+    let object = u64::from_be_bytes(*object);
+    let number = u64::from_be_bytes(*number);
+    let flags = *flags;
+    let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
     if object == 0 || object > i64::MAX.unsigned_abs() {
         return Err(bad(
             "object-id",

@@ -40,7 +40,7 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// Answers CONNECT_RUNSPACEPOOL; private data of the application.
+    /// Answers `CONNECT_RUNSPACEPOOL`; private data of the application.
     ApplicationPrivateData = 0x0002_1009,
     /// A client that comes back (refused).
     ConnectRunspacePool = 0x0001_0008,
@@ -86,7 +86,7 @@ kinds! {
     RunspacePoolHostCall = 0x0002_1100,
     /// The answer to it.
     RunspacePoolHostResponse = 0x0002_1101,
-    /// Answers CONNECT_RUNSPACEPOOL.
+    /// Answers `CONNECT_RUNSPACEPOOL`.
     RunspacePoolInitData = 0x0002_100B,
     /// How the pool does.
     RunspacePoolState = 0x0002_1005,

@@ -1,4 +1,4 @@
-//! Pipelines: what a CREATE_PIPELINE message runs ([MS-PSRP] 2.2.2.10), as commands to decide on, and written again.
+//! Pipelines: what a `CREATE_PIPELINE` message runs ([MS-PSRP] 2.2.2.10), as commands to decide on, and written again.
 //!
 //! [`Pipeline::read`] takes the message apart in its exact shape, makes names of commands and parameters canonical, turns
 //! simple scripts into commands, and replaces values by plain ones. What is left over that only the server could resolve
@@ -132,7 +132,7 @@ impl PipelineError {
 }
 
 impl Pipeline {
-    /// Reads the body of a CREATE_PIPELINE message for `workload`, with what is known of the server's commands.
+    /// Reads the body of a `CREATE_PIPELINE` message for `workload`, with what is known of the server's commands.
     pub fn read(
         item: &Item,
         workload: &Workload,
@@ -251,7 +251,7 @@ impl Invocation {
             }
             match argument {
                 Argument::Named(name, plain) => {
-                    add(&mut parameters, name.clone(), plain.value.clone())?
+                    add(&mut parameters, name.clone(), plain.value.clone())?;
                 }
                 Argument::NameOnly(name) => waiting = Some(name),
                 Argument::Unnamed(plain) => {

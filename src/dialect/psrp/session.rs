@@ -829,7 +829,7 @@ fn pack(messages: &[(u64, Vec<u8>)]) -> Vec<Vec<u8>> {
         for fragment in fragment::write(*id, bytes, MAX_BLOB) {
             match payloads.last_mut() {
                 Some(last) if last.len() + fragment.len() <= MAX_BLOB => {
-                    last.extend_from_slice(&fragment)
+                    last.extend_from_slice(&fragment);
                 }
                 Some(_) | None => payloads.push(fragment),
             }

@@ -225,9 +225,9 @@ impl<'a> Reader<'a, '_> {
             self.blanks();
             let value = self.quoted()?;
             if name == "xmlns" {
-                self.bind("", value, bindings)?;
+                self.bind("", as_written(&value), bindings)?;
             } else if let Some(prefix) = name.strip_prefix("xmlns:") {
-                self.bind(prefix, value, bindings)?;
+                self.bind(prefix, as_written(&value), bindings)?;
             } else {
                 attributes.push((name, value));
             }
@@ -273,14 +273,14 @@ impl<'a> Reader<'a, '_> {
     fn bind(
         &mut self,
         prefix: &'a str,
-        value: Cow<'a, str>,
+        uri: Option<&'a str>,
         outside: usize,
     ) -> Result<(), Unreadable> {
         let odd = || {
             let text = format!("`xmlns` of `{}` is not what is read here", shown(prefix));
             Err(bad("bad-namespace", text))
         };
-        let Cow::Borrowed(uri) = value else {
+        let Some(uri) = uri else {
             return odd();
         };
         let is_reserved =
@@ -435,6 +435,15 @@ impl Element<'_> {
     }
 }
 
+/// A value in which nothing had to be decoded.
+fn as_written<'a>(value: &Cow<'a, str>) -> Option<&'a str> {
+    if let Cow::Borrowed(text) = value {
+        Some(text)
+    } else {
+        None
+    }
+}
+
 fn is_blank(it: char) -> bool {
     BLANKS.contains(&it)
 }
@@ -529,6 +538,8 @@ fn bad(reason: &'static str, text: impl Into<String>) -> Unreadable {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
 
     const LIMITS: Limits = Limits {
@@ -547,7 +558,7 @@ mod tests {
     fn shape(element: &Element<'_>) -> String {
         let mut out = format!("{{{}}}{}", element.namespace, element.name);
         for it in &element.attributes {
-            out.push_str(&format!(" {{{}}}{}={}", it.namespace, it.name, it.value));
+            write!(out, " {{{}}}{}={}", it.namespace, it.name, it.value).unwrap();
         }
         let children: Vec<_> = element.children.iter().map(shape).collect();
         format!("{out}[{}{:?}]", children.join(" "), element.text)

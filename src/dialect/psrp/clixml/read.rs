@@ -355,7 +355,7 @@ impl Size {
             Item::Object(object) | Item::Shared(object) => self.add_object(object),
             Item::Bytes(bytes) => self.bytes += bytes.len(),
             Item::Progress(progress) => {
-                self.bytes += progress.activity.len() + progress.status.len()
+                self.bytes += progress.activity.len() + progress.status.len();
             }
             Item::DateTime(text)
             | Item::Decimal(text)

@@ -1,5 +1,7 @@
 //! Tests of CLIXML: what is read, what is refused, and that writing keeps the meaning.
 
+use std::fmt::Write as _;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -197,9 +199,11 @@ fn references_cannot_stand_for_more_than_is_read() {
         String::from(r#"<Obj RefId="0"><LST><Obj RefId="1"><LST><S>xxxxxxxxxx</S></LST></Obj>"#);
     for level in 2..30 {
         let below = level - 1;
-        text.push_str(&format!(
+        write!(
+            text,
             r#"<Obj RefId="{level}"><LST><Ref RefId="{below}"/><Ref RefId="{below}"/></LST></Obj>"#
-        ));
+        )
+        .unwrap();
     }
     text.push_str("</LST></Obj>");
     refused(&[(&text, "clixml-reference")]);

@@ -94,7 +94,9 @@ impl Writer {
                     List::Stack => "STK",
                 };
                 let _ = write!(self.out, "<{tag}>");
-                items.iter().for_each(|item| self.item(None, item));
+                for item in items {
+                    self.item(None, item);
+                }
                 let _ = write!(self.out, "</{tag}>");
             }
             Base::Nothing => {}

@@ -1,4 +1,4 @@
-//! What is known of the server's commands, from its own answers to GET_COMMAND_METADATA.
+//! What is known of the server's commands, from its own answers to `GET_COMMAND_METADATA`.
 
 use std::collections::HashMap;
 
@@ -84,7 +84,7 @@ impl Catalogue {
         self.coverage
     }
 
-    /// Adds a command from an object of an answer to GET_COMMAND_METADATA; objects that are not commands are passed over.
+    /// Adds a command from an object of an answer to `GET_COMMAND_METADATA`; objects that are not commands are passed over.
     pub fn add(&mut self, item: &Item) -> Result<(), Unreadable> {
         let Some(object) = item.as_object() else {
             return Ok(());

@@ -1,4 +1,4 @@
-//! The shape of a CREATE_PIPELINE message: each property where it must be, in its exact spelling, nothing else.
+//! The shape of a `CREATE_PIPELINE` message: each property where it must be, in its exact spelling, nothing else.
 
 use crate::dialect::psrp::clixml::{Base, Item, List, Object};
 use crate::dialect::{Unreadable, shown};

@@ -1,5 +1,7 @@
 //! Tests of pipelines: which commands come out, what is written again, and what is refused beside a control that is not.
 
+use std::fmt::Write as _;
+
 use crate::dialect::psrp::clixml::{self, Base, Object};
 
 use super::*;
@@ -91,11 +93,7 @@ fn shown(judged: &[Judged]) -> String {
     let one = |it: &Judged| {
         let mut out = it.command.task.cmdlet.to_string();
         for parameter in &it.command.parameters {
-            out.push_str(&format!(
-                " {}={}",
-                parameter.name,
-                parameter.value.display()
-            ));
+            write!(out, " {}={}", parameter.name, parameter.value.display()).unwrap();
         }
         if it.names == Names::Unknown {
             out.push_str(" (unknown)");

@@ -1,4 +1,4 @@
-//! The answer to GET_COMMAND_METADATA on its way to the client: learnt from, and with the gateway's cmdlets in it.
+//! The answer to `GET_COMMAND_METADATA` on its way to the client: learnt from, and with the gateway's cmdlets in it.
 
 use uuid::Uuid;
 
@@ -9,7 +9,7 @@ use crate::dialect::psrp::fragment::{self, Object, Reassembler};
 use crate::dialect::psrp::message::{self, Destination, Kind, Message};
 use crate::dialect::psrp::pipeline::Catalogue;
 
-/// A running GET_COMMAND_METADATA.
+/// A running `GET_COMMAND_METADATA`.
 #[derive(Debug)]
 pub(super) struct Listing {
     /// What the client asks for.

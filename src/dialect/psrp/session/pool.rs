@@ -64,7 +64,7 @@ pub(super) fn rewritten(kind: Kind, data: &str) -> Result<String, Unreadable> {
     Ok(clixml::write(&written))
 }
 
-/// The body of a GET_COMMAND_METADATA message as it goes upstream, and the patterns of the names that it asks for.
+/// The body of a `GET_COMMAND_METADATA` message as it goes upstream, and the patterns of the names that it asks for.
 pub(super) fn metadata(data: &str) -> Result<(String, Vec<String>), Unreadable> {
     const MAX_NAMES: usize = 1024;
     let item = clixml::read(data)?;

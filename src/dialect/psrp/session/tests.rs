@@ -74,7 +74,7 @@ impl Client {
     fn proposal(&mut self, operation: Operation) -> Proposal {
         match self.step(operation) {
             Step::Decide(proposal) => *proposal,
-            other => panic!("{other:?}"),
+            other @ (Step::Answer(_) | Step::Forward(_) | Step::Hold) => panic!("{other:?}"),
         }
     }
 
@@ -95,14 +95,15 @@ impl Client {
     }
 
     fn output(&mut self, id: Uuid) -> (Vec<Message>, CommandState) {
-        match self.step(receive(id)) {
-            Step::Answer(Response::Received(received)) => messages_of(received),
-            other => panic!("{other:?}"),
-        }
+        let step = self.step(receive(id));
+        let Step::Answer(Response::Received(received)) = step else {
+            panic!("{step:?}");
+        };
+        messages_of(&received)
     }
 }
 
-fn messages_of(received: Received) -> (Vec<Message>, CommandState) {
+fn messages_of(received: &Received) -> (Vec<Message>, CommandState) {
     let mut reassembler = Reassembler::default();
     let mut messages = Vec::new();
     for (_, payload) in &received.output {
@@ -366,7 +367,7 @@ fn a_revoke_stops_a_running_pipeline_at_its_next_step() {
     let Some(Response::Received(received)) = go.answer else {
         panic!("{go:?}");
     };
-    assert_eq!(messages_of(received).1, CommandState::Done);
+    assert_eq!(messages_of(&received).1, CommandState::Done);
     // An answer to an earlier request that comes now says nothing any more.
     let late = client.hear(&receive(ONE), Response::Received(Received::default()));
     assert!(
@@ -476,7 +477,7 @@ fn the_servers_list_of_commands_has_the_gateways_in_it_and_is_learnt() {
     let Ok(Response::Received(heard)) = client.hear(&go.operations[0], response) else {
         panic!("no output");
     };
-    let (messages, _) = messages_of(heard);
+    let (messages, _) = messages_of(&heard);
     let said: Vec<_> = messages.iter().map(|it| it.data.as_str()).collect();
     assert_eq!(said.len(), 4);
     assert!(said[0].contains(r#"<I32 N="Count">2</I32>"#), "{}", said[0]);
@@ -621,21 +622,21 @@ fn messages_about_the_pool_pass_in_our_spelling() {
     let call = Item::Integer(clixml::Integer::I64, 7);
     let set =
         |number| Item::of_properties([("MaxRunspaces", Item::i32(number)), ("CI", call.clone())]);
-    let sent = |item: &Item| {
+    let resize = |item: &Item| {
         send(
             None,
             Stream::Stdin,
             whole(3, Kind::SetMaxRunspaces, Uuid::nil(), item),
         )
     };
-    let Step::Forward(operations) = client.step(sent(&set(3))) else {
+    let Step::Forward(operations) = client.step(resize(&set(3))) else {
         panic!("it is not passed on");
     };
     let [Operation::Send { data, .. }] = operations.as_slice() else {
         panic!("{operations:?}");
     };
     assert!(String::from_utf8_lossy(data).contains(r#"<I64 N="ci">7</I64>"#));
-    assert_eq!(client.reason(sent(&set(500))), "pool-size");
+    assert_eq!(client.reason(resize(&set(500))), "pool-size");
     let key = |text: &str| {
         let item = Item::of_properties([("PublicKey", Item::text(text))]);
         send(

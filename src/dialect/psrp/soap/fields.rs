@@ -117,7 +117,7 @@ pub(super) fn id(text: &str) -> Result<Uuid, Unreadable> {
 
 /// An `xs:duration` of hours, minutes and seconds, at most an hour.
 pub(super) fn duration(text: &str) -> Result<Duration, Unreadable> {
-    const LONGEST: Duration = Duration::from_secs(3600);
+    const LONGEST: Duration = Duration::from_hours(1);
     let odd = || {
         let text = format!("`{}` is not a time such as `PT20S`", shown(text));
         Unreadable::bad("soap-duration", text)

@@ -78,13 +78,12 @@ pub fn read_head(
 
 fn one<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<&'h str, Unreadable> {
     let mut values = headers.get_all(name).iter();
-    match (values.next().and_then(|it| it.to_str().ok()), values.next()) {
-        (Some(value), None) => Ok(value),
-        _ => {
-            let text = format!("`{name}` must be there once");
-            Err(Unreadable::bad("bad-header", text))
-        }
+    let first = values.next().and_then(|it| it.to_str().ok());
+    if let (Some(value), None) = (first, values.next()) {
+        return Ok(value);
     }
+    let text = format!("`{name}` must be there once");
+    Err(Unreadable::bad("bad-header", text))
 }
 
 fn content_type(value: &str) -> Result<(), Unreadable> {

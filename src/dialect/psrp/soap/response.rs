@@ -16,6 +16,8 @@ const LIMITS: Limits = Limits {
     elements: 8192,
     attributes: 24,
 };
+/// `E_FAIL`, for a fault without a number.
+const UNKNOWN: u32 = 0x8000_4005;
 /// The longest text of a fault that is passed on.
 const MAX_FAULT_BYTES: usize = 4096;
 
@@ -172,8 +174,6 @@ fn read_fault(element: &Element<'_>) -> Result<Fault, Unreadable> {
             _ => {}
         }
     }
-    /// `E_FAIL`.
-    const UNKNOWN: u32 = 0x8000_4005;
     let text = message
         .filter(|it| !it.is_empty())
         .or(reason)

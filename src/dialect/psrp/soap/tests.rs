@@ -196,7 +196,7 @@ fn tricks_with_the_envelope_are_refused() {
 
 #[test]
 fn other_spellings_that_mean_the_same_are_read() {
-    let read = r#"Command { command: b3cd5f4e-425f-46bb-a52c-86d163fdf64a, arguments: [0, 0, 0] }"#;
+    let read = "Command { command: b3cd5f4e-425f-46bb-a52c-86d163fdf64a, arguments: [0, 0, 0] }";
     for (from, to) in [
         (
             "<s:Envelope",
@@ -222,9 +222,9 @@ fn signals_have_the_spellings_of_their_clients() {
             "<rsp:Signal CommandId=\"{COMMAND_ID}\"><rsp:Code>{code}</rsp:Code></rsp:Signal>"
         );
         let sent = command();
-        let start = sent.find("<rsp:CommandLine").unwrap();
-        let end = sent.find("</s:Body>").unwrap();
-        let sent = format!("{}{body}{}", &sent[..start], &sent[end..])
+        let (before, rest) = sent.split_once("<rsp:CommandLine").unwrap();
+        let (_, after) = rest.split_once("</s:Body>").unwrap();
+        let sent = format!("{before}{body}</s:Body>{after}")
             .replace("shell/Command<", "shell/Signal<")
             .replace(
                 "<w:Option Name=\"WINRS_SKIP_CMD_SHELL\">False</w:Option>",
@@ -250,7 +250,7 @@ fn signals_have_the_spellings_of_their_clients() {
     assert_eq!(of("powershell/signal/resume"), Err("soap-signal"));
 }
 
-fn head(method: Method, path: &str, headers: &[(&str, &str)]) -> String {
+fn head(method: &Method, path: &str, headers: &[(&str, &str)]) -> String {
     let mut map = HeaderMap::new();
     for (name, value) in headers {
         map.append(
@@ -258,7 +258,7 @@ fn head(method: Method, path: &str, headers: &[(&str, &str)]) -> String {
             HeaderValue::from_str(value).unwrap(),
         );
     }
-    match read_head(&method, path, &map, "/powershell") {
+    match read_head(method, path, &map, "/powershell") {
         Ok(target) => target.path_and_query("/powershell"),
         Err(error) => format!("! {}", error.reason),
     }
@@ -267,7 +267,7 @@ fn head(method: Method, path: &str, headers: &[(&str, &str)]) -> String {
 #[test]
 fn one_path_one_type_and_a_closed_query() {
     let soap = [("content-type", "application/soap+xml;charset=UTF-8")];
-    let to = |path| head(Method::POST, path, &soap);
+    let to = |path| head(&Method::POST, path, &soap);
     assert_eq!(to("/PowerShell/"), "/powershell");
     assert_eq!(
         to("/powershell?PSVersion=5.1.20348.1"),
@@ -290,7 +290,7 @@ fn one_path_one_type_and_a_closed_query() {
     ] {
         assert_eq!(to(path), format!("! {reason}"), "{path}");
     }
-    let typed = |headers: &[(&str, &str)]| head(Method::POST, "/powershell", headers);
+    let typed = |headers: &[(&str, &str)]| head(&Method::POST, "/powershell", headers);
     assert_eq!(typed(&[]), "! bad-header");
     assert_eq!(typed(&[soap[0], soap[0]]), "! bad-header");
     assert_eq!(
@@ -316,7 +316,7 @@ fn one_path_one_type_and_a_closed_query() {
             "{kind}"
         );
     }
-    assert_eq!(head(Method::GET, "/powershell", &soap), "! method");
+    assert_eq!(head(&Method::GET, "/powershell", &soap), "! method");
 }
 
 #[test]
