@@ -154,9 +154,9 @@ pub(super) fn session(data: &[u8]) {
                 }
             }
             Ok(Step::Forward(operations)) => {
-                operations
-                    .iter()
-                    .for_each(|it| check(it, false, Uuid::nil()));
+                for it in &operations {
+                    check(it, false, Uuid::nil());
+                }
             }
             Ok(Step::Answer(_) | Step::Hold) | Err(_) => {}
         }
