@@ -19,7 +19,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use portcullis::audit::{AuditLog, CallContext, Outcome, Recordable, Recorded};
 use portcullis::config;
 use portcullis::dialect::exchange_rest::{self, Call, Operation, Reading};
-use portcullis::model::{Grant, Interner, Principal, PrincipalKind};
+use portcullis::model::{Grant, Interner, Pins, Principal, PrincipalKind};
 use portcullis::policy::{Endpoint, Facts, Mode, PolicyFile, PolicySet, Ungoverned, decide};
 use portcullis::state::GrantTable;
 use uuid::Uuid;
@@ -80,7 +80,7 @@ fn policies(count: usize, interner: &Interner) -> PolicySet {
         path: "bench.toml".to_owned(),
         text,
     };
-    PolicySet::load(&[file], None, interner).expect("the benchmark's policies are valid")
+    PolicySet::load(&[file], &[], None, interner).expect("the benchmark's policies are valid")
 }
 
 /// `count` active grants, spread over a thousand people and the policies; the first person holds the benchmark's.
@@ -98,23 +98,30 @@ fn grants(count: usize, set: &PolicySet, interner: &Interner, now: DateTime<Utc>
         } else {
             &scopes[number / 1000 % scopes.len()]
         };
-        table.insert(
-            &Grant {
-                id: Uuid::from_u128(number as u128),
-                request: Uuid::from_u128(number as u128),
-                principal_key: holder.key,
-                principal_name: holder.name,
-                policy: policy.to_owned(),
-                task: None,
-                starts: now - TimeDelta::hours(1),
-                ends: now + TimeDelta::hours(1),
-                approved_by: Vec::new(),
-                created: now,
-                revoked: None,
-                version: 0,
-            },
-            interner,
-        );
+        table
+            .insert(
+                &Grant {
+                    id: Uuid::from_u128(number as u128),
+                    request: Uuid::from_u128(number as u128),
+                    principal_key: holder.key,
+                    principal_name: holder.name,
+                    policy: policy.to_owned(),
+                    task: None,
+                    starts: now - TimeDelta::hours(1),
+                    ends: now + TimeDelta::hours(1),
+                    approved_by: Vec::new(),
+                    created: now,
+                    pins: Pins::default(),
+                    uses: None,
+                    used: 0,
+                    break_glass: false,
+                    closed: None,
+                    reviewed: None,
+                    version: 0,
+                },
+                interner,
+            )
+            .expect("a grant without pins");
     }
     table
 }

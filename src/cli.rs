@@ -5,9 +5,12 @@
 pub mod audit;
 mod check;
 pub mod init;
+pub mod notify;
 pub mod output;
 mod password;
 pub mod policy;
+pub mod roles;
+pub mod who_can;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -73,14 +76,22 @@ pub enum Command {
     Demo(Demo),
     /// Write a commented starter configuration, policies and development certificates.
     Init(init::Init),
-    /// List and check policies.
+    /// Messages to people and programs: those that wait or were given up, and a test of the way.
+    #[command(subcommand)]
+    Notify(notify::NotifyCommand),
+    /// List, check, explain, test and compare policies.
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// Roles and role groups for policies.
+    #[command(subcommand)]
+    Roles(roles::RolesCommand),
     /// Run the gateway.
     Serve(ConfigFile),
     /// Local users.
     #[command(subcommand)]
     User(UserCommand),
+    /// Tell who may run a task: who asks, who approves, who needs no grant.
+    WhoCan(who_can::WhoCanArguments),
 }
 
 /// Which configuration is meant.
@@ -138,9 +149,12 @@ pub fn run(command: Command, output: &mut Output) -> anyhow::Result<Outcome> {
         Command::Check(file) => check::run(&file.path, &Environment::of_process(), output),
         Command::Demo(options) => run_demo(options),
         Command::Init(options) => init::run(&options, output),
+        Command::Notify(command) => notify::run(command, &Environment::of_process(), output),
         Command::Policy(command) => policy::run(command, &Environment::of_process(), output),
+        Command::Roles(command) => roles::run(command, output),
         Command::Serve(file) => run_gateway(&file, output),
         Command::User(UserCommand::HashPassword) => password::run(output),
+        Command::WhoCan(arguments) => who_can::run(&arguments, &Environment::of_process(), output),
     }
 }
 

@@ -24,11 +24,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::dialect::Dialect;
-use crate::model::Workload;
+use crate::model::{NoticeKind, Workload};
 use crate::policy::{Mode, Ungoverned};
 
 pub use environment::{CONFIG_FILE, Environment, LOG, LOG_FORMAT, PREFIX};
 pub use load::{NamedFile, Reading, Role, read};
+pub use lower::is_webhook_url;
 pub use problem::{ConfigProblem, Place};
 pub use units::{duration_text, size_text};
 
@@ -47,6 +48,8 @@ pub struct Config {
     pub policies: Policies,
     /// `[access_control]`
     pub access_control: AccessControl,
+    /// `[notify]` and `[[webhook]]`
+    pub notify: Notify,
     /// `[[endpoint]]`, at least one; paths are distinct and none is a prefix of another.
     pub endpoints: Vec<Endpoint>,
     /// `[[identity]]`, at least one; names are distinct.
@@ -183,6 +186,130 @@ pub struct AccessControl {
     pub mode: Mode,
     /// Who approves where a policy does not say.
     pub default_approver_group: Option<String>,
+    /// Whose members keep the gateway.
+    pub operators: Option<String>,
+}
+
+/// `[notify]` and `[[webhook]]`
+#[derive(Clone, Debug)]
+pub struct Notify {
+    /// Where people sign in to decide: messages link to `requests/<id>` below it.
+    pub link: Option<url::Url>,
+    /// A request that waits this long is brought to mind once.
+    pub remind_after: Option<Duration>,
+    /// A request that waits this long is told to others too.
+    pub escalate_after: Option<Duration>,
+    /// The addresses of those others; taken grants (break-glass) are told to them at once.
+    pub escalate_to: Vec<String>,
+    /// A message that could not be delivered for this long is given up. Default 3 days.
+    pub give_up_after: Duration,
+    /// Where templates lie that take the place of the built-in ones.
+    pub templates: Option<PathBuf>,
+    /// `[notify.smtp]`
+    pub smtp: Option<Smtp>,
+    /// `[[webhook]]`; names are distinct, and none is `mail`.
+    pub webhooks: Vec<Webhook>,
+}
+
+impl Default for Notify {
+    /// Nobody is told anything.
+    fn default() -> Self {
+        Self {
+            link: None,
+            remind_after: None,
+            escalate_after: None,
+            escalate_to: Vec::new(),
+            give_up_after: Duration::from_hours(72),
+            templates: None,
+            smtp: None,
+            webhooks: Vec::new(),
+        }
+    }
+}
+
+/// `[notify.smtp]`
+#[derive(Clone, Debug)]
+pub struct Smtp {
+    /// The server's name or address, which its certificate must have.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// Whether and how the connection is encrypted.
+    pub tls: SmtpTls,
+    /// A PEM file of CAs to trust instead of the platform's.
+    pub ca: Option<PathBuf>,
+    /// Who mails come from, such as `Portcullis <portcullis@fabrikam.example>`.
+    pub from: String,
+    /// The user to sign in as, and the file that holds the password.
+    pub sign_in: Option<(String, PathBuf)>,
+    /// What makes an address of an account's name without `@`.
+    pub domain: Option<String>,
+    /// From connecting to the server's last word. Default 30 s.
+    pub timeout: Duration,
+    /// Mails on the way at once. Default 2.
+    pub connections: usize,
+}
+
+/// How the connection to the mail server is encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SmtpTls {
+    /// From the first byte (port 465).
+    Implicit,
+    /// Not at all.
+    Off,
+    /// By `STARTTLS`, without which nothing is sent (port 587).
+    StartTls,
+}
+
+/// `[[webhook]]`
+#[derive(Clone, Debug)]
+pub struct Webhook {
+    /// Its name, which listings, records and metrics show.
+    pub name: String,
+    /// Where messages are posted.
+    pub url: WebhookUrl,
+    /// What they look like.
+    pub shape: WebhookShape,
+    /// The file that holds the key that messages are signed with.
+    pub secret_file: Option<PathBuf>,
+    /// A PEM file of CAs to trust instead of the platform's.
+    pub ca: Option<PathBuf>,
+    /// The kinds of events that are posted.
+    pub events: Vec<NoticeKind>,
+    /// From connecting to the end of the answer. Default 10 s.
+    pub timeout: Duration,
+    /// Messages on the way at once. Default 2.
+    pub connections: usize,
+}
+
+/// Where a webhook's URL stands.
+#[derive(Clone)]
+pub enum WebhookUrl {
+    /// In a file, since whoever knows it can post.
+    File(PathBuf),
+    /// In the configuration: an https URL, or http on a loopback address.
+    Url(url::Url),
+}
+
+impl fmt::Debug for WebhookUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            // The path of a URL is often all that a stranger needs to post.
+            Self::Url(url) => f.debug_tuple("Url").field(&url.host_str()).finish(),
+        }
+    }
+}
+
+/// What a webhook's messages look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WebhookShape {
+    /// Portcullis' own: every field of the notice.
+    Json,
+    /// A message of Slack's incoming webhooks.
+    Slack,
+    /// An adaptive card, as Teams' workflows take it.
+    Teams,
 }
 
 /// `[[endpoint]]`

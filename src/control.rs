@@ -5,22 +5,36 @@
 //! instant loses nothing that was acknowledged and lets nothing count that is not on record:
 //!
 //! 1. One store transaction: the change, and the audit records that it owes.
-//! 2. A revoked grant leaves the grant table.
+//! 2. A grant that is revoked or given back leaves the grant table.
 //! 3. The audit log gets the records; the store forgets that they are owed.
-//! 4. A new grant enters the grant table.
+//! 4. A new grant, or one that lasts longer now, enters the grant table.
 //! 5. The caller is answered.
 //!
-//! What a crash or a full disk leaves undone after the first step, [`Control::open`] or the keeper does later. Policies come
-//! from files and are only read here: each decision is made under those of its moment.
+//! Uses of grants that count them go another way, `uses`: stored, then the call goes on.
+//!
+//! The notices that a change owes are stored with it too; couriers carry them away when they can, and nobody waits for them.
+//!
+//! What a crash or a full disk leaves undone after the first step, [`Control::open`] or the keeper does later. Policies of files
+//! and of the store are put together in `force`; each decision is made under those of its moment.
 
+mod acting;
+mod administration;
+mod asking;
+mod blocked;
 mod cmdlets;
+mod courier;
 mod desk;
+mod filing;
+mod force;
+mod happening;
 mod keeper;
 mod ledger;
 mod lifecycle;
+mod notices;
 mod reading;
 mod record;
 mod refusals;
+mod uses;
 mod workflow;
 
 #[cfg(test)]
@@ -33,16 +47,29 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::warn;
 use uuid::Uuid;
 
-use crate::model::{Command, Object, Principal};
-use crate::state::{BoxFuture, OwnCmdletError, OwnCmdlets, State};
+use crate::model::{Command, Object, Principal, RequestState};
+use crate::notify::Channels;
+use crate::policy::Mode;
+use crate::state::{
+    BoxFuture, CallMark, GrantUses, NotTaken, OwnCmdletError, OwnCmdlets, State, Taking,
+};
 use crate::store::{Store, StoreError};
 
+pub use acting::Reply;
+pub use administration::{ListedPolicy, StoredForm};
+pub use courier::{ChannelTally, Deliveries};
 use desk::Desk;
+pub use filing::{Ask, Asked, Filed, Manner, Novelty};
+pub use force::{NewPolicies, Switch};
+pub use happening::{Happening, HappeningKind};
 pub use ledger::Ledger;
+pub use lifecycle::Case;
+pub use reading::{Page, Query, Whose};
+pub use refusals::WorkflowError;
 
 /// Tells the time: `Utc::now`, or a test's.
 pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
@@ -50,6 +77,12 @@ pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
 /// Why the workflow did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
+    /// Operators' policies and settings could not be read.
+    #[error("cannot read the operators' policies and settings from the store")]
+    Settings {
+        /// Why.
+        source: StoreError,
+    },
     /// The grants could not be read.
     #[error("cannot read the grants in force from the store")]
     Grants {
@@ -69,10 +102,24 @@ pub struct Control {
 
 /// Who wants something done, and through which call.
 #[derive(Clone, Debug)]
-struct Caller {
-    principal: Principal,
-    source: IpAddr,
-    decision: Uuid,
+pub struct Caller {
+    /// Who.
+    pub principal: Principal,
+    /// From where.
+    pub source: IpAddr,
+    /// The decision record of the call, where a cmdlet asked.
+    pub decision: Option<Uuid>,
+}
+
+/// What the configuration says about the workflow.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The group that a manual policy without approvers asks.
+    pub default_approver_group: Option<String>,
+    /// The mode in which the gateway runs unless an operator has disabled it.
+    pub mode: Mode,
+    /// The group whose members keep the gateway: they revoke, review, and change policies and the switch.
+    pub operators: Option<String>,
 }
 
 /// How long [`Control::run`] waits for changes under way when it is stopped.
@@ -86,16 +133,21 @@ impl Control {
     pub async fn open(
         store: Store,
         ledger: Arc<dyn Ledger>,
+        channels: Arc<Channels>,
         state: Arc<State>,
+        settings: Settings,
         clock: Clock,
     ) -> Result<Self, ControlError> {
-        let desk = Desk::new(store, ledger, state, clock);
+        let desk = Desk::new(store, ledger, channels, state, settings, clock);
         if let Err(error) = desk.record_owed().await {
             warn!(error = %desk::chain(&error), "Records of an earlier run are still owed to the audit log");
         }
         desk.load_grants()
             .await
             .map_err(|source| ControlError::Grants { source })?;
+        force::refresh(&desk)
+            .await
+            .map_err(|source| ControlError::Settings { source })?;
         Ok(Self {
             desk: Arc::new(desk),
             runtime: Handle::current(),
@@ -105,6 +157,9 @@ impl Control {
 
     /// Does what is due by time, and what could not be done at once, until `stop`; then waits for changes under way.
     pub async fn run(&self, stop: CancellationToken) {
+        let couriers = courier::carry(Arc::clone(&self.desk), stop.clone());
+        // Aborted when this is dropped: no courier outlives the workflow.
+        let couriers = AbortOnDropHandle::new(tokio::spawn(couriers));
         keeper::keep(&self.desk, &stop).await;
         self.tasks.close();
         if tokio::time::timeout(DRAIN, self.tasks.wait())
@@ -113,6 +168,16 @@ impl Control {
         {
             warn!("Changes were still under way when the workflow stopped");
         }
+        if tokio::time::timeout(DRAIN, couriers).await.is_err() {
+            warn!(
+                "Notices were still on their way when the workflow stopped; they are sent again at the next start"
+            );
+        }
+    }
+
+    /// How deliveries of notices went since the start, and how many wait.
+    pub fn deliveries(&self) -> Deliveries {
+        self.desk.tallies.read()
     }
 
     /// Has [`Control::run`] look at once for what is due: for when the audit log works again, or the clock was set.
@@ -129,20 +194,57 @@ impl OwnCmdlets for Control {
         command: &'a Command,
         decision: Uuid,
     ) -> BoxFuture<'a, Result<Vec<Object>, OwnCmdletError>> {
-        let desk = Arc::clone(&self.desk);
         let command = command.clone();
         let caller = Caller {
             principal: caller.clone(),
             source,
-            decision,
+            decision: Some(decision),
         };
-        let work = async move { cmdlets::answer(&desk, &caller, &command).await };
-        let task = self.tasks.spawn_on(work, &self.runtime);
         Box::pin(async move {
-            task.await.unwrap_or_else(|_| {
-                let text = "the gateway stopped before this was done: look with Get-ElevatedAccessRequest whether it was";
-                Err(OwnCmdletError::Unavailable(text.to_owned()))
-            })
+            let answer = self
+                .carry(move |desk| async move { cmdlets::answer(&desk, &caller, &command).await });
+            Ok(answer.await?)
         })
+    }
+
+    fn blocked<'a>(
+        &'a self,
+        caller: &'a Principal,
+        source: IpAddr,
+        command: &'a Command,
+        policy: &'a str,
+        decision: Uuid,
+    ) -> BoxFuture<'a, Result<(Uuid, RequestState), OwnCmdletError>> {
+        let caller = Caller {
+            principal: caller.clone(),
+            source,
+            decision: Some(decision),
+        };
+        let ask = blocked::for_blocked(command, policy);
+        Box::pin(async move {
+            let filed = self.carry(move |desk| async move {
+                blocked::file_for_blocked(&desk, &caller, &ask).await
+            });
+            Ok(filed.await?)
+        })
+    }
+}
+
+impl GrantUses for Control {
+    fn remembers(&self) -> bool {
+        self.desk.uses.remembers()
+    }
+
+    fn continued(&self, mark: &CallMark) -> Option<Uuid> {
+        let now_ms = self.desk.now().timestamp_millis();
+        self.desk.uses.continued(mark, now_ms)
+    }
+
+    fn take<'a>(&'a self, taking: Taking<'a>) -> BoxFuture<'a, Result<(), NotTaken>> {
+        Box::pin(uses::take(&self.desk, taking))
+    }
+
+    fn failed(&self, mark: &CallMark) {
+        self.desk.uses.failed(mark);
     }
 }

@@ -1,8 +1,8 @@
 //! The hot path: from an accepted connection to a recorded, forwarded and answered call.
 //!
 //! `call::handle` is a request's life, top to bottom. Each step consumes the one before: head → authenticated caller →
-//! operation → judgement → record → upstream. Nothing here waits for the store, and nothing here knows `control`: gateway
-//! cmdlets are answered through the port in `state`.
+//! operation → judgement → record → upstream. Nothing here waits for the store, but for the use of a grant that counts them,
+//! and nothing here knows `control`: that use, and the gateway's cmdlets, go through ports in `state`.
 
 mod body;
 mod call;
@@ -11,11 +11,13 @@ mod credential;
 mod forward;
 mod gate;
 mod head;
+mod judge;
 mod outcome;
 mod reject;
 mod reply;
 mod strangers;
 mod tap;
+mod uses;
 
 pub use body::BodyBudget;
 pub use connection::serve_connection;

@@ -20,6 +20,7 @@ pub mod fuzzing;
 pub mod identity;
 pub mod listen;
 pub mod model;
+pub mod notify;
 pub mod policy;
 pub mod serve;
 pub mod state;

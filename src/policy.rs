@@ -4,32 +4,61 @@
 //! made by [`decide`] alone, and whoever forwards a command must hold one.
 #![deny(clippy::disallowed_methods, clippy::wildcard_enum_match_arm)]
 
+mod catalogue;
 mod decide;
 mod decision;
 mod definition;
+mod difference;
 mod duration;
+mod expectation;
 mod explain;
+mod expression;
 mod fields;
 mod file;
 mod folded;
+mod import;
 mod index;
+mod lint;
 mod load;
 mod number;
 mod parameters;
 mod pattern;
+mod pins;
 mod prefixes;
 mod problem;
+mod reason;
 mod requirement;
+mod scopes;
 mod set;
+mod stored;
+mod summary;
+mod trace;
+mod who_can;
+mod windows;
 
+pub use catalogue::{Catalogue, CmdletFacts, DangerousParameter, Effect};
 pub use decide::{
-    Endpoint, Facts, HeldGrant, HeldGrants, Mode, SessionCall, Subject, Ungoverned, decide,
+    Endpoint, Facts, HeldGrant, HeldGrants, Mode, SessionCall, SpreadLimit, Subject, Ungoverned,
+    Withheld, decide, withhold,
 };
 pub use decision::{Decision, Judgement, OwnCall, Permit, Refusal, Rule, Verdict};
-pub use definition::{Approval, Exemption, Group, Policy, Scope};
+pub use definition::{
+    Approval, Comment, Exemption, Group, OnBlock, Person, Policy, Role, RoleGroup, Scope,
+    ScopeKind, Source, Spread,
+};
+pub use difference::{Difference, difference};
+pub use expectation::{Asked, Expectation, Holds, Setting, Unmet, read_expectations, unmet};
+pub use import::{ImportError, Imported};
+pub use lint::lint;
 pub use parameters::ParameterRules;
+pub use pins::InvalidPin;
 pub use problem::{Place, PolicyProblem};
+pub use reason::{ReasonPattern, ReasonProblem, ReasonRule};
 pub use set::{PolicyFile, PolicySet};
+pub use stored::{Definition, ReasonDefinition, SpreadDefinition, StoredPolicy, WindowDefinition};
+pub use trace::{Step, Trace, trace};
+pub use who_can::{Governed, WhoCan, who_can};
+pub use windows::{Window, Windows};
 
 #[cfg(test)]
 mod tests;

@@ -16,7 +16,7 @@ use tracing::{error, info, warn};
 
 use crate::audit::{AuditLog, Event};
 use crate::config::{Config, Endpoint};
-use crate::control::Control;
+use crate::control::{self, Control, NewPolicies};
 use crate::data::{
     BodyBudget, Gate, Route, Strangers, UpstreamCredential, Worker, serve_connection,
 };
@@ -24,8 +24,9 @@ use crate::dialect::exchange_rest::LinkHosts;
 use crate::identity::Identities;
 use crate::listen::{self, Acceptor, Workers};
 use crate::model::Interner;
-use crate::policy;
-use crate::state::{OwnCmdlets, Snapshot, State};
+use crate::notify::Channels;
+use crate::policy::{self, PolicyFile, PolicyProblem, PolicySet};
+use crate::state::{GrantUses, OwnCmdlets, Snapshot, State};
 use crate::store::Store;
 use crate::telemetry::Chain;
 use crate::telemetry::metrics::Metrics;
@@ -90,16 +91,8 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         interner: Arc::clone(&interner),
     };
     let looked = source.looks();
-    let policies = source.load().map_err(|problems| {
-        let lines: Vec<String> = problems
-            .iter()
-            .map(|problem| match &problem.hint {
-                Some(hint) => format!("{problem}\n    hint: {hint}"),
-                None => problem.to_string(),
-            })
-            .collect();
-        anyhow!("the policy files are broken:\n  {}", lines.join("\n  "))
-    })?;
+    // Looked at before a port is taken; put in force with the policies of the store.
+    let files = source.load().map_err(|problems| broken(&problems))?;
     let proxy_listener = listen::bind(config.proxy.listen)?;
     let control_listener = listen::bind(config.control.listen)?;
     let proxy_address = proxy_listener.local_addr()?;
@@ -113,29 +106,38 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         warn!(found = %opened, "The audit log was repaired");
     }
     audit.event(started(proxy_address)).await?;
-    audit.event(reload::policies_loaded(&policies)).await?;
-    info!(
-        policies = policies.policies().len(),
-        hash = policies.hash(),
-        "Policies are in force"
-    );
-
     let mode = config.access_control.mode;
+    // Without a policy, until those of the files and of the store are put in force together, before anything is served.
     let state = Arc::new(State::new(
         Arc::clone(&interner),
-        Snapshot { policies, mode },
+        Snapshot {
+            policies: Arc::new(PolicySet::empty()),
+            mode,
+        },
     ));
     let store = Store::open(&config.store)
         .await
         .context("the store cannot be opened")?;
+    let (channels, broken) =
+        Channels::open(&config.notify).context("notices cannot be delivered")?;
+    for problem in &broken {
+        warn!(error = %Chain(problem), "A template is not used; the built-in one takes its place");
+    }
     let control = Control::open(
         store,
         Arc::new(audit.clone()),
+        Arc::new(channels),
         Arc::clone(&state),
+        control::Settings {
+            default_approver_group: config.access_control.default_approver_group.clone(),
+            mode,
+            operators: config.access_control.operators.clone(),
+        },
         Arc::new(Utc::now),
     )
     .await?;
     let control = Arc::new(control);
+    put_in_force(&control, files).await?;
     let identities = Identities::open(&config.identities, interner)
         .await
         .map_err(|errors| {
@@ -151,6 +153,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         audit: audit.clone(),
         identities: Arc::new(identities),
         own_cmdlets: Arc::clone(&control) as Arc<dyn OwnCmdlets>,
+        uses: Arc::clone(&control) as Arc<dyn GrantUses>,
         routes: config
             .endpoints
             .iter()
@@ -185,14 +188,15 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let health = health::Health {
         audit: audit.clone(),
         state,
+        control: Arc::clone(&control),
         metrics,
         draining: stop.clone(),
     };
     let reloader = Reloader {
         gate,
+        control: Arc::clone(&control),
         policies: source,
         watch: config.policies.watch,
-        mode,
         looked,
         told: Vec::new(),
     };
@@ -246,6 +250,36 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         reload,
         done,
     })
+}
+
+fn broken(problems: &[PolicyProblem]) -> anyhow::Error {
+    let lines: Vec<String> = problems
+        .iter()
+        .map(|problem| match &problem.hint {
+            Some(hint) => format!("{problem}\n    hint: {hint}"),
+            None => problem.to_string(),
+        })
+        .collect();
+    anyhow!("the policy files are broken:\n  {}", lines.join("\n  "))
+}
+
+/// Puts the policies of files and store in force for the first time.
+async fn put_in_force(control: &Control, files: Vec<PolicyFile>) -> anyhow::Result<()> {
+    match control.put_files(files).await? {
+        NewPolicies::Broken(problems) => Err(broken(&problems)),
+        NewPolicies::InForce {
+            policies,
+            hash,
+            skipped,
+        } => {
+            for problem in &skipped {
+                warn!(%problem, hint = problem.hint, "Policy of the store is left out");
+            }
+            info!(policies, hash, "Policies are in force");
+            Ok(())
+        }
+        NewPolicies::Unchanged => Ok(()),
+    }
 }
 
 /// An endpoint of the configuration, ready to serve.

@@ -2,6 +2,7 @@
 //! through which the hot path has gateway cmdlets answered. Never a network, a store or a lock held across an await.
 
 mod grants;
+mod uses;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,16 +10,17 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use crate::model::{Command, Interner, Object, Principal};
+use crate::model::{Command, Interner, Object, Principal, RequestState};
 use crate::policy::{Mode, PolicySet};
 
 pub use grants::GrantTable;
+pub use uses::{CallMark, GrantUses, NotTaken, Taking};
 
 /// Policies and settings as of one moment. A request takes one and keeps to it.
 #[derive(Debug)]
 pub struct Snapshot {
     /// The policies in force.
-    pub policies: PolicySet,
+    pub policies: Arc<PolicySet>,
     /// What the gateway does with decisions.
     pub mode: Mode,
 }
@@ -84,4 +86,15 @@ pub trait OwnCmdlets: Send + Sync {
         command: &'a Command,
         decision: uuid::Uuid,
     ) -> BoxFuture<'a, Result<Vec<Object>, OwnCmdletError>>;
+
+    /// Files the request that a command blocked under `policy` needs, as `caller`; its id and state, or those of the equal one
+    /// that is pending already or was filed for such a block lately.
+    fn blocked<'a>(
+        &'a self,
+        caller: &'a Principal,
+        source: std::net::IpAddr,
+        command: &'a Command,
+        policy: &'a str,
+        decision: uuid::Uuid,
+    ) -> BoxFuture<'a, Result<(uuid::Uuid, RequestState), OwnCmdletError>>;
 }

@@ -1,4 +1,5 @@
-//! The store: requests, votes, grants and the records still owed to the audit log, in SQLite (embedded, the default) or
+//! The store: requests, votes, grants, operators' policies and settings, the records still owed to the audit log and the
+//! notices owed to people, in SQLite (embedded, the default) or
 //! PostgreSQL. One struct, the same SQL on both.
 //!
 //! INVARIANT: everything that changes together is one [`Store::commit`]; an acknowledged commit is on disk; a change made
@@ -9,7 +10,9 @@
 
 mod database;
 mod grants;
+mod notifications;
 mod outbox;
+mod policies;
 mod postgres;
 mod requests;
 mod sqlite;
@@ -23,11 +26,16 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::config;
-use crate::model::{Grant, Request, Vote};
+use crate::model::{Grant, Request, RequestState, Vote};
 
 use database::{Database, Row, Transaction};
+pub use grants::GrantFilter;
+pub use notifications::{
+    Delivery, DeliveryCounts, DeliveryState, OwedDelivery, OwedNotification, Relevance,
+};
 pub use outbox::OwedRecord;
-pub use requests::Listing;
+pub use policies::{Setting, StoredDefinition};
+pub use requests::{Listing, RequestFilter};
 pub use sqlite::OpenError;
 
 /// The migrations, built in. The same texts run on both engines.
@@ -43,6 +51,8 @@ pub struct Store {
 /// What keeps other processes out.
 #[derive(Debug)]
 enum Hold {
+    /// Nothing: this one only reads.
+    None,
     /// A session of the server that holds an advisory lock.
     Postgres { _session: Box<sqlx::PgConnection> },
     /// A locked file beside the database.
@@ -86,10 +96,26 @@ pub enum Write {
     },
     /// A new vote on the request of this id.
     AddVote(Uuid, Vote),
-    /// A grant is over: revoked if it says so, else by time.
-    EndGrant(Grant),
+    /// Identities that are counted under the grant of this id; those that are already, once.
+    AddIdentities(Uuid, Vec<String>),
+    /// A delivery of a notice is not owed any more.
+    DropDelivery(Delivery),
+    /// A grant is over by time.
+    ExpireGrant(Grant),
+    /// A notice that people and programs must have.
+    Notify(OwedNotification),
     /// A record that the audit log must have.
     Owe(OwedRecord),
+    /// A policy of the store, new if its version is 0.
+    PutPolicy(StoredDefinition),
+    /// A setting, new if its version is 0.
+    PutSetting(Setting),
+    /// A policy of the store is no more.
+    RemovePolicy(StoredDefinition),
+    /// Where a delivery of a notice stands, made from the version that it carries.
+    UpdateDelivery(Delivery),
+    /// A grant's end, uses, closing and review, made from the version that it carries.
+    UpdateGrant(Grant),
     /// A request's state and decision, made from the version that it carries.
     UpdateRequest(Request),
 }
@@ -101,6 +127,17 @@ impl Store {
             sqlite::open(path).await
         } else if config.url.starts_with("postgres:") || config.url.starts_with("postgresql:") {
             postgres::open(&config.url).await
+        } else {
+            Err(OpenError::UnknownKind)
+        }
+    }
+
+    /// Opens the store that `config` names to look at it, beside the process that uses it: nothing can be changed.
+    pub async fn look(config: &config::Store) -> Result<Self, OpenError> {
+        if let Some(path) = config.url.strip_prefix("sqlite:") {
+            sqlite::look(path).await
+        } else if config.url.starts_with("postgres:") || config.url.starts_with("postgresql:") {
+            postgres::look(&config.url).await
         } else {
             Err(OpenError::UnknownKind)
         }
@@ -121,10 +158,31 @@ impl Store {
                 Write::AddVote(request, vote) => {
                     requests::add_vote(&mut transaction, *request, vote).await?;
                 }
-                Write::EndGrant(grant) => grants::end(&mut transaction, grant).await?,
+                Write::AddIdentities(grant, identities) => {
+                    for identity in identities {
+                        grants::add_identity(&mut transaction, *grant, identity).await?;
+                    }
+                }
+                Write::DropDelivery(delivery) => {
+                    notifications::remove(&mut transaction, delivery).await?;
+                }
+                Write::ExpireGrant(grant) => grants::expire(&mut transaction, grant).await?,
+                Write::Notify(owed) => notifications::add(&mut transaction, owed).await?,
                 Write::Owe(record) => outbox::add(&mut transaction, record).await?,
+                Write::PutPolicy(policy) => policies::put(&mut transaction, policy).await?,
+                Write::PutSetting(setting) => {
+                    policies::put_setting(&mut transaction, setting).await?;
+                }
+                Write::RemovePolicy(policy) => policies::remove(&mut transaction, policy).await?,
+                Write::UpdateDelivery(delivery) => {
+                    notifications::update(&mut transaction, delivery).await?;
+                }
+                Write::UpdateGrant(grant) => grants::update(&mut transaction, grant).await?,
                 Write::UpdateRequest(request) => {
                     requests::update(&mut transaction, request).await?;
+                    if request.state != RequestState::Pending {
+                        notifications::forget_reminders(&mut transaction, request.id).await?;
+                    }
                 }
             }
         }
@@ -203,6 +261,20 @@ impl Row {
             .map_err(|error| StoreError::damaged(format!("column `{column}`: {error}")))
     }
 
+    fn count(&self, column: &str) -> Result<u32, StoreError> {
+        counted(column, self.integer(column)?)
+    }
+
+    fn maybe_count(&self, column: &str) -> Result<Option<u32>, StoreError> {
+        self.maybe_integer(column)?
+            .map(|number| counted(column, number))
+            .transpose()
+    }
+
+    fn flag(&self, column: &str) -> Result<bool, StoreError> {
+        Ok(self.integer(column)? != 0)
+    }
+
     fn time(&self, column: &str) -> Result<DateTime<Utc>, StoreError> {
         moment(column, self.integer(column)?)
     }
@@ -212,6 +284,11 @@ impl Row {
             .map(|ms| moment(column, ms))
             .transpose()
     }
+}
+
+fn counted(column: &str, number: i64) -> Result<u32, StoreError> {
+    u32::try_from(number)
+        .map_err(|_| StoreError::damaged(format!("the number {number} in column `{column}`")))
 }
 
 fn moment(column: &str, ms: i64) -> Result<DateTime<Utc>, StoreError> {

@@ -65,7 +65,7 @@ pub struct Event {
     pub id: Uuid,
     /// When.
     pub at: DateTime<Utc>,
-    /// What: `request.filed`, `request.approved`, `request.denied`, `request.expired`, `grant.created`, `grant.revoked`, `grant.expired`,
+    /// What: `request.filed`, `request.approved`, `request.denied`, `request.expired`, `grant.created`, `grant.revoked`, `grant.expired`, `notification.dead`,
     /// `policies.loaded`, `policies.rejected`, `sign-in.failed`, `call.unreadable`, `gateway.started`, `gateway.stopped`. Kinds that begin
     /// with `audit.` are the log's own.
     pub kind: String,

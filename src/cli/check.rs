@@ -63,6 +63,16 @@ impl Finding {
     }
 }
 
+impl Finding {
+    /// Something that is allowed in policies and doubtful.
+    pub(super) fn doubtful(warning: &PolicyProblem) -> Self {
+        Self {
+            severity: Severity::Warning,
+            ..Self::from(warning)
+        }
+    }
+}
+
 impl From<&ConfigProblem> for Finding {
     fn from(problem: &ConfigProblem) -> Self {
         Self::new(
@@ -76,10 +86,9 @@ impl From<&ConfigProblem> for Finding {
 
 impl From<&PolicyProblem> for Finding {
     fn from(problem: &PolicyProblem) -> Self {
-        let place = format!("{}:{}", problem.place.file, problem.place.line);
         Self::new(
             Severity::Error,
-            &place,
+            &problem.place,
             &problem.message,
             problem.hint.as_deref(),
         )
@@ -111,6 +120,7 @@ fn examine(
     let certificate = files::tls(&reading, &mut findings);
     files::identities(&reading, &mut findings)?;
     files::secrets(&reading, &mut findings);
+    files::templates(&reading, &mut findings);
     directories::writable(&reading, &mut findings);
     let is_sound = findings.iter().all(|it| it.severity == Severity::Warning);
     let summary = match (&reading.config, policies) {
@@ -147,6 +157,7 @@ fn policies(reading: &Reading, findings: &mut Vec<Finding>) -> Option<PolicySet>
     }
     match PolicySet::load(
         &files,
+        &[],
         reading.default_approver_group.as_deref(),
         &Interner::default(),
     ) {

@@ -134,11 +134,21 @@ impl Output {
         head: &[&str],
         rows: impl IntoIterator<Item = Vec<String>>,
     ) -> io::Result<()> {
+        self.columns(Some(head), rows)
+    }
+
+    fn columns(
+        &mut self,
+        head: Option<&[&str]>,
+        rows: impl IntoIterator<Item = Vec<String>>,
+    ) -> io::Result<()> {
         let mut table = Table::new();
         table
             .load_style(presets::NOTHING)
-            .set_content_arrangement(ContentArrangement::Disabled)
-            .set_header(head);
+            .set_content_arrangement(ContentArrangement::Disabled);
+        if let Some(head) = head {
+            table.set_header(head);
+        }
         table.add_rows(
             rows.into_iter()
                 .map(|row| row.into_iter().map(|it| printable(&it)).collect::<Vec<_>>()),
@@ -150,6 +160,11 @@ impl Output {
             writeln!(self.results, "{}", line.trim_end())?;
         }
         Ok(())
+    }
+
+    /// Rows of a result without a head, in columns.
+    pub fn rows(&mut self, rows: impl IntoIterator<Item = Vec<String>>) -> io::Result<()> {
+        self.columns(None, rows)
     }
 
     /// A result as JSON.

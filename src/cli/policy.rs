@@ -1,26 +1,56 @@
-//! `portcullis policy …`: the policy files, as they are on disk.
+//! `portcullis policy …`: the policy files, as they are on disk. What is said of them is `policy`'s; this reads the files and prints.
 
+pub mod difference;
+pub mod expectations;
+pub mod explain;
+mod ls;
+pub mod show;
+#[cfg(test)]
+mod tests;
+
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 
-use clap::Subcommand;
-use serde_json::json;
+use anyhow::Context as _;
+use chrono::Utc;
+use clap::{Args, Subcommand};
 
-use crate::config::{self, Environment, Role, duration_text};
-use crate::model::Interner;
-use crate::policy::{Approval, Exemption, Group, Policy, PolicySet};
+use crate::config::{self, Environment, Reading, Role};
+use crate::model::{Interner, Task};
+use crate::policy::{Endpoint, Mode, PolicySet, Setting, Ungoverned, lint};
 
 use crate::serve::read_policy_files;
 
 use super::check::{self, Finding};
-use super::{ConfigFile, Format, Outcome, Output};
+use super::{ConfigFile, Outcome, Output};
 
 /// What can be done with policies.
 #[derive(Clone, Debug, Subcommand)]
 pub enum PolicyCommand {
-    /// Check the policy files alone.
-    Check(ConfigFile),
-    /// List policies, groups and exemptions, with the place of each.
+    /// Check the policy files alone, and warn of what is allowed in them and doubtful.
+    Check(Check),
+    /// Tell which tasks get another policy, or one that asks for something else, between two directories of policy files.
+    Diff(difference::Diff),
+    /// Tell what would happen to a call and why, step by step. Without --granted, no grant counts.
+    Explain(explain::Explain),
+    /// List policies, groups, roles and exemptions, with the place of each.
     Ls(ConfigFile),
+    /// Show all of one policy.
+    Show(show::Show),
+    /// Run a file of expectations, and print what is decided otherwise.
+    Test(expectations::Test),
+}
+
+/// What `policy check` may be told.
+#[derive(Clone, Debug, Args)]
+pub struct Check {
+    /// Count warnings as problems.
+    #[arg(long)]
+    pub strict: bool,
+    /// The configuration.
+    #[command(flatten)]
+    pub config: ConfigFile,
 }
 
 /// Does what `command` says.
@@ -30,19 +60,57 @@ pub(super) fn run(
     output: &mut Output,
 ) -> anyhow::Result<Outcome> {
     match command {
-        PolicyCommand::Check(file) => {
-            let findings = load(&file.path, environment).err().unwrap_or_default();
-            check::print(&findings, None, output)
-        }
+        PolicyCommand::Check(arguments) => run_check(&arguments, environment, output),
+        PolicyCommand::Diff(arguments) => difference::run(&arguments, environment, output),
+        PolicyCommand::Explain(arguments) => explain::run(&arguments, environment, output),
         PolicyCommand::Ls(file) => match load(&file.path, environment) {
-            Ok(set) => list(&set, output),
+            Ok((set, _)) => ls::run(&set, output),
             Err(findings) => check::print(&findings, None, output),
         },
+        PolicyCommand::Show(arguments) => show::run(&arguments, environment, output),
+        PolicyCommand::Test(arguments) => expectations::run(&arguments, environment, output),
     }
 }
 
-/// The policies that the configuration at `path` names. Problems of other parts of the configuration do not matter here.
-fn load(path: &Path, environment: &Environment) -> Result<PolicySet, Vec<Finding>> {
+fn run_check(
+    arguments: &Check,
+    environment: &Environment,
+    output: &mut Output,
+) -> anyhow::Result<Outcome> {
+    let findings = match load(&arguments.config.path, environment) {
+        Ok((set, reading)) => {
+            let warnings = lint(&set, ungoverned(&reading), Utc::now().date_naive());
+            warnings.iter().map(Finding::doubtful).collect()
+        }
+        Err(findings) => findings,
+    };
+    let outcome = check::print(&findings, None, output)?;
+    Ok(if arguments.strict && !findings.is_empty() {
+        Outcome::Problems
+    } else {
+        outcome
+    })
+}
+
+/// What the endpoints do with tasks that no policy governs: whether any of them lets such pass, as is taken of a
+/// configuration that cannot be read.
+fn ungoverned(reading: &Reading) -> Ungoverned {
+    let blocks = reading.config.as_ref().is_some_and(|config| {
+        let mut endpoints = config.endpoints.iter();
+        endpoints.all(|it| it.ungoverned == Ungoverned::Block)
+    });
+    if blocks {
+        Ungoverned::Block
+    } else {
+        Ungoverned::Allow
+    }
+}
+
+/// The policies that the configuration at `path` names, and the configuration. Problems of its other parts do not matter here.
+pub(super) fn load(
+    path: &Path,
+    environment: &Environment,
+) -> Result<(PolicySet, Reading), Vec<Finding>> {
     let reading = config::read(path, environment);
     let directory = reading
         .files
@@ -53,144 +121,49 @@ fn load(path: &Path, environment: &Environment) -> Result<PolicySet, Vec<Finding
     };
     let files = read_policy_files(&directory.path)
         .map_err(|error| vec![check::unreadable_policies(directory, &error)])?;
-    PolicySet::load(
+    let set = PolicySet::load(
         &files,
+        &[],
         reading.default_approver_group.as_deref(),
         &Interner::default(),
-    )
-    .map_err(|problems| problems.iter().map(Finding::from).collect())
-}
-
-fn list(set: &PolicySet, output: &mut Output) -> anyhow::Result<Outcome> {
-    if output.format() == Format::Json {
-        output.json(&json!({
-            "hash": set.hash(),
-            "policies": set.policies().iter().map(policy_json).collect::<Vec<_>>(),
-            "groups": set.groups().iter().map(group_json).collect::<Vec<_>>(),
-            "exemptions": set.exemptions().iter().map(exemption_json).collect::<Vec<_>>(),
-        }))?;
-        return Ok(Outcome::Done);
+    );
+    match set {
+        Ok(set) => Ok((set, reading)),
+        Err(problems) => Err(problems.iter().map(Finding::from).collect()),
     }
-    let head = [
-        "TASK",
-        "APPROVAL",
-        "APPROVERS",
-        "LASTS",
-        "AT MOST",
-        "SOURCE",
-    ];
-    output.table(&head, set.policies().iter().map(policy_row))?;
-    if !set.groups().is_empty() {
-        output.line("")?;
-        output.table(
-            &["GROUP", "MEMBERS", "SOURCE"],
-            set.groups().iter().map(group_row),
-        )?;
+}
+
+/// The settings under which a call of `task` is decided: those of the endpoint of its workload. A configuration that cannot be
+/// read is taken to enforce, and to let pass what no policy governs.
+fn setting(task: Option<&Task>, reading: &Reading) -> Setting {
+    let config = reading.config.as_ref();
+    let endpoint = config.and_then(|config| {
+        let mut endpoints = config.endpoints.iter();
+        task.map_or_else(
+            || config.endpoints.first(),
+            |task| endpoints.find(|it| it.workload == task.workload),
+        )
+    });
+    Setting {
+        mode: config.map_or(Mode::Enforce, |it| it.access_control.mode),
+        endpoint: Endpoint {
+            ungoverned: endpoint.map_or(Ungoverned::Allow, |it| it.ungoverned),
+            report_only: endpoint.is_some_and(|it| it.report_only),
+        },
+        now: Utc::now(),
     }
-    if !set.exemptions().is_empty() {
-        output.line("")?;
-        let head = ["EXEMPT", "TASKS", "FROM", "UNTIL", "OWNER", "SOURCE"];
-        output.table(&head, set.exemptions().iter().map(exemption_row))?;
-    }
-    Ok(Outcome::Done)
 }
 
-fn policy_row(it: &Policy) -> Vec<String> {
-    let approvers = match it.approval {
-        Approval::Manual if it.approvals > 1 => {
-            format!("{} of each: {}", it.approvals, it.approvers.join(", "))
-        }
-        Approval::Manual => it.approvers.join(", "),
-        Approval::Auto | Approval::Never => String::new(),
-    };
-    let grants = |span: Option<std::time::Duration>| match it.approval {
-        Approval::Never => String::new(),
-        Approval::Auto | Approval::Manual => {
-            span.map_or_else(|| "any time".to_owned(), duration_text)
-        }
-    };
-    let report_only = if it.report_only { " (report-only)" } else { "" };
-    vec![
-        it.scope.text.clone(),
-        format!("{}{report_only}", approval_word(it.approval)),
-        approvers,
-        grants(Some(it.default_duration)),
-        grants(it.max_duration),
-        format!("{}:{}", it.place.file, it.place.line),
-    ]
-}
-
-fn policy_json(it: &Policy) -> serde_json::Value {
-    json!({
-        "task": it.scope.text,
-        "approval": approval_word(it.approval),
-        "approvers": it.approvers,
-        "approvals": it.approvals,
-        "default_duration_seconds": it.default_duration.as_secs(),
-        "max_duration_seconds": it.max_duration.map(|it| it.as_secs()),
-        "report_only": it.report_only,
-        "file": it.place.file,
-        "line": it.place.line,
-    })
-}
-
-fn group_row(it: &Group) -> Vec<String> {
-    let mut members = it.members.clone();
-    members.extend(it.claim.iter().map(|claim| format!("claim {claim}")));
-    vec![
-        it.name.clone(),
-        members.join(", "),
-        format!("{}:{}", it.place.file, it.place.line),
-    ]
-}
-
-fn group_json(it: &Group) -> serde_json::Value {
-    json!({
-        "name": it.name,
-        "email": it.email,
-        "members": it.members,
-        "claim": it.claim,
-        "file": it.place.file,
-        "line": it.place.line,
-    })
-}
-
-fn exemption_row(it: &Exemption) -> Vec<String> {
-    let or_any = |list: Vec<String>| {
-        if list.is_empty() {
-            "any".to_owned()
-        } else {
-            list.join(", ")
-        }
-    };
-    vec![
-        it.account.clone(),
-        or_any(it.tasks.clone()),
-        or_any(it.from.iter().map(ToString::to_string).collect()),
-        it.expires
-            .map_or_else(|| "no end".to_owned(), |it| it.to_string()),
-        it.owner.clone(),
-        format!("{}:{}", it.place.file, it.place.line),
-    ]
-}
-
-fn exemption_json(it: &Exemption) -> serde_json::Value {
-    json!({
-        "account": it.account,
-        "owner": it.owner,
-        "reason": it.reason,
-        "expires": it.expires,
-        "from": it.from,
-        "tasks": it.tasks,
-        "file": it.place.file,
-        "line": it.place.line,
-    })
-}
-
-fn approval_word(approval: Approval) -> &'static str {
-    match approval {
-        Approval::Auto => "auto",
-        Approval::Manual => "manual",
-        Approval::Never => "never",
-    }
+/// A small file's text; at most 4 MiB.
+fn read_text(path: &Path) -> anyhow::Result<String> {
+    const LONGEST: u64 = 4 << 20;
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| file.take(LONGEST + 1).read_to_string(&mut text));
+    read.with_context(|| format!("cannot read `{}`", path.display()))?;
+    anyhow::ensure!(
+        text.len() as u64 <= LONGEST,
+        "`{}` is longer than {LONGEST} bytes",
+        path.display()
+    );
+    Ok(text)
 }

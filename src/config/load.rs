@@ -60,12 +60,16 @@ pub enum Role {
     Jwks,
     /// `[proxy] tls.key`
     Key,
+    /// `[notify.smtp] ca` and `[[webhook]] ca`
+    NotifyCa,
     /// `[policies] directory`
     PolicyDirectory,
-    /// A password or a token to sign in upstream with.
+    /// A password or a token to sign in with upstream or at the mail server, a webhook's URL or its key.
     Secret,
     /// The file of an embedded store.
     Store,
+    /// `[notify] templates`
+    TemplateDirectory,
     /// `[[endpoint]] upstream_ca`
     UpstreamCa,
     /// `[[identity]] users`

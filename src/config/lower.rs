@@ -3,9 +3,12 @@
 
 mod endpoint;
 mod identity;
+mod notify;
 mod proxy;
 
 use std::path::{Path, PathBuf};
+
+pub use notify::is_webhook_url;
 
 use super::problem::Place;
 use super::raw::{RawAccessControl, RawAudit, RawConfig, RawPolicies, RawStore};
@@ -52,6 +55,7 @@ impl Lowering<'_, '_> {
         let access_control = raw
             .access_control
             .and_then(|it| self.access_control(it.value));
+        let notify = raw.notify.and_then(|it| self.notify(it, raw.webhook));
         let identities = raw.identity.map(|it| self.lower_identities(it));
         let known = identities.as_deref();
         if let (Some(known), Some(endpoints)) = (&known, &raw.endpoint) {
@@ -67,6 +71,7 @@ impl Lowering<'_, '_> {
             audit: audit?,
             policies: policies?,
             access_control: access_control?,
+            notify: notify?,
             endpoints: endpoints?,
             identities: identities.map(|_| self.identities.clone())?,
         })
@@ -186,6 +191,7 @@ impl Lowering<'_, '_> {
         Some(AccessControl {
             mode: mode.value,
             default_approver_group: raw.default_approver_group.map(|it| it.value),
+            operators: raw.operators.map(|it| it.value),
         })
     }
 

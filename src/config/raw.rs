@@ -10,14 +10,14 @@ use config::ValueKind;
 use url::Url;
 
 use crate::dialect::Dialect;
-use crate::model::Workload;
+use crate::model::{NoticeKind, Workload};
 use crate::policy::{Mode, Ungoverned};
 
-use super::Durability;
 use super::leaf::{Leaf, List, Size, word, words};
 use super::problem::{Place, Wrong};
 use super::reader::Presence::{Default, Optional, Required, Section};
 use super::reader::{At, Key, Nested, Node, Read, Reader, Tables, section};
+use super::{Durability, SmtpTls, WebhookShape};
 
 section! {
     /// `portcullis.toml`.
@@ -34,6 +34,10 @@ section! {
         policies: RawPolicies = Section;
         /// What the gateway does with decisions.
         access_control: RawAccessControl = Section;
+        /// Whom the gateway tells what happens.
+        notify: RawNotify = Section;
+        /// A program that is told what happens.
+        webhook: Tables<RawWebhook> = Optional("none");
         /// A path at the gateway and the management endpoint behind it.
         endpoint: Tables<RawEndpoint> = Required;
         /// A way to sign in.
@@ -174,6 +178,78 @@ section! {
         mode: Mode = Default("enforce");
         /// The group that approves where a policy names none.
         default_approver_group: String = Optional("every manual policy names its own");
+        /// The group whose members keep the gateway: they change policies of the store, switch access control, and revoke and review any grant.
+        operators: String = Optional("nobody");
+    }
+}
+
+section! {
+    /// `[notify]`
+    RawNotify {
+        /// Where people sign in to decide, such as `https://pam.fabrikam.example`: messages link to `requests/<id>` below it.
+        link: Url = Optional("messages name the command to type instead");
+        /// A request that waits this long is brought to its approvers' minds once more.
+        remind_after: Duration = Optional("no reminder");
+        /// A request that waits this long is told to `escalate_to` too.
+        escalate_after: Duration = Optional("no escalation");
+        /// Mail addresses of those who are told of requests that wait too long, and at once of grants that are taken without approval.
+        escalate_to: List<String> = Optional("nobody");
+        /// A message that could not be delivered for this long is given up, and put on record.
+        give_up_after: Duration = Default("3d");
+        /// Where templates lie that take the place of the built-in ones.
+        templates: String = Optional("the built-in ones");
+        /// The mail server that takes the messages.
+        smtp: RawSmtp = Optional("no mail is sent");
+    }
+}
+
+section! {
+    /// `[notify.smtp]`
+    RawSmtp {
+        /// The mail server, such as `mail.fabrikam.example`, with `:` and a port if it is not the usual one (587; 465 with `implicit`, 25 with `off`).
+        server: String = Required;
+        /// `starttls` (nothing is sent if the server has none), `implicit` (TLS from the first byte) or `off`: only to a loopback address, or with `trusted_plaintext`.
+        tls: SmtpTls = Default("starttls");
+        /// That nobody on the way to the mail server can read or write what is sent to it in plain text.
+        trusted_plaintext: bool = Default("false");
+        /// PEM file of the certificate authorities to trust.
+        ca: String = Optional("the platform's");
+        /// Who messages come from, such as `Portcullis <portcullis@fabrikam.example>`.
+        from: String = Required;
+        /// The user to sign in as at the mail server.
+        username: String = Optional("nobody signs in");
+        /// The file that holds the user's password, read anew for each message.
+        password_file: String = Optional("none");
+        /// What makes a mail address of an account's name without `@`, such as `fabrikam.example`.
+        domain: String = Optional("such accounts get no mail");
+        /// From connecting to the server's last word about a message.
+        timeout: Duration = Default("30s");
+        /// Messages on the way at once.
+        connections: NonZeroU32 = Default("2");
+    }
+}
+
+section! {
+    /// `[[webhook]]`
+    RawWebhook {
+        /// Its name, which listings, records and metrics show: letters, digits, `.`, `_` and `-`.
+        name: String = Required;
+        /// Where messages are posted: `https://`; `http://` only to a loopback address.
+        url: Url = Optional("`url_file` has it");
+        /// The file that holds the URL, if knowing it is enough to post there; read anew for each message.
+        url_file: String = Optional("`url` says it");
+        /// What messages look like: `json` (every field), `slack` or `teams` (an adaptive card).
+        shape: WebhookShape = Default("json");
+        /// The file that holds the key that messages are signed with, read anew for each message.
+        secret_file: String = Optional("messages are not signed");
+        /// PEM file of the certificate authorities to trust.
+        ca: String = Optional("the platform's");
+        /// The kinds of events that are posted, such as `request-filed`.
+        events: List<NoticeKind> = Optional("all");
+        /// From connecting to the end of the answer.
+        timeout: Duration = Default("10s");
+        /// Messages on the way at once.
+        connections: NonZeroU32 = Default("2");
     }
 }
 
@@ -260,6 +336,26 @@ words!(Ungoverned, "`allow` or `block`", {
 words!(Dialect, "`exchange-rest`", {
     "exchange-rest" => Self::ExchangeRest,
 }, later: ["psrp", "routes"]);
+
+words!(SmtpTls, "`starttls`, `implicit` or `off`", {
+    "starttls" => Self::StartTls,
+    "implicit" => Self::Implicit,
+    "off" => Self::Off,
+}, later: []);
+
+words!(WebhookShape, "`json`, `slack` or `teams`", {
+    "json" => Self::Json,
+    "slack" => Self::Slack,
+    "teams" => Self::Teams,
+}, later: []);
+
+impl Leaf for NoticeKind {
+    const EXPECTED: &'static str = "a kind of event, such as `request-filed`";
+
+    fn from_text(text: &str) -> Result<Self, Wrong> {
+        word(text, &Self::ALL.map(|it| (it.as_str(), it)), &[])
+    }
+}
 
 /// `[[endpoint]] upstream_auth = { mode = … }`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -297,7 +297,6 @@ impl<'a> Reader<'a> {
 
 /// Keys that DESIGN names and that this version does not have, and what they are about.
 const LATER: &[(&str, &str)] = &[
-    ("notify", "notifications are"),
     ("proxy.tls.client_ca", "client certificates are"),
     ("store.max_staleness", "several nodes on one store are"),
 ];

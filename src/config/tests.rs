@@ -1,5 +1,6 @@
 //! Configurations, right and wrong, through [`read`].
 
+mod notify;
 mod reference;
 
 use std::fs;

@@ -3,28 +3,50 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
-use tokio::sync::{Mutex, Notify};
-use tracing::warn;
+use tokio::sync::{Mutex, Notify, broadcast, watch};
+use tracing::{error, warn};
 use uuid::Uuid;
 
 use crate::audit::{Event, Unavailable};
-use crate::model::Grant;
+use crate::model::{Grant, HowClosed};
+use crate::notify::Channels;
+use crate::policy::{Group, PolicyFile, PolicySet};
 use crate::state::State;
 use crate::store::{Store, StoreError};
 
+use super::blocked::Blocks;
+use super::courier::Tallies;
+use super::happening::{BACKLOG, Happening};
 use super::lifecycle::Case;
 use super::record::Change;
-use super::{Clock, Ledger};
+use super::uses::Uses;
+use super::{Clock, Ledger, Settings};
 
 /// Where changes are made.
 pub(super) struct Desk {
     pub(super) store: Store,
     pub(super) state: Arc<State>,
-    ledger: Arc<dyn Ledger>,
+    pub(super) channels: Arc<Channels>,
+    pub(super) settings: Settings,
+    pub(super) happenings: broadcast::Sender<Happening>,
+    /// The policy files of the last good reading, held while policies are put together and published.
+    pub(super) files: Mutex<Vec<PolicyFile>>,
+    /// Policies or the switch were changed in the store, and are to be put in force once that is on record.
+    pub(super) stale: AtomicBool,
+    /// What blocked calls filed lately.
+    pub(super) blocks: Blocks,
+    /// What was used of the grants that count their uses.
+    pub(super) uses: Uses,
+    pub(super) ledger: Arc<dyn Ledger>,
+    /// How deliveries of notices went.
+    pub(super) tallies: Tallies,
     clock: Clock,
+    /// Something was stored that a courier may have to carry.
+    posted: watch::Sender<()>,
     /// Something happened that the keeper may have to act on.
     changed: Notify,
     /// Held while owed records are delivered, so that each is delivered by one, in order.
@@ -56,14 +78,25 @@ impl Desk {
     pub(super) fn new(
         store: Store,
         ledger: Arc<dyn Ledger>,
+        channels: Arc<Channels>,
         state: Arc<State>,
+        settings: Settings,
         clock: Clock,
     ) -> Self {
         Self {
             store,
             state,
+            tallies: Tallies::new(&channels),
+            channels,
+            settings,
+            happenings: broadcast::Sender::new(BACKLOG),
+            files: Mutex::default(),
+            stale: AtomicBool::new(false),
+            blocks: Blocks::default(),
+            uses: Uses::default(),
             ledger,
             clock,
+            posted: watch::Sender::new(()),
             changed: Notify::new(),
             recording: Mutex::new(()),
             publishing: Mutex::new(()),
@@ -77,8 +110,20 @@ impl Desk {
             .unwrap_or(now)
     }
 
+    /// The operators, as the policies define the group that the configuration names.
+    pub(super) fn operators<'a>(&self, policies: &'a PolicySet) -> Option<&'a Group> {
+        policies.group(self.settings.operators.as_deref()?)
+    }
+
+    /// Has the keeper and the couriers look at what is stored.
     pub(super) fn wake(&self) {
         self.changed.notify_one();
+        self.posted.send_replace(());
+    }
+
+    /// Tells a courier of each [`Desk::wake`].
+    pub(super) fn posted(&self) -> watch::Receiver<()> {
+        self.posted.subscribe()
     }
 
     /// Returns when something changed since the last time that this returned.
@@ -93,24 +138,40 @@ impl Desk {
         };
         let votes = self.store.votes(request.id).await?;
         let grant = self.store.grant_of_request(request.id).await?;
+        let extended = match request.extends {
+            Some(grant) => self.store.grant(grant).await?,
+            None => None,
+        };
         Ok(Some(Case {
             request,
             votes,
             grant,
+            extended,
         }))
     }
 
     /// Makes a change. The outer error: it was not made, or ([`StoreError::Unavailable`]) perhaps. The inner one: it is
     /// stored, and will be recorded and published as soon as that can be done.
     pub(super) async fn make(&self, change: Change) -> Result<Result<(), Unfinished>, StoreError> {
+        let closed = change.closed.clone();
+        self.commit(change).await?;
+        for grant in &closed {
+            self.show(grant).await;
+        }
+        Ok(self.record_owed().await)
+    }
+
+    /// Stores a change and tells those who watch, without waiting for its records.
+    pub(super) async fn commit(&self, change: Change) -> Result<(), StoreError> {
         let stored = self.store.commit(&change.writes).await;
         // Also after a failure: the change may have been stored all the same, and its records are found by the keeper.
         self.wake();
         stored?;
-        for grant in &change.revoked {
-            self.take_out(grant).await;
+        for happening in change.happenings {
+            // Nobody may be watching.
+            let _ = self.happenings.send(happening);
         }
-        Ok(self.record_owed().await)
+        Ok(())
     }
 
     /// Delivers all owed records to the audit log, and puts in force what was waiting for its record.
@@ -164,18 +225,30 @@ impl Desk {
     async fn settle(&self, grant: Uuid) -> Result<(), StoreError> {
         let _alone = self.publishing.lock().await;
         if let Some(grant) = self.store.grant(grant).await? {
-            if grant.revoked.is_none() && grant.ends > self.now() {
-                self.state.grants.insert(&grant, &self.state.interner);
-            } else {
-                self.state.grants.remove(&grant, &self.state.interner);
-            }
+            self.put(&grant);
         }
         Ok(())
     }
 
-    async fn take_out(&self, grant: &Grant) {
+    /// Makes the grant table agree with a grant as it was just stored.
+    pub(super) async fn show(&self, grant: &Grant) {
         let _alone = self.publishing.lock().await;
-        self.state.grants.remove(grant, &self.state.interner);
+        self.put(grant);
+    }
+
+    /// A grant whose last use was taken stays: the pages and retries of that use are still to pass.
+    fn put(&self, grant: &Grant) {
+        let (grants, interner) = (&self.state.grants, &self.state.interner);
+        let is_over = match grant.closed.as_ref().map(|it| it.how) {
+            Some(HowClosed::Ended | HowClosed::Revoked) => true,
+            Some(HowClosed::UsedUp) | None => grant.ends <= self.now(),
+        };
+        if is_over {
+            grants.remove(grant, interner);
+        } else if let Err(error) = grants.insert(grant, interner) {
+            grants.remove(grant, interner);
+            error!(grant = %grant.id, %error, "Grant covers nothing: its pins cannot be read");
+        }
     }
 
     /// Puts the stored grants in force whose records are all delivered.
@@ -192,7 +265,7 @@ impl Desk {
             };
             after = Some(last.id);
             for grant in &page {
-                self.state.grants.insert(grant, &self.state.interner);
+                self.put(grant);
             }
         }
     }

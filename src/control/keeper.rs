@@ -1,15 +1,19 @@
 //! What happens by itself: requests lapse, grants end, and what could not be recorded is tried again.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+use crate::model::NoticeKind;
 use crate::store::StoreError;
 
 use super::desk::{Desk, Unfinished, log_unfinished};
+use super::force;
 use super::lifecycle::{Event, apply};
+use super::notices::by_time;
 use super::record::{Change, Circumstances};
 
 /// Looked at least this often, in case the clock was set or the machine slept.
@@ -60,6 +64,13 @@ async fn tend(desk: &Desk) -> Result<Option<DateTime<Utc>>, Unfinished> {
     }
     while !expire(desk).await? {}
     desk.record_owed().await?;
+    if desk.stale.swap(false, Ordering::AcqRel)
+        && let Err(error) = force::refresh(desk).await
+    {
+        desk.stale.store(true, Ordering::Release);
+        return Err(error.into());
+    }
+    desk.uses.sweep(desk.now().timestamp_millis());
     let expiry = desk.store.next_expiry().await?;
     let end = desk.store.next_end().await?;
     Ok(expiry.into_iter().chain(end).min())
@@ -69,6 +80,8 @@ async fn tend(desk: &Desk) -> Result<Option<DateTime<Utc>>, Unfinished> {
 async fn expire(desk: &Desk) -> Result<bool, Unfinished> {
     let now = desk.now();
     let at = Circumstances { caller: None, now };
+    let snapshot = desk.state.snapshot();
+    let policies = &snapshot.policies;
     let mut change = Change::default();
     for request in desk.store.lapsed_requests(now, CASES_AT_ONCE).await? {
         let Some(case) = desk.case(request.id).await? else {
@@ -78,25 +91,32 @@ async fn expire(desk: &Desk) -> Result<bool, Unfinished> {
         let Ok((case, effects)) = apply(&case, Event::Lapsed, now) else {
             continue;
         };
-        change.add(&case.request, effects, &[], at)?;
+        change.add(effects, &[], at)?;
+        let expired = by_time(NoticeKind::RequestExpired, &case, policies, now);
+        change.tell(&expired, &desk.channels)?;
     }
     for grant in desk.store.ended_grants(now, CASES_AT_ONCE).await? {
         let case = desk.case(grant.request).await?;
         let case = case.ok_or_else(|| StoreError::Damaged {
             what: format!("the grant {} without its request", grant.id),
         })?;
-        // Revoked since it was listed.
-        let Ok((case, effects)) = apply(&case, Event::Ended, now) else {
+        // Closed or extended since it was listed.
+        let Ok((case, effects)) = apply(&case, Event::Expired, now) else {
             continue;
         };
-        change.add(&case.request, effects, &[], at)?;
+        change.add(effects, &[], at)?;
+        let expired = by_time(NoticeKind::GrantExpired, &case, policies, now);
+        change.tell(&expired, &desk.channels)?;
     }
     if change.writes.is_empty() {
         return Ok(true);
     }
     match desk.store.commit(&change.writes).await {
         // Somebody was faster with one of them: the others' turn comes again at once.
-        Ok(()) | Err(StoreError::Changed) => Ok(false),
+        Ok(()) | Err(StoreError::Changed) => {
+            desk.wake();
+            Ok(false)
+        }
         Err(error) => Err(error.into()),
     }
 }

@@ -9,37 +9,77 @@ use super::desk::{Unfinished, chain, log_unfinished};
 use super::lifecycle::InvalidTransition;
 use super::record::MOST_PENDING;
 
+/// Why something was not done. Each text is for the person who asked for it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WorkflowError {
+    /// It does not go with what has happened since: somebody else was faster, or time was.
+    #[error("{0}")]
+    Conflict(String),
+    /// The person may not.
+    #[error("{0}")]
+    Forbidden(String),
+    /// What was said is wrong.
+    #[error("{0}")]
+    Invalid(String),
+    /// There is no such thing, or it is not the person's to know of.
+    #[error("{0}")]
+    NotFound(String),
+    /// It cannot be stored or recorded now.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+impl From<WorkflowError> for OwnCmdletError {
+    fn from(error: WorkflowError) -> Self {
+        match error {
+            WorkflowError::Conflict(text) | WorkflowError::Invalid(text) => Self::Invalid(text),
+            WorkflowError::Forbidden(text) => Self::Forbidden(text),
+            WorkflowError::NotFound(text) => Self::NotFound(text),
+            WorkflowError::Unavailable(text) => Self::Unavailable(text),
+        }
+    }
+}
+
+/// A transition that cannot happen.
+impl From<InvalidTransition> for WorkflowError {
+    fn from(why: InvalidTransition) -> Self {
+        let text = why.to_string();
+        match why {
+            InvalidTransition::NotApprover { .. }
+            | InvalidTransition::NotHolder { .. }
+            | InvalidTransition::NotRequester { .. }
+            | InvalidTransition::OwnRequest { .. }
+            | InvalidTransition::OwnReview { .. } => Self::Forbidden(text),
+            InvalidTransition::AlreadyAnswered { .. }
+            | InvalidTransition::AlreadyDecided { .. }
+            | InvalidTransition::AlreadyReviewed { .. }
+            | InvalidTransition::Lapsed { .. }
+            | InvalidTransition::NoGrant { .. }
+            | InvalidTransition::NotBreakGlass
+            | InvalidTransition::NotDue { .. }
+            | InvalidTransition::NotStarted { .. }
+            | InvalidTransition::Over { .. } => Self::Conflict(text),
+            InvalidTransition::CommentNeeded
+            | InvalidTransition::TooLong
+            | InvalidTransition::Widens { .. } => Self::Invalid(text),
+        }
+    }
+}
+
 /// A policy that does not exist any more.
-pub(super) fn gone(request: &Request) -> OwnCmdletError {
-    OwnCmdletError::Forbidden(format!(
+pub(super) fn gone(request: &Request) -> WorkflowError {
+    WorkflowError::Forbidden(format!(
         "the policy `{}` does not exist any more, so nobody can decide under it, and a grant under it covers nothing; Get-ElevatedAccessApprovalPolicy lists the policies",
         request.policy
     ))
 }
 
 /// A policy that nobody can be granted.
-pub(super) fn never(policy: &Policy) -> OwnCmdletError {
-    OwnCmdletError::Forbidden(format!(
+pub(super) fn never(policy: &Policy) -> WorkflowError {
+    WorkflowError::Forbidden(format!(
         "the policy `{}` has `approval = \"never\"`: it cannot be granted to anybody",
         policy.scope.text
     ))
-}
-
-/// A transition that cannot happen.
-pub(super) fn refused(why: &InvalidTransition) -> OwnCmdletError {
-    let text = why.to_string();
-    match why {
-        InvalidTransition::NotApprover { .. } | InvalidTransition::OwnRequest { .. } => {
-            OwnCmdletError::Forbidden(text)
-        }
-        InvalidTransition::AlreadyAnswered { .. }
-        | InvalidTransition::AlreadyDecided { .. }
-        | InvalidTransition::Lapsed { .. }
-        | InvalidTransition::NoGrant { .. }
-        | InvalidTransition::NotDue { .. }
-        | InvalidTransition::Over { .. }
-        | InvalidTransition::TooLong => OwnCmdletError::Invalid(text),
-    }
 }
 
 /// What is stored but not yet recorded is not acknowledged: the caller is told where it stands.
@@ -47,30 +87,42 @@ pub(super) fn finished(
     done: Result<(), Unfinished>,
     request: &Request,
     what: &str,
-) -> Result<(), OwnCmdletError> {
+) -> Result<(), WorkflowError> {
     let Err(error) = done else { return Ok(()) };
     log_unfinished(&error);
     let effect = match request.state {
         RequestState::Approved => ", and the grant takes effect only then",
-        RequestState::Denied | RequestState::Expired | RequestState::Pending => "",
+        RequestState::Denied
+        | RequestState::Expired
+        | RequestState::Pending
+        | RequestState::Withdrawn => "",
     };
-    Err(OwnCmdletError::Unavailable(format!(
+    Err(WorkflowError::Unavailable(format!(
         "the request {} is {what} and stored, but the audit log does not have the record yet ({}); it gets it as soon as it can{effect}: do not do it again",
         request.id,
         chain(&error)
     )))
 }
 
+/// The same, of something that is done already: a grant that is over, a policy, a setting.
+pub(super) fn done_but_unrecorded(error: &Unfinished, what: &str) -> WorkflowError {
+    log_unfinished(error);
+    WorkflowError::Unavailable(format!(
+        "{what}, but the audit log does not have the record yet ({}); it gets it as soon as it can: do not do it again",
+        chain(error)
+    ))
+}
+
 /// What a failing store means to the caller. The details are the operator's.
-pub(super) fn not_reached(error: StoreError) -> OwnCmdletError {
+pub(super) fn not_reached(error: StoreError) -> WorkflowError {
     match error {
-        StoreError::TooManyPending => OwnCmdletError::Forbidden(format!(
+        StoreError::TooManyPending => WorkflowError::Forbidden(format!(
             "you have {MOST_PENDING} pending requests, and more are not taken: wait until some are decided (Get-ElevatedAccessRequest lists up to {MOST_LISTED})"
         )),
         StoreError::Changed => too_busy(),
         error @ (StoreError::Damaged { .. } | StoreError::Unavailable { .. }) => {
             tracing::error!(error = %chain(&error), "Store failed");
-            OwnCmdletError::Unavailable(
+            WorkflowError::Unavailable(
                 "the gateway's store cannot be used now; if you asked for a change, look with Get-ElevatedAccessRequest whether it was made before you repeat it".to_owned(),
             )
         }
@@ -78,8 +130,6 @@ pub(super) fn not_reached(error: StoreError) -> OwnCmdletError {
 }
 
 /// Others were faster, again and again.
-pub(super) fn too_busy() -> OwnCmdletError {
-    OwnCmdletError::Unavailable(
-        "others keep changing this at the same moment: try again".to_owned(),
-    )
+pub(super) fn too_busy() -> WorkflowError {
+    WorkflowError::Unavailable("others keep changing this at the same moment: try again".to_owned())
 }

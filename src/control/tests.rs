@@ -2,8 +2,12 @@
 
 mod deciding;
 mod durability;
+mod grants;
+mod operators;
 mod parameters;
+mod telling;
 mod time;
+mod uses;
 mod world;
 
 use crate::state::OwnCmdletError;
@@ -29,6 +33,11 @@ async fn a_request_is_filed_approved_in_force_and_revoked() {
               Policy: exchange\new-moverequest
               Reason: Repair a mailbox
               DurationHours: 2
+              StartTimeUtc: $null
+              Uses: $null
+              Parameters: $null
+              Extends: $null
+              BreakGlass: False
               DateCreatedUtc: 2027-01-15T08:00:00Z
               ExpiresUtc: 2027-01-16T08:00:00Z
               MissingApprovals: 1 approval of `movers`
@@ -59,9 +68,17 @@ async fn a_request_is_filed_approved_in_force_and_revoked() {
               Type: Task
               AuthorizedAccess: Exchange\new-moverequest
               Policy: exchange\new-moverequest
+              Parameters: $null
               AuthorizedBy: amy@fabrikam.example
               StartTimeUtc: 2027-01-15T08:00:00Z
               EndTimeUtc: 2027-01-15T10:00:00Z
+              Uses: $null
+              Used: 0
+              BreakGlass: False
+              AwaitsReview: False
+              ReviewedBy: $null
+              DateReviewedUtc: $null
+              ReviewComment: $null
               Revoked: False
               RevocationDateTimeUtc: $null
               RevokedBy: $null
@@ -78,7 +95,7 @@ async fn a_request_is_filed_approved_in_force_and_revoked() {
         assert_eq!(world::property(&revoked, "RevocationComment"), "enough");
         assert_eq!(world.in_force(), 0);
         let again = world.refusal("amy", &revoke).await;
-        assert_eq!(again, "the grant is revoked already");
+        assert_eq!(again, "the grant is revoked already by amy@fabrikam.example");
 
         let expected = ["request.filed", "request.approved", "grant.created", "grant.revoked"];
         assert_eq!(world.ledger.kinds(), expected);
@@ -224,7 +241,7 @@ async fn policies_and_settings_can_be_looked_at() {
         .call("ann", "Get-ElevatedAccessApprovalPolicy")
         .await
         .unwrap();
-    assert_eq!(policies.len(), 6);
+    assert_eq!(policies.len(), 10);
     let one = r"Get-ElevatedAccessApprovalPolicy -Identity EXCHANGE\new-moverequest";
     let one = world.call("ann", one).await.unwrap();
     world::settings().bind(|| {
@@ -238,8 +255,13 @@ async fn policies_and_settings_can_be_looked_at() {
               Approvals: 1
               DefaultDurationHours: 4
               MaxDurationHours: 8
+              Requesters: 
+              BreakGlassGroup: 
+              ApproverComment: optional
+              OnBlock: block
+              MaxUses: $null
               ReportOnly: False
-              Source: policies/test.toml:10
+              Source: policies/test.toml:22
             ");
     });
     let control = world

@@ -16,7 +16,7 @@ use crate::dialect::exchange_rest::{self, Batch, Call, Operation, Reading};
 use crate::dialect::{Dialect, Problem, Reply};
 use crate::identity::Authenticated;
 use crate::model::Principal;
-use crate::policy::{Facts, Judgement, Refusal, decide};
+use crate::policy::Refusal;
 use crate::state::{OwnCmdletError, Snapshot};
 use crate::telemetry::metrics::StatusClass;
 
@@ -164,11 +164,11 @@ async fn live<'a>(
 }
 
 /// What the steps from the decision on share.
-struct Scene<'a> {
-    worker: &'a Worker,
-    route: &'a Route,
-    snapshot: &'a Snapshot,
-    caller: &'a Authenticated,
+pub(super) struct Scene<'a> {
+    pub(super) worker: &'a Worker,
+    pub(super) route: &'a Route,
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) caller: &'a Authenticated,
     gateway_base: &'a str,
 }
 
@@ -181,7 +181,7 @@ impl Scene<'_> {
         seen: &mut Seen<'_>,
     ) -> Result<Response<ReplyBody>, Rejection> {
         context.tenant = Some(call.tenant().to_owned());
-        let judgement = self.decide(call, &context);
+        let (judgement, receipt) = self.judge(call, &context).await?;
         let gate = &*self.worker.gate;
         let recorded = gate
             .audit
@@ -190,11 +190,14 @@ impl Scene<'_> {
         seen.decided = true;
         match recorded {
             Recorded::Permitted(permit) => {
-                let outcome = OutcomeGuard::new(&gate.audit, permit.decision_id());
+                let mut outcome = OutcomeGuard::new(&gate.audit, permit.decision_id());
+                outcome.took(receipt);
                 forward::single(&self.asked(), permit, outcome).await
             }
             Recorded::Own(id, own) => Ok(response(self.answer(own.subject(), id, &context).await)),
-            Recorded::Refused(id, refusal) => Ok(response(self.refuse(&refusal, id))),
+            Recorded::Refused(id, refusal) => {
+                Ok(response(self.refuse(&refusal, id, &context).await))
+            }
         }
     }
 
@@ -218,18 +221,23 @@ impl Scene<'_> {
         let Batch { frame, items } = batch;
         let (ids, calls): (Vec<_>, Vec<_>) =
             items.into_iter().map(|item| (item.id, item.call)).unzip();
-        let judgements = calls
-            .into_iter()
-            .map(|call| self.decide(call, &context))
-            .collect();
+        let mut judgements = Vec::with_capacity(calls.len());
+        let mut receipts = Vec::with_capacity(calls.len());
+        for call in calls {
+            // One after the other: each takes its own use.
+            let (judgement, receipt) = self.judge(call, &context).await?;
+            judgements.push(judgement);
+            receipts.push(receipt);
+        }
         let recorded = gate.audit.record(&context, judgements, recordable).await?;
         seen.decided = true;
         let mut own = Vec::new();
         let mut permits = Vec::new();
-        for (id, recorded) in ids.iter().zip(recorded) {
+        for ((id, recorded), receipt) in ids.iter().zip(recorded).zip(receipts) {
             match recorded {
                 Recorded::Permitted(permit) => {
-                    let outcome = OutcomeGuard::new(&gate.audit, permit.decision_id());
+                    let mut outcome = OutcomeGuard::new(&gate.audit, permit.decision_id());
+                    outcome.took(receipt);
                     permits.push((id.as_str(), permit, outcome));
                 }
                 Recorded::Own(decision, call) => {
@@ -239,7 +247,7 @@ impl Scene<'_> {
                     ));
                 }
                 Recorded::Refused(decision, refusal) => {
-                    own.push((id.clone(), self.refuse(&refusal, decision)));
+                    own.push((id.clone(), self.refuse(&refusal, decision, &context).await));
                 }
             }
         }
@@ -253,22 +261,6 @@ impl Scene<'_> {
             authorization: self.route.credential.for_call(self.caller.authorization()),
             gateway_base: self.gateway_base,
         }
-    }
-
-    fn decide(&self, call: Call, context: &CallContext) -> Judgement<Call> {
-        let facts = Facts {
-            policies: &self.snapshot.policies,
-            mode: self.snapshot.mode,
-            endpoint: self.route.rules,
-            principal: &self.caller.principal,
-            source: context.source,
-            grants: &self.worker.gate.state.grants,
-            now: context.decided,
-        };
-        let judgement = decide(call, Call::subject, &facts);
-        let decision = judgement.decision();
-        self.route.metrics.decided(decision.verdict, decision.rule);
-        judgement
     }
 
     /// An item's own credential must be the outer one, or another of the same person.
@@ -336,19 +328,25 @@ impl Scene<'_> {
         reply
     }
 
-    /// A block, as the caller sees it (DESIGN 5.6).
-    fn refuse(&self, refusal: &Refusal<Call>, decision: Uuid) -> Reply {
-        let target = refusal
-            .subject()
-            .command()
-            .map_or(String::new(), |it| it.task.cmdlet.to_string());
+    /// A block, as the caller sees it (DESIGN 5.6). Where the policy says so, it files the request that it asks for.
+    async fn refuse(
+        &self,
+        refusal: &Refusal<Call>,
+        decision: Uuid,
+        context: &CallContext,
+    ) -> Reply {
+        let command = refusal.subject().command();
+        let target = command.map_or(String::new(), |it| it.task.cmdlet.to_string());
+        let filed = match command {
+            Some(command) => {
+                self.file_request(command, refusal.decision(), decision, context)
+                    .await
+            }
+            None => None,
+        };
+        let text = filed.as_deref().unwrap_or(&refusal.decision().explanation);
         // No outcome: a block is complete by its decision's record.
-        self.problem(
-            StatusCode::FORBIDDEN,
-            &target,
-            &refusal.decision().explanation,
-            decision,
-        )
+        self.problem(StatusCode::FORBIDDEN, &target, text, decision)
     }
 
     fn problem(&self, status: StatusCode, target: &str, text: &str, decision: Uuid) -> Reply {

@@ -9,7 +9,7 @@ use crate::dialect::exchange_rest::LinkHosts;
 use crate::identity::Identities;
 use crate::model::Workload;
 use crate::policy;
-use crate::state::{OwnCmdlets, State};
+use crate::state::{GrantUses, OwnCmdlets, State};
 use crate::telemetry::metrics::{EndpointMetrics, Metrics};
 use crate::tls::ReloadableServer;
 use crate::upstream::{Pool, Upstream};
@@ -67,6 +67,8 @@ pub struct Gate {
     pub identities: Arc<Identities>,
     /// Who answers the gateway's own cmdlets.
     pub own_cmdlets: Arc<dyn OwnCmdlets>,
+    /// Who counts the uses of grants.
+    pub uses: Arc<dyn GrantUses>,
     /// The endpoints.
     pub routes: Vec<Route>,
     /// How clients reach the gateway: scheme and authority, lower case; `None`: as each request names it.

@@ -9,6 +9,8 @@ use uuid::Uuid;
 
 use crate::audit::{AuditLog, Outcome};
 
+use super::uses::Receipt;
+
 /// How the name of an error member ends, quote included. Nearly every answer is without it, and searching it costs a tenth
 /// of reading the answer.
 static NAME_END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"error\""));
@@ -24,6 +26,7 @@ pub(super) struct OutcomeGuard {
     error_in_body: bool,
     looked: bool,
     done: bool,
+    receipt: Option<Receipt>,
 }
 
 impl OutcomeGuard {
@@ -37,7 +40,13 @@ impl OutcomeGuard {
             error_in_body: false,
             looked: false,
             done: false,
+            receipt: None,
         }
+    }
+
+    /// The call took this use of a grant, if any.
+    pub(super) fn took(&mut self, receipt: Option<Receipt>) {
+        self.receipt = receipt;
     }
 
     /// The upstream answered with this status, which the client is given as well.
@@ -76,6 +85,9 @@ impl OutcomeGuard {
             return;
         }
         self.done = true;
+        if let Some(receipt) = &self.receipt {
+            receipt.ended(result, self.upstream_status);
+        }
         self.audit.outcome(Outcome {
             decision_id: self.decision_id,
             at: Utc::now(),

@@ -69,6 +69,16 @@ impl Rejection {
         .closing()
     }
 
+    /// The use that the call needs of its grant cannot be stored.
+    pub(super) fn no_use(text: &str) -> Self {
+        Self::new(
+            RefusedReason::Store,
+            StatusCode::SERVICE_UNAVAILABLE,
+            "use-not-stored",
+            text,
+        )
+    }
+
     pub(super) fn no_room_for_body() -> Self {
         let mut rejection = Self::new(
             RefusedReason::Limit,

@@ -47,7 +47,7 @@ fn policies(root: &Path) -> PolicySet {
         .into_iter()
         .map(|(path, text)| PolicyFile { path, text })
         .collect();
-    PolicySet::load(&files, None, &Interner::default()).unwrap()
+    PolicySet::load(&files, &[], None, &Interner::default()).unwrap()
 }
 
 #[test]

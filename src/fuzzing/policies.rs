@@ -1,6 +1,7 @@
 //! What must hold of policy files, and of the decision.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::ops::ControlFlow;
 use std::sync::LazyLock;
 
 use chrono::DateTime;
@@ -11,7 +12,7 @@ use crate::model::{
 };
 use crate::policy::{
     Approval, Endpoint, Facts, HeldGrant, HeldGrants, Judgement, Mode, PolicyFile, PolicySet, Rule,
-    Subject, Ungoverned, Verdict, decide,
+    Subject, Ungoverned, Verdict, decide, difference, lint, trace,
 };
 
 /// Names that no file chooses.
@@ -28,7 +29,8 @@ static EVERYTHING: LazyLock<(PolicySet, Principal)> = LazyLock::new(|| {
     let text = "[[group]]\nname = \"g\"\nmembers = [\"amy@contoso.example\"]\n\
                 [[policy]]\ntask = 'Exchange\\*'\napproval = \"manual\"\napprovers = [\"g\"]\n";
     let interner = Interner::default();
-    let set = PolicySet::load(&[policy_file(text)], None, &interner).expect("it is a good file");
+    let set =
+        PolicySet::load(&[policy_file(text)], &[], None, &interner).expect("it is a good file");
     (set, principal(&interner))
 });
 
@@ -41,25 +43,25 @@ struct Everywhere {
 }
 
 impl HeldGrants for Nothing {
-    fn find(&self, _: PrincipalId, _: PolicyId, _: &dyn Fn(&HeldGrant) -> bool) -> Option<Uuid> {
-        None
-    }
+    fn each(&self, _: PrincipalId, _: PolicyId, _: &mut dyn FnMut(&HeldGrant) -> ControlFlow<()>) {}
 }
 
 impl HeldGrants for Everywhere {
-    fn find(
+    fn each(
         &self,
         _: PrincipalId,
         _: PolicyId,
-        covers: &dyn Fn(&HeldGrant) -> bool,
-    ) -> Option<Uuid> {
-        let grant = HeldGrant {
+        look: &mut dyn FnMut(&HeldGrant) -> ControlFlow<()>,
+    ) {
+        let _stopped = look(&HeldGrant {
             id: Uuid::nil(),
             starts_ms: 0,
             ends_ms: self.ends_ms,
             task: None,
-        };
-        covers(&grant).then_some(grant.id)
+            pins: None,
+            uses_left: None,
+            break_glass: false,
+        });
     }
 }
 
@@ -89,7 +91,7 @@ pub(super) fn file(data: &[u8]) {
     };
     let interner = Interner::default();
     let file = policy_file(text);
-    let set = match PolicySet::load(std::slice::from_ref(&file), None, &interner) {
+    let set = match PolicySet::load(std::slice::from_ref(&file), &[], None, &interner) {
         Ok(set) => set,
         Err(problems) => {
             assert!(!problems.is_empty(), "a refusal says why");
@@ -106,7 +108,7 @@ pub(super) fn file(data: &[u8]) {
             return;
         }
     };
-    let again = PolicySet::load(&[file], None, &interner).expect("it loads again");
+    let again = PolicySet::load(&[file], &[], None, &interner).expect("it loads again");
     assert_eq!(set.hash(), again.hash());
     let principal = principal(&interner);
     for policy in set.policies() {
@@ -125,6 +127,13 @@ pub(super) fn file(data: &[u8]) {
             check_task(task, &set, &principal);
         }
     }
+    for warning in lint(&set, Ungoverned::Allow, DateTime::UNIX_EPOCH.date_naive()) {
+        assert!(
+            !warning.message.chars().any(char::is_control),
+            "{warning:?}"
+        );
+    }
+    assert_eq!(difference(&set, &again), [], "a set differs from itself");
     for task in TASKS {
         check_task(task.parse().expect("it is a task"), &set, &principal);
     }
@@ -143,6 +152,10 @@ fn check_task(task: Task, set: &PolicySet, principal: &Principal) {
         Verdict::Block => assert!(!decision.explanation.is_empty(), "a block is explained"),
         Verdict::ReportOnly => assert!(governing.is_some_and(|it| it.report_only)),
     }
+    // Each step is told, and the last one decides.
+    let told = trace(&command, &facts(set, principal, &Nothing));
+    assert_eq!(told.decision, decision);
+    assert!(told.steps.last().is_some_and(|it| it.decides), "{told:?}");
     if !is_ours && governing.is_some_and(|it| it.approval == Approval::Never) {
         assert_eq!(decision.rule, Rule::Never);
     }
@@ -159,7 +172,16 @@ fn judge<'a>(
     principal: &Principal,
     grants: &dyn HeldGrants,
 ) -> Judgement<&'a Command> {
-    let facts = Facts {
+    let facts = facts(policies, principal, grants);
+    decide(command, |it| Subject::Command(it), &facts)
+}
+
+fn facts<'a>(
+    policies: &'a PolicySet,
+    principal: &'a Principal,
+    grants: &'a dyn HeldGrants,
+) -> Facts<'a> {
+    Facts {
         policies,
         mode: Mode::Enforce,
         endpoint: Endpoint {
@@ -170,8 +192,7 @@ fn judge<'a>(
         source: IpAddr::V4(Ipv4Addr::LOCALHOST),
         grants,
         now: DateTime::UNIX_EPOCH,
-    };
-    decide(command, |it| Subject::Command(it), &facts)
+    }
 }
 
 fn policy_file(text: &str) -> PolicyFile {

@@ -94,6 +94,17 @@ impl Command {
     }
 }
 
+impl Command {
+    /// Whether the command only reads, as its verb says.
+    pub fn reads(&self) -> bool {
+        const READING: [&str; 8] = [
+            "compare", "find", "get", "measure", "read", "search", "show", "test",
+        ];
+        let verb = self.task.cmdlet.verb();
+        READING.iter().any(|it| verb.eq_ignore_ascii_case(it))
+    }
+}
+
 impl AsRef<Command> for Command {
     fn as_ref(&self) -> &Command {
         self

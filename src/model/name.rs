@@ -237,6 +237,32 @@ fn is_identifier(text: &str) -> bool {
             .all(|it| it.is_ascii_alphanumeric() || it == b'_')
 }
 
+/// Stores a name, or an absent one, as its text; reading parses it.
+pub(super) mod as_text {
+    use std::fmt::Display;
+    use std::str::FromStr;
+
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(in crate::model) fn serialize<T: Display, S: Serializer>(
+        name: &T,
+        out: S,
+    ) -> Result<S::Ok, S::Error> {
+        out.collect_str(name)
+    }
+
+    pub(in crate::model) fn deserialize<'de, T, D>(input: D) -> Result<T, D::Error>
+    where
+        T: FromStr<Err: Display>,
+        D: Deserializer<'de>,
+    {
+        String::deserialize(input)?
+            .parse()
+            .map_err(D::Error::custom)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

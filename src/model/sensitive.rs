@@ -1,50 +1,83 @@
 //! Which parameters hold secrets, and what a record shows in their place.
 
+use std::sync::LazyLock;
+
+use serde::Deserialize;
+
 use super::{ParameterName, Value};
 
 /// What stands in a record where a secret stood.
 pub const REDACTED: &str = "[redacted]";
 
-/// Parts of names, in lower case, that mark a secret: from Exchange's own parameters (`Password`, `NewPassword`,
-/// `RoomMailboxPassword`, `Credential`, `RemoteCredential`, `PrivateKey`, `FileData` of a PFX import, `AccessToken`).
-const MARKS: &[&str] = &[
-    "apikey",
-    "credential",
-    "passphrase",
-    "password",
-    "pincode",
-    "privatekey",
-    "pwd",
-    "secret",
-    "token",
-];
+/// Names that mark a secret, from `assets/catalogue/sensitive.toml`.
+struct Marks {
+    /// Parts of names, in lower case.
+    parts: Vec<String>,
+    /// Whole names.
+    names: Vec<String>,
+    /// The letters that a part begins with, one bit each, from `a` on.
+    first_letters: u32,
+}
 
-/// The letters that a mark begins with, one bit each, from `a` on.
-const FIRST_LETTERS: u32 = {
-    let mut letters = 0;
-    let mut marks = MARKS;
-    while let [mark, others @ ..] = marks {
-        if let [first, ..] = mark.as_bytes() {
-            letters |= 1 << (*first - b'a');
-        }
-        marks = others;
+fn marks() -> &'static Marks {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct File {
+        #[serde(rename = "version")]
+        _version: String,
+        parts: Vec<String>,
+        names: Vec<String>,
     }
-    letters
-};
+    static MARKS: LazyLock<Marks> = LazyLock::new(|| {
+        #[expect(
+            clippy::expect_used,
+            reason = "a test reads the same text, which is part of the program"
+        )]
+        let File {
+            _version: _,
+            parts,
+            names,
+        } = toml::from_str(include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/assets/catalogue/sensitive.toml"
+        )))
+        .expect("the list is well-formed");
+        let first_letters = parts
+            .iter()
+            .filter_map(|part| part.bytes().next())
+            .fold(0, |letters, first| letters | bit(first));
+        Marks {
+            parts,
+            names,
+            first_letters,
+        }
+    });
+    &MARKS
+}
+
+/// The bit of a letter, in any case; none for anything else.
+fn bit(letter: u8) -> u32 {
+    let letter = letter.to_ascii_lowercase().wrapping_sub(b'a');
+    if letter < 26 { 1 << letter } else { 0 }
+}
 
 /// Whether a parameter or member of this name holds a secret.
 pub fn is_sensitive(name: &str) -> bool {
     // On the path of every call: no copy, and most letters begin no mark.
-    let name = name.as_bytes();
-    name.iter().enumerate().any(|(start, letter)| {
-        let letter = letter.to_ascii_lowercase().wrapping_sub(b'a');
-        letter < 26
-            && FIRST_LETTERS >> letter & 1 == 1
-            && MARKS.iter().any(|mark| {
-                name.get(start..start + mark.len())
-                    .is_some_and(|part| part.eq_ignore_ascii_case(mark.as_bytes()))
+    let Marks {
+        parts,
+        names,
+        first_letters,
+    } = marks();
+    let bytes = name.as_bytes();
+    bytes.iter().enumerate().any(|(start, letter)| {
+        first_letters & bit(*letter) != 0
+            && parts.iter().any(|part| {
+                bytes
+                    .get(start..start + part.len())
+                    .is_some_and(|it| it.eq_ignore_ascii_case(part.as_bytes()))
             })
-    })
+    }) || names.iter().any(|it| it.eq_ignore_ascii_case(name))
 }
 
 /// A copy of `value` fit for a record, with secrets inside replaced by [`REDACTED`], and the paths of what was replaced
@@ -92,12 +125,35 @@ mod tests {
             "RoomPasswordHint",
             "pwd",
             "ApiKey",
+            "csvdata",
+            "PIN",
         ] {
             assert!(is_sensitive(name), "{name}");
         }
-        for name in ["", "Identity", "Passwor", "Pw", "ForceChange"] {
+        for name in [
+            "",
+            "Identity",
+            "Passwor",
+            "Pw",
+            "ForceChange",
+            "Pins",
+            "CSVDataFormat",
+            "é",
+        ] {
             assert!(!is_sensitive(name), "{name}");
         }
+    }
+
+    #[test]
+    fn the_parts_are_in_lower_case_as_the_search_wants_them() {
+        let marks = marks();
+        assert!(
+            marks
+                .parts
+                .iter()
+                .all(|it| it.to_ascii_lowercase() == *it && !it.is_empty())
+        );
+        assert_ne!(marks.first_letters, 0);
     }
 
     #[test]

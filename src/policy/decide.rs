@@ -2,6 +2,7 @@
 //! the reasons in docs/decisions/0002-order-of-the-decision.md.
 
 use std::net::IpAddr;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -9,9 +10,10 @@ use uuid::Uuid;
 
 use crate::model::{Command, PolicyId, Principal, PrincipalId, Task};
 
+use super::explain::Blocked;
 use super::{
-    Approval, Decision, Judgement, OwnCall, Permit, Policy, PolicySet, Refusal, Rule, Verdict,
-    explain,
+    Approval, Decision, Judgement, OwnCall, ParameterRules, Permit, Policy, PolicySet, Refusal,
+    Rule, Verdict, explain,
 };
 
 /// What the whole gateway does with decisions (`[access_control] mode`).
@@ -44,7 +46,7 @@ pub struct Endpoint {
 }
 
 /// A grant of one principal under one policy, as the decision sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct HeldGrant {
     /// Its id.
     pub id: Uuid,
@@ -54,17 +56,23 @@ pub struct HeldGrant {
     pub ends_ms: i64,
     /// The one task that it is narrowed to, shared by all grants that are.
     pub task: Option<Arc<Task>>,
+    /// The parameters that it is pinned to, if it is.
+    pub pins: Option<Arc<ParameterRules>>,
+    /// How many uses are left, if they are counted. Whoever forwards a call under a counted grant takes one first, durably.
+    pub uses_left: Option<u32>,
+    /// Whether it was taken without an approval, in an emergency.
+    pub break_glass: bool,
 }
 
 /// Where the decision finds grants. `state`'s grant table is one; a test's slice is another.
 pub trait HeldGrants {
-    /// The id of the first grant of `principal` under `policy` for which `covers` holds.
-    fn find(
+    /// Shows each grant of `principal` under `policy` to `look`, until it says to stop.
+    fn each(
         &self,
         principal: PrincipalId,
         policy: PolicyId,
-        covers: &dyn Fn(&HeldGrant) -> bool,
-    ) -> Option<Uuid>;
+        look: &mut dyn FnMut(&HeldGrant) -> ControlFlow<()>,
+    );
 }
 
 /// A call that sets up a client's session and runs no cmdlet, such as `EXOModuleFile`.
@@ -112,6 +120,65 @@ pub fn decide<C>(
         Subject::Command(command) => decide_command(command, facts),
         Subject::Session(SessionCall { name: _ }) => allow(Rule::SessionCall, None),
     };
+    judged(call, decision)
+}
+
+/// Why a call that was permitted under a grant does not go on after all: what is counted was counted, and there is no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Withheld {
+    /// As many calls passed as may.
+    Calls(SpreadLimit),
+    /// As many different identities were named as may be.
+    Identities(SpreadLimit),
+    /// Another call took the grant's last use.
+    UsedUp,
+}
+
+/// A bound of a policy's `spread` that is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpreadLimit {
+    /// This many under one grant.
+    PerGrant(u32),
+    /// This many in any minute.
+    PerMinute(u32),
+}
+
+/// Takes back a permit whose grant turned out to be used up, as a block of `subject`'s policy: unless that is report-only.
+pub fn withhold<C>(
+    permit: Permit<C>,
+    why: Withheld,
+    subject: impl FnOnce(&C) -> Subject<'_>,
+    facts: &Facts<'_>,
+) -> Judgement<C> {
+    let policy = permit.decision().policy.as_ref();
+    let policy = policy.and_then(|scope| facts.policies.policy(scope));
+    let (Subject::Command(command), Some(policy)) = (subject(permit.subject()), policy) else {
+        // Without a policy there was no grant, so nothing was counted.
+        return Judgement::Permitted(permit);
+    };
+    let blocked = Blocked {
+        command,
+        policy,
+        policies: facts.policies,
+    };
+    let (rule, explanation) = match why {
+        Withheld::Calls(limit) => (Rule::SpreadLimit, explain::spread(blocked, limit, "calls")),
+        Withheld::Identities(limit) => (
+            Rule::SpreadLimit,
+            explain::spread(blocked, limit, "different identities"),
+        ),
+        Withheld::UsedUp => (Rule::UsedUp, explain::used_up(blocked)),
+    };
+    let decision = block(rule, Some(policy), facts, explanation);
+    let (call, permitted) = permit.into_parts();
+    let decision = Decision {
+        grant: permitted.grant,
+        ..decision
+    };
+    judged(call, decision)
+}
+
+fn judged<C>(call: C, decision: Decision) -> Judgement<C> {
     match (decision.verdict, decision.rule) {
         (Verdict::Allow, Rule::GatewayCmdlet) => Judgement::Own(OwnCall::new(call, decision)),
         (Verdict::Allow | Verdict::ReportOnly, _) => {
@@ -130,11 +197,16 @@ fn decide_command(command: &Command, facts: &Facts<'_>) -> Decision {
     if facts.mode == Mode::Disabled {
         return allow(Rule::AccessControlDisabled, None);
     }
-    let governing = facts.policies.governing(task);
+    let governing = facts.policies.governing_command(command);
     if let Some(policy) = governing
         && policy.approval == Approval::Never
     {
-        return block(Rule::Never, governing, facts, explain::never(task, policy));
+        let blocked = Blocked {
+            command,
+            policy,
+            policies: facts.policies,
+        };
+        return block(Rule::Never, governing, facts, explain::never(blocked));
     }
     if let Some(exemption) =
         facts
@@ -157,28 +229,118 @@ fn decide_command(command: &Command, facts: &Facts<'_>) -> Decision {
             ),
         };
     };
+    let blocked = Blocked {
+        command,
+        policy,
+        policies: facts.policies,
+    };
     if let Err(breach) = policy.parameters.check(&command.parameters) {
-        let explanation = explain::parameter_rule(task, policy, &breach);
+        let explanation = explain::parameter_rule(blocked, &breach);
         return block(Rule::ParameterRule, governing, facts, explanation);
     }
-    if let Some(grant) = covering_grant(task, policy, facts) {
+    let is_open = policy.windows.is_open(facts.now);
+    let found = look_for_grant(command, policy, is_open, facts);
+    if let Found::Covers { grant, rule } = found {
         return Decision {
             grant: Some(grant),
-            ..allow(Rule::Granted, governing)
+            ..allow(rule, governing)
         };
     }
-    let explanation = explain::needs_approval(task, policy);
-    block(Rule::NeedsApproval, governing, facts, explanation)
+    if !is_open {
+        let explanation = explain::outside_window(blocked, facts.now);
+        return block(Rule::OutsideWindow, governing, facts, explanation);
+    }
+    match found {
+        Found::UsedUp(grant) => Decision {
+            grant: Some(grant),
+            ..block(Rule::UsedUp, governing, facts, explain::used_up(blocked))
+        },
+        Found::PinnedOtherwise(grant, breach) => Decision {
+            grant: Some(grant),
+            ..block(
+                Rule::PinnedParameters,
+                governing,
+                facts,
+                explain::pinned(blocked, &breach),
+            )
+        },
+        Found::Covers { .. } | Found::Nothing => {
+            let explanation = explain::needs_approval(blocked);
+            block(Rule::NeedsApproval, governing, facts, explanation)
+        }
+    }
 }
 
-fn covering_grant(task: &Task, policy: &Policy, facts: &Facts<'_>) -> Option<Uuid> {
+/// What the caller's grants come to, from the least to the best.
+enum Found {
+    Nothing,
+    /// A grant has no uses left, and nothing else is against it.
+    UsedUp(Uuid),
+    /// A grant is pinned to other parameters, and nothing else is against it; how the command breaks the pins.
+    PinnedOtherwise(Uuid, String),
+    Covers {
+        grant: Uuid,
+        rule: Rule,
+    },
+}
+
+impl Found {
+    /// A plain grant is the best: nobody has to review it, and no use of it is taken.
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Nothing => 0,
+            Self::UsedUp(_) => 1,
+            Self::PinnedOtherwise(..) => 2,
+            Self::Covers { rule, .. } if *rule == Rule::BreakGlass => 3,
+            Self::Covers { .. } => 4,
+        }
+    }
+}
+
+/// The best of the caller's grants under `policy`. Outside the policy's windows only a break-glass grant covers anything: an
+/// emergency keeps no hours.
+fn look_for_grant(command: &Command, policy: &Policy, is_open: bool, facts: &Facts<'_>) -> Found {
     let now_ms = facts.now.timestamp_millis();
-    facts
-        .grants
-        .find(facts.principal.id, policy.id, &|grant: &HeldGrant| {
-            (grant.starts_ms..grant.ends_ms).contains(&now_ms)
-                && grant.task.as_ref().is_none_or(|it| **it == *task)
-        })
+    let mut best = Found::Nothing;
+    let mut look = |grant: &HeldGrant| {
+        let is_active = (grant.starts_ms..grant.ends_ms).contains(&now_ms);
+        let is_for_task = grant.task.as_ref().is_none_or(|it| **it == command.task);
+        if !is_active || !is_for_task || !(is_open || grant.break_glass) {
+            return ControlFlow::Continue(());
+        }
+        let found = examine(grant, command);
+        let is_plain = grant.uses_left.is_none() && !grant.break_glass;
+        let is_best = is_plain && matches!(found, Found::Covers { .. });
+        if is_best || found.rank() > best.rank() {
+            best = found;
+        }
+        if is_best {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    };
+    facts.grants.each(facts.principal.id, policy.id, &mut look);
+    best
+}
+
+fn examine(grant: &HeldGrant, command: &Command) -> Found {
+    if let Some(pins) = &grant.pins
+        && let Err(breach) = pins.check(&command.parameters)
+    {
+        return Found::PinnedOtherwise(grant.id, breach.to_string());
+    }
+    if grant.uses_left == Some(0) {
+        return Found::UsedUp(grant.id);
+    }
+    Found::Covers {
+        grant: grant.id,
+        rule: if grant.break_glass {
+            Rule::BreakGlass
+        } else {
+            Rule::Granted
+        },
+    }
 }
 
 fn allow(rule: Rule, policy: Option<&Policy>) -> Decision {

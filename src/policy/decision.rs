@@ -33,6 +33,8 @@ impl Verdict {
 pub enum Rule {
     /// Access control is disabled.
     AccessControlDisabled,
+    /// A grant that was taken without an approval, in an emergency, covers the command.
+    BreakGlass,
     /// An exemption of the caller holds.
     Exempt,
     /// The gateway answers this cmdlet itself.
@@ -43,30 +45,62 @@ pub enum Rule {
     NeedsApproval,
     /// The governing policy blocks whoever asks.
     Never,
+    /// The governing policy's grants cover commands at other hours.
+    OutsideWindow,
     /// A parameter rule of the governing policy does not hold.
     ParameterRule,
+    /// The caller's grant is pinned to other parameters.
+    PinnedParameters,
     /// A call that sets up a session and runs no cmdlet.
     SessionCall,
+    /// As much was done under the caller's grant as the governing policy allows, for now or at all.
+    SpreadLimit,
     /// No policy governs the task, and the endpoint lets such pass.
     UngovernedAllowed,
     /// No policy governs the task, and the endpoint blocks such.
     UngovernedBlocked,
+    /// The caller's grant has no uses left.
+    UsedUp,
 }
 
 impl Rule {
+    /// All of them.
+    pub const ALL: [Self; 15] = [
+        Self::AccessControlDisabled,
+        Self::BreakGlass,
+        Self::Exempt,
+        Self::GatewayCmdlet,
+        Self::Granted,
+        Self::NeedsApproval,
+        Self::Never,
+        Self::OutsideWindow,
+        Self::ParameterRule,
+        Self::PinnedParameters,
+        Self::SessionCall,
+        Self::SpreadLimit,
+        Self::UngovernedAllowed,
+        Self::UngovernedBlocked,
+        Self::UsedUp,
+    ];
+
     /// The word that records and metrics use.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::AccessControlDisabled => "access-control-disabled",
+            Self::BreakGlass => "break-glass",
             Self::Exempt => "exempt",
             Self::GatewayCmdlet => "gateway-cmdlet",
             Self::Granted => "granted",
             Self::NeedsApproval => "needs-approval",
             Self::Never => "never",
+            Self::OutsideWindow => "outside-window",
             Self::ParameterRule => "parameter-rule",
+            Self::PinnedParameters => "pinned-parameters",
             Self::SessionCall => "session-call",
+            Self::SpreadLimit => "spread-limit",
             Self::UngovernedAllowed => "ungoverned-allowed",
             Self::UngovernedBlocked => "ungoverned-blocked",
+            Self::UsedUp => "used-up",
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What policy files define: policies, groups and exemptions, as the rest of the program knows them.
+//! What policies define: policies, groups, persons and exemptions, as the rest of the program knows them.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -7,9 +7,12 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDate, Utc};
 use ipnet::IpNet;
 
-use crate::model::{PolicyId, Principal};
+use crate::model::{PolicyId, Principal, Task};
 
 use super::pattern::Pattern;
+use super::reason::ReasonRule;
+use super::scopes::Reach;
+use super::windows::Windows;
 use super::{ParameterRules, Place, PolicySet};
 
 /// Who says yes.
@@ -34,10 +37,28 @@ impl Approval {
     }
 }
 
+/// What kind of scope it is, from the least specific to the most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ScopeKind {
+    /// All commands of one effect.
+    Effect,
+    /// The tasks of the roles of a role group.
+    RoleGroup,
+    /// The tasks of a role.
+    Role,
+    /// All tasks that a pattern matches.
+    Pattern,
+    /// One task.
+    Task,
+}
+
 /// Which tasks a policy is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scope {
-    /// As the file spells it, such as `Exchange\Remove-*`.
+    /// What kind of scope it is.
+    pub kind: ScopeKind,
+    /// As the file spells it, such as `Exchange\Remove-*`, `role:Exchange\Mail Recipients`,
+    /// `role-group:Exchange\Recipient Management` or `effect:exfiltrate`.
     pub text: String,
     /// In lower case: what grants and requests name the policy by.
     pub folded: String,
@@ -46,7 +67,7 @@ pub struct Scope {
 impl Scope {
     /// Whether the scope is one exact task.
     pub fn is_exact(&self) -> bool {
-        !self.folded.contains('*')
+        self.kind == ScopeKind::Task
     }
 }
 
@@ -76,6 +97,143 @@ impl Group {
     }
 }
 
+/// Accounts of one person, who is the same whichever of them signs in.
+#[derive(Clone, Debug)]
+pub struct Person {
+    /// Their name, unique without case.
+    pub name: String,
+    /// Accounts, as policy files write them ([`Principal::is_account`]); none is another person's too.
+    pub accounts: Vec<String>,
+    /// Where they are defined.
+    pub place: Place,
+}
+
+/// A named set of tasks, as a management role is.
+#[derive(Clone, Debug)]
+pub struct Role {
+    /// Its name with its workload, such as `Exchange\Mail Recipients`, unique without case.
+    pub name: String,
+    /// Tasks and patterns of the same workload, as the file spells them.
+    pub tasks: Vec<String>,
+    /// Where it is defined.
+    pub place: Place,
+    /// `tasks`, compiled.
+    pub(super) patterns: Arc<[Pattern]>,
+}
+
+/// A named set of roles, as a role group is.
+#[derive(Clone, Debug)]
+pub struct RoleGroup {
+    /// Its name with its workload, such as `Exchange\Recipient Management`, unique without case.
+    pub name: String,
+    /// The names of its roles.
+    pub roles: Vec<String>,
+    /// Where it is defined.
+    pub place: Place,
+    /// The tasks of its roles, each once.
+    pub(super) patterns: Arc<[Pattern]>,
+}
+
+impl Role {
+    /// Whether `task` is in it.
+    pub fn has(&self, task: &Task) -> bool {
+        matches_any(&self.patterns, task)
+    }
+}
+
+impl RoleGroup {
+    /// Whether `task` is in one of its roles.
+    pub fn has(&self, task: &Task) -> bool {
+        matches_any(&self.patterns, task)
+    }
+}
+
+fn matches_any(patterns: &[Pattern], task: &Task) -> bool {
+    let task = task.folded();
+    patterns.iter().any(|it| it.matches(task.as_bytes()))
+}
+
+/// Whether an approver has to say something with the answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Comment {
+    /// They may.
+    #[default]
+    Optional,
+    /// They must.
+    Required,
+}
+
+impl Comment {
+    /// The word that policy files and listings use.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Optional => "optional",
+            Self::Required => "required",
+        }
+    }
+}
+
+/// What happens to a call that needs an approval, besides its being blocked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnBlock {
+    /// Nothing.
+    #[default]
+    Block,
+    /// It files the request for itself.
+    Request,
+}
+
+impl OnBlock {
+    /// The word that policy files and listings use.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Block => "block",
+            Self::Request => "request",
+        }
+    }
+}
+
+/// How many calls may pass under a grant, and how many different objects they may name (their parameter `Identity`).
+///
+/// INVARIANT: at least one is set, and none is zero.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spread {
+    /// Calls under one grant, in any minute.
+    pub calls_per_minute: Option<u32>,
+    /// Calls under one grant, in its whole life.
+    pub calls_per_grant: Option<u32>,
+    /// Different identities under one grant, in any minute.
+    pub identities_per_minute: Option<u32>,
+    /// Different identities under one grant, in its whole life.
+    pub identities_per_grant: Option<u32>,
+}
+
+/// Who wrote a policy, and so who alone changes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A policy file.
+    File(Place),
+    /// An operator, by a cmdlet or the management API.
+    Store {
+        /// The name of the operator who changed it last.
+        by: String,
+        /// When.
+        at: DateTime<Utc>,
+    },
+}
+
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(place) => write!(f, "{place}"),
+            Self::Store { by, at } => {
+                let at = at.format("%Y-%m-%d %H:%M UTC");
+                write!(f, "store, by {by} on {at}")
+            }
+        }
+    }
+}
+
 /// A policy: who may be granted its scope, by whom, for how long, with which parameters.
 #[derive(Clone, Debug)]
 pub struct Policy {
@@ -98,8 +256,26 @@ pub struct Policy {
     pub report_only: bool,
     /// What must hold of a command's parameters, whatever the grant says.
     pub parameters: ParameterRules,
-    /// Where it is defined.
-    pub place: Place,
+    /// What a request's reason has to be.
+    pub reason: ReasonRule,
+    /// Names of the groups whose members may ask; empty: everybody may.
+    pub requesters: Vec<String>,
+    /// Whether an approver has to say something with the answer.
+    pub approver_comment: Comment,
+    /// When grants cover commands; outside, requests may still be filed and decided.
+    pub windows: Windows,
+    /// Names of the groups whose members may take a grant without an approval, in an emergency.
+    pub break_glass: Vec<String>,
+    /// What happens to a call that needs an approval.
+    pub on_block: OnBlock,
+    /// The most uses that a grant can have, if there is a bound: 1 for single-use grants.
+    pub max_uses: Option<u32>,
+    /// How much may be done under one grant, if there is a bound.
+    pub spread: Option<Spread>,
+    /// Who wrote it.
+    pub source: Source,
+    /// What its scope covers.
+    pub(super) reach: Reach,
     /// `scope.folded`, to be shared by decisions.
     pub(super) name: Arc<str>,
 }
@@ -112,6 +288,23 @@ impl Policy {
     ) -> impl Iterator<Item = &'a Group> + use<'a> {
         self.approvers.iter().filter_map(|name| set.group(name))
     }
+
+    /// Whether `who` may ask for a grant.
+    pub fn may_request(&self, who: &Principal, set: &PolicySet) -> bool {
+        self.requesters.is_empty() || is_member(who, &self.requesters, set)
+    }
+
+    /// Whether `who` may take a grant without an approval.
+    pub fn may_break_glass(&self, who: &Principal, set: &PolicySet) -> bool {
+        self.approval != Approval::Never && is_member(who, &self.break_glass, set)
+    }
+}
+
+fn is_member(who: &Principal, groups: &[String], set: &PolicySet) -> bool {
+    groups
+        .iter()
+        .filter_map(|name| set.group(name))
+        .any(|group| group.has(who))
 }
 
 /// A system account that needs no grant, within bounds.
@@ -142,6 +335,11 @@ impl Exemption {
         let source = source.to_canonical();
         self.expires.is_none_or(|last| now.date_naive() <= last)
             && (self.from.is_empty() || self.from.iter().any(|it| it.contains(&source)))
-            && (self.patterns.is_empty() || self.patterns.iter().any(|it| it.matches(task)))
+            && self.is_for(task)
+    }
+
+    /// Whether it is for a task in lower case, if its other bounds hold.
+    pub(super) fn is_for(&self, task: &[u8]) -> bool {
+        self.patterns.is_empty() || self.patterns.iter().any(|it| it.matches(task))
     }
 }

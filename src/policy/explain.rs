@@ -3,25 +3,64 @@
 //! The caller gets a policy's scope; where it is written is the operators' to know. Names of tasks and parameters are of a
 //! closed alphabet, so nothing that a caller sends can break out of the quotes here.
 
-use crate::model::Task;
+use chrono::{DateTime, Utc};
 
+use crate::model::{CmdletName, Command, Task};
+
+use super::decide::SpreadLimit;
 use super::parameters::Breach;
-use super::{Approval, Policy};
+use super::{Approval, OnBlock, Policy, PolicySet};
 
-pub(super) fn needs_approval(task: &Task, policy: &Policy) -> String {
-    let cmdlet = &task.cmdlet;
-    let at_once = match policy.approval {
+/// A blocked command and the policy that governs it.
+#[derive(Clone, Copy)]
+pub(super) struct Blocked<'a> {
+    pub(super) command: &'a Command,
+    pub(super) policy: &'a Policy,
+    pub(super) policies: &'a PolicySet,
+}
+
+impl Blocked<'_> {
+    /// The cmdlet's name and the policy's scope.
+    fn names(&self) -> (&CmdletName, &str) {
+        (&self.command.task.cmdlet, &self.policy.scope.text)
+    }
+
+    /// The command that requests a grant for it. Where a policy governs it for one of its parameters, the request has to name
+    /// that one.
+    fn request(&self) -> String {
+        let task = &self.command.task;
+        let raising = self.policies.raising_parameter(self.command, self.policy);
+        let parameters = match raising {
+            Some(name) => format!(" -Parameters @{{{name}='…'}}"),
+            None => String::new(),
+        };
+        let reason = if self.policy.reason.required {
+            " -Reason '…'"
+        } else {
+            ""
+        };
+        let hours = match hours(self.policy) {
+            Some(hours) => format!(" -DurationHours {hours}"),
+            None => String::new(),
+        };
+        format!("New-ElevatedAccessRequest -Task '{task}'{parameters}{reason}{hours}")
+    }
+}
+
+pub(super) fn needs_approval(blocked: Blocked<'_>) -> String {
+    let at_once = match blocked.policy.approval {
         Approval::Auto => ", which is given at once",
         Approval::Manual | Approval::Never => "",
     };
-    let hours = match hours(policy) {
-        Some(hours) => format!(" -DurationHours {hours}"),
-        None => String::new(),
-    };
-    format!(
-        "{cmdlet} needs approval{at_once}. Request it with: \
-         New-ElevatedAccessRequest -Task '{task}' -Reason '…'{hours}"
-    )
+    let (cmdlet, _) = blocked.names();
+    match blocked.policy.on_block {
+        OnBlock::Block => format!(
+            "{cmdlet} needs approval{at_once}. Request it with: {}",
+            blocked.request()
+        ),
+        // Whoever files the request appends what came of it.
+        OnBlock::Request => format!("{cmdlet} needs approval{at_once}"),
+    }
 }
 
 /// The default duration in whole hours, rounded up; `None` if that would be longer than the policy allows, since a request
@@ -35,16 +74,16 @@ fn hours(policy: &Policy) -> Option<u64> {
         .then_some(hours)
 }
 
-pub(super) fn never(task: &Task, policy: &Policy) -> String {
-    let (cmdlet, scope) = (&task.cmdlet, &policy.scope.text);
+pub(super) fn never(blocked: Blocked<'_>) -> String {
+    let (cmdlet, scope) = blocked.names();
     format!(
         "{cmdlet} is blocked for everyone by policy '{scope}', and no request can change that. \
          If it has to run, ask those who keep the gateway's policies"
     )
 }
 
-pub(super) fn parameter_rule(task: &Task, policy: &Policy, breach: &Breach<'_>) -> String {
-    let (cmdlet, scope) = (&task.cmdlet, &policy.scope.text);
+pub(super) fn parameter_rule(blocked: Blocked<'_>, breach: &Breach<'_>) -> String {
+    let (cmdlet, scope) = blocked.names();
     format!(
         "{cmdlet} is blocked by a parameter rule of policy '{scope}': {breach}. \
          Change the parameters and run it again"
@@ -57,4 +96,50 @@ pub(super) fn ungoverned(task: &Task) -> String {
          If it has to run, ask those who keep the gateway's policies to add one",
         task.cmdlet
     )
+}
+
+pub(super) fn outside_window(blocked: Blocked<'_>, now: DateTime<Utc>) -> String {
+    let (cmdlet, scope) = blocked.names();
+    let opens = match blocked.policy.windows.next_opening_text(now) {
+        Some(opens) => format!("They begin again {opens}: run it again then"),
+        None => "They do not begin within the next two weeks".to_owned(),
+    };
+    format!(
+        "{cmdlet} is blocked outside the hours of policy '{scope}'. {opens}. \
+         A grant can be requested now: {}",
+        blocked.request()
+    )
+}
+
+pub(super) fn pinned(blocked: Blocked<'_>, breach: &str) -> String {
+    let (cmdlet, _) = blocked.names();
+    format!(
+        "{cmdlet} is blocked: your grant is for other parameters: {breach}. \
+         Change the parameters and run it again, or request another grant with: {}",
+        blocked.request()
+    )
+}
+
+pub(super) fn used_up(blocked: Blocked<'_>) -> String {
+    let (cmdlet, _) = blocked.names();
+    format!(
+        "{cmdlet} is blocked: your grant has no uses left. Request another with: {}",
+        blocked.request()
+    )
+}
+
+/// `what` is counted: `calls` or `different identities`.
+pub(super) fn spread(blocked: Blocked<'_>, limit: SpreadLimit, what: &str) -> String {
+    let (cmdlet, scope) = blocked.names();
+    match limit {
+        SpreadLimit::PerMinute(count) => format!(
+            "{cmdlet} is blocked by a limit of policy '{scope}': {count} {what} in a minute. \
+             Run it again in a minute"
+        ),
+        SpreadLimit::PerGrant(count) => format!(
+            "{cmdlet} is blocked by a limit of policy '{scope}': {count} {what} under one grant. \
+             Request another grant with: {}",
+            blocked.request()
+        ),
+    }
 }

@@ -153,7 +153,11 @@ impl<'t> Fields<'_, '_, 't> {
         let Some(given) = self.table.get(key) else {
             return Vec::new();
         };
-        let hint = format!("write `[[{key}]]`, with two brackets on each side");
+        let hint = if self.at.offset == 0 {
+            format!("write `[[{key}]]`, with two brackets on each side")
+        } else {
+            format!("write a list of tables: {key} = [{{ … }}]")
+        };
         let Some(items) = given.get_ref().as_array() else {
             let at = self.at(given.span().start);
             let message = format!("`{key}` must be a list of tables, not {}", shown(given));

@@ -1,11 +1,16 @@
 //! A policy file as it is written: TOML in, one struct a section out. Fields have the right types, and nothing more is
 //! known of them; `load` gives them their meaning.
 
+mod policy;
+
 use toml::de::DeTable;
 
 use super::PolicyFile;
-use super::fields::{Fields, RawScalar};
+use super::fields::Fields;
 use super::problem::{At, Located, Report};
+
+use policy::read_policy;
+pub(super) use policy::{RawPolicy, RawReason, RawRule, RawSpread, RawWindow};
 
 /// The longest policy file that is read, in bytes: some 20,000 policies.
 const MAX_FILE_BYTES: usize = 4 << 20;
@@ -19,6 +24,10 @@ pub(super) struct RawFiles {
     pub(super) groups: Vec<RawGroup>,
     pub(super) policies: Vec<RawPolicy>,
     pub(super) exemptions: Vec<RawExemption>,
+    pub(super) persons: Vec<RawPerson>,
+    pub(super) roles: Vec<RawRole>,
+    pub(super) role_groups: Vec<RawRoleGroup>,
+    pub(super) cmdlets: Vec<RawCmdlet>,
     /// Whether a file could not be read, so that what it defines may be missing.
     pub(super) incomplete: bool,
 }
@@ -33,33 +42,38 @@ pub(super) struct RawGroup {
     pub(super) claim: Text,
 }
 
-/// `[[policy]]`
+/// `[[person]]`
 #[derive(Debug)]
-pub(super) struct RawPolicy {
+pub(super) struct RawPerson {
     pub(super) at: At,
-    pub(super) task: Text,
-    pub(super) approval: Text,
-    pub(super) approvers: Texts,
-    pub(super) approvals: Option<Located<i64>>,
-    pub(super) max_duration: Text,
-    pub(super) default_duration: Text,
-    pub(super) report_only: Option<Located<bool>>,
-    pub(super) parameters: Option<Located<Vec<RawRule>>>,
-    pub(super) other_parameters: Text,
+    pub(super) name: Text,
+    pub(super) accounts: Texts,
 }
 
-/// One line of `[policy.parameters]`.
+/// `[[role]]`
 #[derive(Debug)]
-pub(super) struct RawRule {
-    pub(super) name: Located<String>,
-    pub(super) absent: Option<Located<bool>>,
-    pub(super) max: Option<Located<String>>,
-    pub(super) max_items: Option<Located<i64>>,
-    pub(super) min: Option<Located<String>>,
-    pub(super) one_of: Option<Located<Vec<Located<RawScalar>>>>,
-    pub(super) optional: Option<Located<bool>>,
-    pub(super) pattern: Text,
-    pub(super) present: Option<Located<bool>>,
+pub(super) struct RawRole {
+    pub(super) at: At,
+    pub(super) name: Text,
+    pub(super) tasks: Texts,
+}
+
+/// `[[role_group]]`
+#[derive(Debug)]
+pub(super) struct RawRoleGroup {
+    pub(super) at: At,
+    pub(super) name: Text,
+    pub(super) roles: Texts,
+}
+
+/// `[[cmdlet]]`
+#[derive(Debug)]
+pub(super) struct RawCmdlet {
+    pub(super) at: At,
+    pub(super) tasks: Texts,
+    pub(super) effect: Text,
+    /// Parameters, each with its effect.
+    pub(super) dangerous: Vec<(Located<String>, Located<String>)>,
 }
 
 /// `[[exemption]]`
@@ -114,8 +128,15 @@ fn read_document(table: &DeTable<'_>, at: At, report: &mut Report<'_>, raw: &mut
         table,
         at,
     };
-    refuse_roles(&mut fields);
-    fields.refuse_unknown(&["group", "policy", "exemption", "role", "role_group"]);
+    fields.refuse_unknown(&[
+        "group",
+        "policy",
+        "exemption",
+        "person",
+        "role",
+        "role_group",
+        "cmdlet",
+    ]);
     for section in fields.tables("group") {
         raw.groups
             .push(read_group(&mut within(&mut fields, "a group", section)));
@@ -130,6 +151,25 @@ fn read_document(table: &DeTable<'_>, at: At, report: &mut Report<'_>, raw: &mut
             "an exemption",
             section,
         )));
+    }
+    for section in fields.tables("person") {
+        raw.persons
+            .push(read_person(&mut within(&mut fields, "a person", section)));
+    }
+    for section in fields.tables("role") {
+        raw.roles
+            .push(read_role(&mut within(&mut fields, "a role", section)));
+    }
+    for section in fields.tables("role_group") {
+        raw.role_groups.push(read_role_group(&mut within(
+            &mut fields,
+            "a role group",
+            section,
+        )));
+    }
+    for section in fields.tables("cmdlet") {
+        raw.cmdlets
+            .push(read_cmdlet(&mut within(&mut fields, "a cmdlet", section)));
     }
 }
 
@@ -146,23 +186,6 @@ fn within<'r, 'f, 't>(
     }
 }
 
-fn refuse_roles(fields: &mut Fields<'_, '_, '_>) {
-    for key in fields.table.keys() {
-        let name = key.get_ref().as_ref();
-        if matches!(name, "role" | "role_group") {
-            let at = At {
-                offset: key.span().start,
-                ..fields.at
-            };
-            fields.report.problem_with_hint(
-                at,
-                format!("`{name}` is not supported by this version yet"),
-                r"name tasks with `task`; a pattern such as 'Exchange\Remove-*' covers several",
-            );
-        }
-    }
-}
-
 fn read_group(fields: &mut Fields<'_, '_, '_>) -> RawGroup {
     fields.refuse_unknown(&["name", "email", "members", "claim"]);
     fields.require("name", "policies list it under this name in `approvers`");
@@ -175,90 +198,76 @@ fn read_group(fields: &mut Fields<'_, '_, '_>) -> RawGroup {
     }
 }
 
-fn read_policy(fields: &mut Fields<'_, '_, '_>) -> RawPolicy {
-    const KNOWN: &[&str] = &[
-        "task",
-        "approval",
-        "approvers",
-        "approvals",
-        "max_duration",
-        "default_duration",
-        "report_only",
-        "parameters",
-        "other_parameters",
-        "role",
-        "role_group",
-    ];
-    refuse_roles(fields);
-    fields.refuse_unknown(KNOWN);
-    if !fields.has("role") && !fields.has("role_group") {
-        fields.require("task", r"such as task = 'Exchange\New-MoveRequest'");
-    }
-    fields.require("approval", r#"one of "manual", "auto", "never""#);
-    RawPolicy {
+fn read_person(fields: &mut Fields<'_, '_, '_>) -> RawPerson {
+    fields.refuse_unknown(&["name", "accounts"]);
+    fields.require("name", "how people call them");
+    fields.require("accounts", "the accounts that are all theirs");
+    RawPerson {
         at: fields.at,
-        task: fields.text("task"),
-        approval: fields.text("approval"),
-        approvers: fields.texts("approvers"),
-        approvals: fields.integer("approvals"),
-        max_duration: fields.text("max_duration"),
-        default_duration: fields.text("default_duration"),
-        report_only: fields.boolean("report_only"),
-        parameters: read_rules(fields),
-        other_parameters: fields.text("other_parameters"),
+        name: fields.text("name"),
+        accounts: fields.texts("accounts"),
     }
 }
 
-fn read_rules(fields: &mut Fields<'_, '_, '_>) -> Option<Located<Vec<RawRule>>> {
-    let rules = fields.table("parameters")?;
-    let mut inner = within(fields, "`parameters`", rules.clone());
-    let mut read: Vec<RawRule> = rules
-        .value
-        .keys()
-        .filter_map(|key| {
-            let name = Located {
-                value: key.get_ref().to_string(),
-                at: At {
-                    offset: key.span().start,
-                    ..rules.at
-                },
-            };
-            let rule = inner.table(&name.value)?;
-            Some(read_rule(
-                name,
-                &mut within(&mut inner, "a parameter rule", rule),
-            ))
-        })
-        .collect();
-    // A TOML table has its keys in alphabetical order; people are told of rules in the order in which they wrote them.
-    read.sort_by_key(|rule| rule.name.at);
-    Some(Located {
-        value: read,
-        at: rules.at,
-    })
+fn read_role(fields: &mut Fields<'_, '_, '_>) -> RawRole {
+    fields.refuse_unknown(&["name", "tasks"]);
+    fields.require("name", r"such as 'Exchange\Mail Recipients'");
+    fields.require(
+        "tasks",
+        r"such as ['Exchange\Set-Mailbox', 'Exchange\Get-*']",
+    );
+    RawRole {
+        at: fields.at,
+        name: fields.text("name"),
+        tasks: fields.texts("tasks"),
+    }
 }
 
-fn read_rule(name: Located<String>, fields: &mut Fields<'_, '_, '_>) -> RawRule {
-    fields.refuse_unknown(&[
-        "one_of",
-        "pattern",
-        "present",
-        "absent",
-        "max_items",
-        "min",
-        "max",
-        "optional",
-    ]);
-    RawRule {
-        name,
-        absent: fields.boolean("absent"),
-        max: fields.number("max"),
-        max_items: fields.integer("max_items"),
-        min: fields.number("min"),
-        one_of: fields.scalars("one_of"),
-        optional: fields.boolean("optional"),
-        pattern: fields.text("pattern"),
-        present: fields.boolean("present"),
+fn read_role_group(fields: &mut Fields<'_, '_, '_>) -> RawRoleGroup {
+    fields.refuse_unknown(&["name", "roles"]);
+    fields.require("name", r"such as 'Exchange\Recipient Management'");
+    fields.require("roles", r"such as ['Exchange\Mail Recipients']");
+    RawRoleGroup {
+        at: fields.at,
+        name: fields.text("name"),
+        roles: fields.texts("roles"),
+    }
+}
+
+fn read_cmdlet(fields: &mut Fields<'_, '_, '_>) -> RawCmdlet {
+    fields.refuse_unknown(&["tasks", "effect", "dangerous"]);
+    fields.require("tasks", r"such as ['Exchange\Set-Mailbox']");
+    if !fields.has("effect") && !fields.has("dangerous") {
+        fields.require(
+            "effect",
+            "what the cmdlets do at worst, whatever their parameters",
+        );
+    }
+    let dangerous = fields.table("dangerous");
+    let dangerous = dangerous.map_or_else(Vec::new, |section| {
+        let keys = section.value.keys();
+        let mut inner = within(fields, "`dangerous`", section.clone());
+        let mut read: Vec<_> = keys
+            .filter_map(|key| {
+                let name = Located {
+                    value: key.get_ref().to_string(),
+                    at: At {
+                        offset: key.span().start,
+                        ..section.at
+                    },
+                };
+                let effect = inner.text(&name.value)?;
+                Some((name, effect))
+            })
+            .collect();
+        read.sort_by_key(|(name, _)| name.at);
+        read
+    });
+    RawCmdlet {
+        at: fields.at,
+        tasks: fields.texts("tasks"),
+        effect: fields.text("effect"),
+        dangerous,
     }
 }
 

@@ -1,7 +1,7 @@
-//! From a task to the policy that governs it: exact scopes through a hash map, patterns through their literal parts.
+//! From a task to the most specific of many tasks and patterns: exact ones through a hash map, patterns through their literal
+//! parts.
 //!
-//! The most specific scope governs: an exact one, then the pattern with the longest literal prefix. Two scopes that tie
-//! are refused when the index is built, so at most one policy governs a task.
+//! An exact one comes first, then the pattern with the longest literal prefix. Two that tie are told when the index is built.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use super::prefixes::PrefixTable;
 /// thousand patterns that begin alike, and that neither noun nor end tells apart, come to more.
 const MAX_COMPARISONS: usize = 500_000;
 
-/// The index over the policies' scopes, by their numbers in file order.
+/// The index over tasks and patterns, by their numbers in order.
 #[derive(Clone, Debug, Default)]
 pub(super) struct TaskIndex {
     /// All scopes by their texts; no task's text is that of a pattern.
@@ -47,11 +47,25 @@ pub(super) enum Conflict {
 impl TaskIndex {
     /// The index over `scopes`, and every conflict between them.
     pub(super) fn new(scopes: &[Pattern]) -> (Self, Vec<Conflict>) {
-        let (by_text, repeated) = FoldedMap::number(scopes.iter().map(Pattern::as_str));
+        let (index, repeated) = Self::build(scopes);
         let mut conflicts: Vec<Conflict> = repeated
             .into_iter()
             .map(|(first, again)| Conflict::Tie(first, again))
             .collect();
+        for tails in index.patterns.values() {
+            tails.find_conflicts(&mut conflicts);
+        }
+        (index, conflicts)
+    }
+
+    /// The index over `scopes` where ties do not matter, or are found elsewhere: of two that tie, any is found.
+    pub(super) fn without_conflicts(scopes: &[Pattern]) -> Self {
+        Self::build(scopes).0
+    }
+
+    /// The index, and the pairs (first, again) of scopes with the same text.
+    fn build(scopes: &[Pattern]) -> (Self, Vec<(usize, usize)>) {
+        let (by_text, repeated) = FoldedMap::number(scopes.iter().map(Pattern::as_str));
         let mut by_prefix: BTreeMap<String, Bucket> = BTreeMap::new();
         for (number, scope) in scopes.iter().enumerate() {
             // A repeated text is told already; it would tie with whatever the first one ties with.
@@ -61,30 +75,27 @@ impl TaskIndex {
                 bucket.push((scope.clone(), number));
             }
         }
-        let tails = by_prefix.into_iter().map(|(prefix, bucket)| {
-            let tails = Tails::new(bucket);
-            tails.find_conflicts(&mut conflicts);
-            (prefix, tails)
-        });
+        let tails = by_prefix
+            .into_iter()
+            .map(|(prefix, bucket)| (prefix, Tails::new(bucket)));
         let patterns = PrefixTable::new(tails.collect());
         let index = Self {
             scopes: by_text,
             patterns,
         };
-        (index, conflicts)
+        (index, repeated)
     }
 
-    /// The policy that governs `task`.
-    pub(super) fn governing(&self, task: &Task) -> Option<usize> {
-        let task = FoldedTask::new(task);
+    /// The most specific scope that matches `task`.
+    pub(super) fn find(&self, task: &FoldedTask) -> Option<usize> {
         self.scopes.find(task.as_bytes()).or_else(|| {
             self.patterns
                 .matching(task.as_bytes())
-                .find_map(|tails| tails.find(&task))
+                .find_map(|tails| tails.find(task))
         })
     }
 
-    /// The policy with this scope, in any case.
+    /// The number of this scope, in any case.
     pub(super) fn scope(&self, scope: &str) -> Option<usize> {
         self.scopes.find(scope.as_bytes())
     }
@@ -178,6 +189,15 @@ impl FoldedTask {
         folded.hyphen = folded.length + task.cmdlet.verb().len();
         folded.push(task.cmdlet.as_str().as_bytes());
         folded
+    }
+
+    /// The task with this text, which is in lower case already.
+    pub(super) fn of_folded(text: &str) -> Option<Self> {
+        let hyphen = text.find('-')?;
+        let mut folded = Self::default();
+        folded.push(text.as_bytes());
+        folded.hyphen = hyphen;
+        Some(folded)
     }
 
     fn push(&mut self, text: &[u8]) {

@@ -1,19 +1,28 @@
 //! Gives the raw sections of policy files their meaning, section by section, then as a set. Every problem is noted, and
 //! reading goes on, so that people mend a set in one go.
 
+mod cmdlets;
 mod exemptions;
 mod groups;
+mod options;
+mod persons;
 mod policies;
+mod roles;
 mod rules;
+mod stored;
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use crate::model::Interner;
 
 use super::file;
-use super::index::{Conflict, TaskIndex};
 use super::problem::{At, Located, Report, printable};
-use super::{Exemption, Group, Policy, PolicyFile, PolicyProblem};
+use super::scopes::{Conflict, ScopeIndex};
+use super::{
+    Catalogue, Exemption, Group, Person, Policy, PolicyFile, PolicyProblem, Role, RoleGroup,
+    Source, StoredPolicy,
+};
 
 /// How many policies, groups and exemptions a set may have, each.
 const MAX_DEFINITIONS: usize = 100_000;
@@ -22,16 +31,22 @@ const MAX_DEFINITIONS: usize = 100_000;
 const MAX_TEXT_BYTES: usize = 1_024;
 
 /// What a good set of files defines.
-#[derive(Default)]
 pub(super) struct Loaded {
     pub(super) policies: Vec<Policy>,
-    pub(super) index: TaskIndex,
+    pub(super) index: ScopeIndex,
     pub(super) groups: Vec<Group>,
     pub(super) exemptions: Vec<Exemption>,
+    pub(super) persons: Vec<Person>,
+    pub(super) roles: Vec<Role>,
+    pub(super) role_groups: Vec<RoleGroup>,
+    pub(super) catalogue: Arc<Catalogue>,
+    /// What is wrong with stored policies, which were left out for it.
+    pub(super) skipped: Vec<PolicyProblem>,
 }
 
 pub(super) fn load(
     files: &[PolicyFile],
+    stored: &[StoredPolicy],
     default_approver_group: Option<&str>,
     interner: &Interner,
 ) -> Result<Loaded, Vec<PolicyProblem>> {
@@ -44,22 +59,53 @@ pub(super) fn load(
         raw.exemptions.iter().map(|it| it.at),
         &mut report,
     );
+    bound("persons", raw.persons.iter().map(|it| it.at), &mut report);
+
+    bound("roles", raw.roles.iter().map(|it| it.at), &mut report);
+    bound(
+        "role groups",
+        raw.role_groups.iter().map(|it| it.at),
+        &mut report,
+    );
+    bound("cmdlets", raw.cmdlets.iter().map(|it| it.at), &mut report);
 
     let groups = groups::lower(raw.groups, raw.incomplete, &mut report);
-    let drafts = policies::lower(raw.policies, &groups, default_approver_group, &mut report);
+    let roles = roles::lower(raw.roles, raw.role_groups, raw.incomplete, &mut report);
+    let defined = policies::Definitions {
+        groups: &groups,
+        roles: &roles,
+        default_approver_group,
+    };
+    let drafts = policies::lower(raw.policies, defined, &mut report);
     let exemptions = exemptions::lower(raw.exemptions, &mut report);
-    let index = index(&drafts, &mut report);
+    let persons = persons::lower(raw.persons, &mut report);
+    let cmdlets = cmdlets::lower(raw.cmdlets, &mut report);
+    let (index, conflicts) = index(&drafts);
+    for conflict in &conflicts {
+        note(conflict, &drafts, &mut report);
+    }
 
     let problems = report.finish();
     if !problems.is_empty() {
         return Err(problems);
     }
+    let (drafts, index, skipped) = stored::add(drafts, index, stored, defined);
+    let built_in = Catalogue::shipped();
     Ok(Loaded {
         // Only a good set's scopes get numbers, which are for the life of the process.
         policies: drafts.into_iter().map(|it| it.number(interner)).collect(),
         index,
         groups: groups.all,
         exemptions,
+        persons,
+        roles: roles.roles.all,
+        role_groups: roles.groups.all,
+        catalogue: if cmdlets.is_empty() {
+            Arc::clone(built_in)
+        } else {
+            Arc::new(built_in.extended(cmdlets))
+        },
+        skipped,
     })
 }
 
@@ -74,57 +120,69 @@ fn bound(what: &str, mut places: impl Iterator<Item = At>, report: &mut Report<'
     }
 }
 
-/// Notes scopes that tie: each at the later place, naming the earlier.
-fn index(drafts: &[policies::Draft], report: &mut Report<'_>) -> TaskIndex {
-    let scopes: Vec<_> = drafts.iter().map(|it| it.pattern.clone()).collect();
-    let (index, conflicts) = TaskIndex::new(&scopes);
-    for conflict in conflicts {
-        match conflict {
-            Conflict::Tie(first, again) => {
-                if let (Some(first), Some(again)) = (drafts.get(first), drafts.get(again)) {
-                    note_tie(first, again, report);
-                }
-            }
-            Conflict::TooMany(one) => {
-                if let Some(draft) = drafts.get(one) {
-                    report.problem_with_hint(
-                        draft.at,
-                        format!(
-                            "too many patterns begin like `{}` to find those that tie",
-                            draft.scope_text
-                        ),
-                        "write out more of each pattern before its first `*`",
-                    );
-                }
-            }
-        }
-    }
-    index
+fn index(drafts: &[policies::Draft]) -> (ScopeIndex, Vec<Conflict>) {
+    let scopes: Vec<_> = drafts
+        .iter()
+        .map(|it| (it.folded.as_str(), &it.reach))
+        .collect();
+    ScopeIndex::new(&scopes)
 }
 
-fn note_tie(first: &policies::Draft, again: &policies::Draft, report: &mut Report<'_>) {
+/// Notes scopes that tie: at the later place, naming the earlier.
+fn note(conflict: &Conflict, drafts: &[policies::Draft], report: &mut Report<'_>) {
+    let (first, again) = match conflict {
+        Conflict::Shared { first, again, .. } | Conflict::Tie(first, again) => (first, again),
+        Conflict::TooMany(one) => (one, one),
+    };
+    let (Some(first), Some(again)) = (drafts.get(*first), drafts.get(*again)) else {
+        return;
+    };
     if report.is_full() {
         return report.problem(again.at, String::new());
     }
-    let place = report.place(first.at);
-    if first.pattern == again.pattern {
-        report.problem_with_hint(
-            again.at,
-            format!(
-                "a second policy for `{}`; the first is at {place}",
-                again.scope_text
-            ),
+    let (message, hint) = told(conflict, first, again);
+    report.problem_with_hint(again.at, message, hint);
+}
+
+/// What is wrong between two policies, and what to do about it.
+fn told(
+    conflict: &Conflict,
+    first: &policies::Draft,
+    again: &policies::Draft,
+) -> (String, &'static str) {
+    let (one, two) = (&again.scope_text, &first.scope_text);
+    let place = match &first.source {
+        Source::File(place) => format!("at {place}"),
+        Source::Store { by, .. } => format!("in the store (by {by})"),
+    };
+    match conflict {
+        Conflict::Shared { tasks, others, .. } => {
+            let mut shared: Vec<String> = tasks.iter().map(|it| format!("`{it}`")).collect();
+            match others {
+                0 => {}
+                1 => shared.push("one other task".to_owned()),
+                _ => shared.push(format!("{others} other tasks")),
+            }
+            let shared = shared.join(", ");
+            (
+                format!("`{one}` and `{two}` {place} are equally specific for {shared}"),
+                "write a policy for each of these tasks, or take them out of one of the roles",
+            )
+        }
+        Conflict::Tie(..) if first.folded == again.folded => (
+            format!("a second policy for `{one}`; the first is {place}"),
             "remove one of them",
-        );
-    } else {
-        report.problem_with_hint(
-            again.at,
+        ),
+        Conflict::Tie(..) => (
             format!(
-                "`{}` and `{}` at {place} match some of the same tasks and are equally specific",
-                again.scope_text, first.scope_text
+                "`{one}` and `{two}` {place} match some of the same tasks and are equally specific"
             ),
             "write out more of one of them before its first `*`, or name the tasks that both match",
-        );
+        ),
+        Conflict::TooMany(_) => (
+            format!("too many patterns are like those of `{one}` to find those that tie"),
+            "write out more of each pattern before its first `*`",
+        ),
     }
 }
 

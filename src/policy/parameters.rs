@@ -91,6 +91,11 @@ impl ParameterRules {
         self.rules.iter().map(ParameterRule::sentence)
     }
 
+    /// Whether a command with the parameter of this name is checked for it: by a rule, or as one that no rule names.
+    pub fn speaks_of(&self, name: &str) -> bool {
+        self.others == Others::Block || self.rules.iter().any(|rule| rule.name.is(name))
+    }
+
     /// The first way in which `parameters` break the rules.
     pub(super) fn check<'a>(&'a self, parameters: &'a Parameters) -> Result<(), Breach<'a>> {
         for Parameter { name, .. } in parameters {
@@ -106,7 +111,11 @@ impl ParameterRules {
         if is_listed || COMMON_PARAMETERS.iter().any(|common| name.is(common)) {
             return Ok(());
         }
-        if let Some(rule) = self.rules.iter().find(|rule| abbreviates(name, &rule.name)) {
+        if let Some(rule) = self
+            .rules
+            .iter()
+            .find(|rule| is_beginning(name.as_str(), rule.name.as_str()))
+        {
             return Err(Breach::Abbreviated {
                 given: name,
                 listed: &rule.name,
@@ -119,12 +128,11 @@ impl ParameterRules {
     }
 }
 
-/// Whether `name` is a beginning of `full`, in any case.
-fn abbreviates(name: &ParameterName, full: &ParameterName) -> bool {
-    full.as_str()
-        .as_bytes()
-        .get(..name.as_str().len())
-        .is_some_and(|start| start.eq_ignore_ascii_case(name.as_str().as_bytes()))
+/// Whether `given` is `full` or a beginning of it, in any case.
+pub(super) fn is_beginning(given: &str, full: &str) -> bool {
+    full.as_bytes()
+        .get(..given.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(given.as_bytes()))
 }
 
 impl ParameterRule {

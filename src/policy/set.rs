@@ -7,12 +7,15 @@ use std::sync::Arc;
 use aws_lc_rs::digest::{Context, SHA256};
 use chrono::{DateTime, Utc};
 
-use crate::model::{Interner, Principal, Task};
+use crate::model::{Command, Interner, Principal, Task};
 
 use super::folded::FoldedMap;
-use super::index::{FoldedTask, TaskIndex};
+use super::index::FoldedTask;
 use super::load::{self, Loaded};
-use super::{Exemption, Group, Policy, PolicyProblem};
+use super::scopes::{Reach, ScopeIndex};
+use super::{
+    Catalogue, Exemption, Group, Person, Policy, PolicyProblem, Role, RoleGroup, StoredPolicy,
+};
 
 /// A policy file as it was read: its path as people know it, and its text.
 #[derive(Clone, Debug)]
@@ -27,13 +30,24 @@ pub struct PolicyFile {
 #[derive(Debug)]
 pub struct PolicySet {
     policies: Vec<Policy>,
-    index: TaskIndex,
+    index: ScopeIndex,
     groups: Vec<Group>,
     group_names: FoldedMap,
     exemptions: Vec<Exemption>,
     exempt_accounts: FoldedMap,
     /// By the numbers of `exempt_accounts`, indices into `exemptions`.
     exemptions_of: Vec<Vec<usize>>,
+    persons: Vec<Person>,
+    /// Every account of every person,
+    accounts: FoldedMap,
+    /// and by its number, the index of its person in `persons`.
+    persons_of: Vec<usize>,
+    roles: Vec<Role>,
+    role_names: FoldedMap,
+    role_groups: Vec<RoleGroup>,
+    role_group_names: FoldedMap,
+    catalogue: Arc<Catalogue>,
+    skipped: Vec<PolicyProblem>,
     hash: Arc<str>,
 }
 
@@ -41,19 +55,34 @@ impl PolicySet {
     /// Reads the files as one set. On any problem there is no set, and all problems are told, in file and line order.
     /// `default_approver_group` is what a manual policy without `approvers` uses (`[access_control]` of the configuration).
     ///
-    /// Bounds: 4 MiB a file; 100,000 policies, groups and exemptions each; regular expressions of 4 KiB, 10,000 different ones.
+    /// What operators made while the gateway ran, `stored`, is added to what the files define. Files have the last word: a
+    /// stored policy that cannot be read, or that ties with one of a file, is left out and told by [`PolicySet::skipped`].
+    ///
+    /// Bounds: 4 MiB a file; 100,000 policies, groups, persons, roles, role groups, cmdlets and exemptions each; regular expressions of 4 KiB, 10,000 different ones.
     pub fn load(
         files: &[PolicyFile],
+        stored: &[StoredPolicy],
         default_approver_group: Option<&str>,
         interner: &Interner,
     ) -> Result<Self, Vec<PolicyProblem>> {
-        let loaded = load::load(files, default_approver_group, interner)?;
-        Ok(Self::new(loaded, hash(files)))
+        let loaded = load::load(files, stored, default_approver_group, interner)?;
+        Ok(Self::new(loaded, hash(files, stored)))
     }
 
     /// A set without a policy: everything is ungoverned.
     pub fn empty() -> Self {
-        Self::new(Loaded::default(), hash(&[]))
+        let loaded = Loaded {
+            policies: Vec::new(),
+            index: ScopeIndex::default(),
+            groups: Vec::new(),
+            exemptions: Vec::new(),
+            persons: Vec::new(),
+            roles: Vec::new(),
+            role_groups: Vec::new(),
+            catalogue: Arc::clone(Catalogue::shipped()),
+            skipped: Vec::new(),
+        };
+        Self::new(loaded, hash(&[], &[]))
     }
 
     fn new(loaded: Loaded, hash: Arc<str>) -> Self {
@@ -62,7 +91,21 @@ impl PolicySet {
             index,
             groups,
             exemptions,
+            persons,
+            roles,
+            role_groups,
+            catalogue,
+            skipped,
         } = loaded;
+        let (role_names, _) = FoldedMap::number(roles.iter().map(|it| it.name.as_str()));
+        let (role_group_names, _) =
+            FoldedMap::number(role_groups.iter().map(|it| it.name.as_str()));
+        let accounts = || {
+            let persons = persons.iter().enumerate();
+            persons.flat_map(|(index, it)| it.accounts.iter().map(move |account| (account, index)))
+        };
+        let (account_names, _) = FoldedMap::number(accounts().map(|it| it.0.as_str()));
+        let persons_of = accounts().map(|it| it.1).collect();
         let (group_names, _) = FoldedMap::number(groups.iter().map(|it| it.name.as_str()));
         let (exempt_accounts, _) =
             FoldedMap::number(exemptions.iter().map(|it| it.account.as_str()));
@@ -82,11 +125,20 @@ impl PolicySet {
             exemptions,
             exempt_accounts,
             exemptions_of,
+            accounts: account_names,
+            persons_of,
+            persons,
+            roles,
+            role_names,
+            role_groups,
+            role_group_names,
+            catalogue,
+            skipped,
             hash,
         }
     }
 
-    /// SHA-256 of the files' names and texts, in hex: what records name the set by.
+    /// SHA-256 of the files' names and texts and of the stored policies, in hex: what records name the set by.
     pub fn hash(&self) -> &str {
         &self.hash
     }
@@ -96,9 +148,67 @@ impl PolicySet {
         Arc::clone(&self.hash)
     }
 
-    /// The policy that governs `task`: the most specific scope that matches.
+    /// The policy that governs a command: the most specific scope that covers it. That of an effect governs what nothing more
+    /// specific does; of a command with several effects, the most severe that has a policy counts.
+    pub fn governing_command(&self, command: &Command) -> Option<&Policy> {
+        let names = command.parameters.iter().map(|it| it.name.as_str());
+        self.governing_with(&command.task, names)
+    }
+
+    /// The policy that governs commands of `task` with parameters of these names.
+    pub fn governing_with<'p>(
+        &self,
+        task: &Task,
+        parameters: impl IntoIterator<Item = &'p str>,
+    ) -> Option<&Policy> {
+        let number = self.index.governing(task, parameters, &self.catalogue)?;
+        self.policies.get(number)
+    }
+
+    /// The policy that governs commands of `task` without dangerous parameters. One with such may be governed by the policy of
+    /// an effect: see [`PolicySet::possible`].
     pub fn governing(&self, task: &Task) -> Option<&Policy> {
-        self.policies.get(self.index.governing(task)?)
+        self.governing_with(task, [])
+    }
+
+    /// The parameter for which `policy` governs `command`, where it would not without it.
+    pub fn raising_parameter(&self, command: &Command, policy: &Policy) -> Option<&str> {
+        let Reach::Effect(effect) = policy.reach else {
+            return None;
+        };
+        if self.catalogue.effect(&command.task) == effect {
+            return None;
+        }
+        let names = command.parameters.iter().map(|it| it.name.as_str());
+        self.catalogue.raising(&command.task, effect, names)
+    }
+
+    /// The parameters for which `policy` governs commands of `task` that it would not govern without them.
+    pub fn raising_parameters(&self, task: &Task, policy: &Policy) -> Vec<&str> {
+        let Reach::Effect(effect) = policy.reach else {
+            return Vec::new();
+        };
+        if self.catalogue.effect(task) == effect {
+            return Vec::new();
+        }
+        let dangerous = self
+            .catalogue
+            .facts(task)
+            .map_or(&[][..], |it| &it.dangerous);
+        let raising = dangerous.iter().filter(|it| it.effect == effect);
+        raising.map(|it| it.name.as_str()).collect()
+    }
+
+    /// All policies that govern some command of `task`: the one that governs it by its name, or else those of the effects that
+    /// its commands can have, from the most severe.
+    pub fn possible(&self, task: &Task) -> impl Iterator<Item = &Policy> {
+        let numbers = self.index.possible(task, &self.catalogue);
+        numbers.into_iter().filter_map(|it| self.policies.get(it))
+    }
+
+    /// Whether `policy` governs some command of `task`, so that a grant under it for this task covers something.
+    pub fn may_govern(&self, policy: &Policy, task: &Task) -> bool {
+        self.possible(task).any(|it| it.id == policy.id)
     }
 
     /// The policy with this scope, in any case.
@@ -124,6 +234,75 @@ impl PolicySet {
     /// All exemptions, in file order.
     pub fn exemptions(&self) -> &[Exemption] {
         &self.exemptions
+    }
+
+    /// The role of this name, in any case.
+    pub fn role(&self, name: &str) -> Option<&Role> {
+        self.roles.get(self.role_names.find(name.as_bytes())?)
+    }
+
+    /// All roles, in file order.
+    pub fn roles(&self) -> &[Role] {
+        &self.roles
+    }
+
+    /// The role group of this name, in any case.
+    pub fn role_group(&self, name: &str) -> Option<&RoleGroup> {
+        let number = self.role_group_names.find(name.as_bytes())?;
+        self.role_groups.get(number)
+    }
+
+    /// All role groups, in file order.
+    pub fn role_groups(&self) -> &[RoleGroup] {
+        &self.role_groups
+    }
+
+    /// What cmdlets do, with what the files add to it.
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
+    /// All persons, in file order.
+    pub fn persons(&self) -> &[Person] {
+        &self.persons
+    }
+
+    /// What is wrong with stored policies, which were left out for it.
+    pub fn skipped(&self) -> &[PolicyProblem] {
+        &self.skipped
+    }
+
+    /// The person who has the account with this key and name.
+    pub fn person(&self, key: &str, name: &str) -> Option<&Person> {
+        let number = [key, name]
+            .into_iter()
+            .find_map(|account| self.accounts.find(account.as_bytes()))?;
+        self.persons.get(*self.persons_of.get(number)?)
+    }
+
+    /// Whether `who` is the person with this key and name ([`Principal::key`], [`Principal::name`]): by the same key, the same
+    /// name, or two accounts of one `[[person]]`.
+    pub fn is_same_person(&self, who: &Principal, key: &str, name: &str) -> bool {
+        self.are_same_person((&who.key, &who.name), (key, name))
+    }
+
+    /// Whether two accounts, each its key and its name, are one person's.
+    pub fn are_same_person(&self, one: (&str, &str), two: (&str, &str)) -> bool {
+        if one.0 == two.0 || one.1.eq_ignore_ascii_case(two.1) {
+            return true;
+        }
+        // Key and name of one account may be listed with two persons; whoever shares any of them is the same.
+        let persons = |(key, name): (&str, &str)| {
+            [key, name].map(|account| {
+                let number = self.accounts.find(account.as_bytes())?;
+                self.persons_of.get(number).copied()
+            })
+        };
+        let two = persons(two);
+        persons(one)
+            .into_iter()
+            .flatten()
+            .any(|person| two.contains(&Some(person)))
     }
 
     /// The first exemption whose account is `principal` and whose bounds hold.
@@ -154,14 +333,23 @@ impl PolicySet {
     }
 }
 
-/// Each name and each text goes in after its length, so that no two sets run together into the same bytes.
-fn hash(files: &[PolicyFile]) -> Arc<str> {
+/// Each name and each text goes in after its length, so that no two sets run together into the same bytes. Without stored
+/// policies it is the files' alone.
+fn hash(files: &[PolicyFile], stored: &[StoredPolicy]) -> Arc<str> {
     let mut digest = Context::new(&SHA256);
+    let mut add = |part: &str| {
+        digest.update(&(part.len() as u64).to_be_bytes());
+        digest.update(part.as_bytes());
+    };
     for PolicyFile { path, text } in files {
-        for part in [path, text] {
-            digest.update(&(part.len() as u64).to_be_bytes());
-            digest.update(part.as_bytes());
-        }
+        add(path);
+        add(text);
+    }
+    for StoredPolicy { definition, by, at } in stored {
+        add("");
+        add(&definition.to_toml());
+        add(by);
+        add(&at.timestamp_millis().to_string());
     }
     let mut hex = String::with_capacity(64);
     for byte in digest.finish().as_ref() {

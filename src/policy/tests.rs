@@ -22,12 +22,17 @@ fn files(texts: &[&str]) -> Vec<PolicyFile> {
 }
 
 fn load(text: &str) -> PolicySet {
-    PolicySet::load(&files(&[text]), Some("approvers"), &Interner::default())
-        .unwrap_or_else(|problems| panic!("{}", told(&problems)))
+    PolicySet::load(
+        &files(&[text]),
+        &[],
+        Some("approvers"),
+        &Interner::default(),
+    )
+    .unwrap_or_else(|problems| panic!("{}", told(&problems)))
 }
 
 fn problems(texts: &[&str], default_group: Option<&str>) -> String {
-    told(&PolicySet::load(&files(texts), default_group, &Interner::default()).unwrap_err())
+    told(&PolicySet::load(&files(texts), &[], default_group, &Interner::default()).unwrap_err())
 }
 
 fn told(problems: &[PolicyProblem]) -> String {
@@ -97,7 +102,7 @@ fn every_field_has_its_meaning_and_its_default() {
     assert_eq!(policy.max_duration.unwrap().as_secs(), 8 * 3600);
     assert_eq!(policy.default_duration.as_secs(), 90 * 60);
     assert!(!policy.report_only);
-    assert_eq!(policy.place.to_string(), "policies/a.toml:11");
+    assert_eq!(policy.source.to_string(), "policies/a.toml:11");
     let groups: Vec<&str> = policy
         .approver_groups(&set)
         .map(|it| it.name.as_str())
@@ -147,7 +152,7 @@ fn a_group_has_its_members_and_those_whose_token_has_its_claim() {
 #[test]
 fn the_hash_tells_names_and_texts_apart() {
     let hash = |files: &[PolicyFile]| {
-        PolicySet::load(files, None, &Interner::default())
+        PolicySet::load(files, &[], None, &Interner::default())
             .unwrap()
             .hash()
             .to_owned()
@@ -174,7 +179,7 @@ fn empty_files_are_fine_and_byte_order_marks_and_crlf_do_not_shift_lines() {
     assert!(load("").policies().is_empty());
     assert!(load("# nothing\n\n").policies().is_empty());
     let set = load("\u{feff}# one\r\n[[policy]]\r\ntask = 'X\\Get-*'\r\napproval = 'auto'\r\n");
-    assert_eq!(set.policies()[0].place.line, 2);
+    assert_eq!(set.policies()[0].source.to_string(), "policies/a.toml:2");
 }
 
 #[test]
@@ -301,7 +306,15 @@ fn references_and_defaults_are_checked_across_files() {
     policies/a.toml:1: 2 approvals are asked of group `ops`, which has 1 (policies/b.toml:1)
         ask for fewer approvals, or add members
     ");
-    assert!(PolicySet::load(&files(&[policy, group]), Some("OPS"), &Interner::default()).is_ok());
+    assert!(
+        PolicySet::load(
+            &files(&[policy, group]),
+            &[],
+            Some("OPS"),
+            &Interner::default()
+        )
+        .is_ok()
+    );
     // A group may stand in the file that cannot be read: only that is told.
     insta::assert_snapshot!(problems(&[policy, "[[group]"], Some("ops")), @"policies/b.toml:1: not TOML: unclosed array table, expected `]`");
 }
@@ -402,7 +415,7 @@ fn any_exemption_of_an_account_may_hold_and_a_key_is_an_account() {
 proptest! {
     #[test]
     fn loading_any_text_never_panics(text in ".{0,200}") {
-        let _ = PolicySet::load(&files(&[&text]), None, &Interner::default());
+        let _ = PolicySet::load(&files(&[&text]), &[], None, &Interner::default());
     }
 
     #[test]
@@ -413,10 +426,281 @@ proptest! {
         ], 0..30),
     ) {
         let text = lines.join("\n");
-        if let Err(problems) = PolicySet::load(&files(&[&text]), None, &Interner::default()) {
+        if let Err(problems) = PolicySet::load(&files(&[&text]), &[], None, &Interner::default()) {
             prop_assert!(!problems.is_empty());
             for problem in problems {
                 prop_assert!((1..=lines.len().max(1)).contains(&problem.place.line), "{}", problem);
+            }
+        }
+    }
+}
+
+const GROUPS: &str = "[[group]]\nname = 'ops'\nmembers = ['amy', 'bo']\n[[group]]\nname = 'oncall'\nclaim = 'c0ffee'\n";
+
+#[test]
+fn every_option_has_its_meaning_and_its_default() {
+    let set = load(&format!(
+        "{GROUPS}
+        [[policy]]
+        task = 'X\\Get-All'
+        approval = 'manual'
+        approvers = ['ops']
+        reason = {{ min_length = 12, pattern = 'CHG\\d+', hint = 'name a change' }}
+        requesters = ['oncall']
+        approver_comment = 'required'
+        windows = [
+            {{ days = ['sat-mon', 'wed'], from = '22:00', to = '24:00', zone = 'Europe/Berlin' }},
+            {{ from = '00:00', to = '24:00', zone = 'UTC' }},
+        ]
+        break_glass = ['oncall']
+        on_block = 'request'
+        max_uses = 3
+        spread = {{ calls_per_minute = 1, calls_per_grant = 2, identities_per_minute = 3, identities_per_grant = 4 }}
+        [[policy]]
+        task = 'X\\Get-None'
+        approval = 'auto'
+        "
+    ));
+    let all = set.policy(r"X\Get-All").unwrap();
+    assert_eq!(all.approver_comment, Comment::Required);
+    assert_eq!(all.on_block, OnBlock::Request);
+    assert_eq!(all.max_uses, Some(3));
+    assert_eq!(
+        all.spread.unwrap(),
+        Spread {
+            calls_per_minute: Some(1),
+            calls_per_grant: Some(2),
+            identities_per_minute: Some(3),
+            identities_per_grant: Some(4),
+        }
+    );
+    let windows: Vec<String> = all.windows.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        windows,
+        [
+            "Mon, Wed, Sat, Sun 22:00–24:00 Europe/Berlin",
+            "every day 00:00–24:00 UTC"
+        ]
+    );
+    let mut caller = principal("zed");
+    assert!(!all.may_request(&caller, &set) && !all.may_break_glass(&caller, &set));
+    caller.groups = vec!["c0ffee".to_owned()];
+    assert!(all.may_request(&caller, &set) && all.may_break_glass(&caller, &set));
+
+    let told = |reason: &str| all.reason.check(reason).map_err(|it| it.to_string());
+    assert_eq!(told("needed for chg0012"), Ok(()));
+    assert_eq!(told("  "), Err("a reason is required".to_owned()));
+    assert_eq!(
+        told(" chg0012 "),
+        Err("the reason must have at least 12 characters, and has 7".to_owned())
+    );
+    assert_eq!(
+        told("because I say so"),
+        Err("the reason does not fit: name a change".to_owned())
+    );
+
+    let none = set.policy(r"X\Get-None").unwrap();
+    assert!(none.may_request(&principal("zed"), &set));
+    assert!(!none.may_break_glass(&caller, &set));
+    assert!(none.windows.is_empty() && none.spread.is_none() && none.max_uses.is_none());
+    assert_eq!(
+        (none.approver_comment, none.on_block),
+        (Comment::Optional, OnBlock::Block)
+    );
+    assert!(none.reason.check("x").is_ok() && none.reason.check("").is_err());
+}
+
+#[test]
+fn problems_of_options_are_told_at_once() {
+    let text = format!(
+        "{GROUPS}
+[[group]]
+name = 'nobody'
+[[policy]]
+task = 'X\\Get-A'
+approval = 'manual'
+approvers = ['ops']
+reason = {{}}
+requesters = []
+approver_comment = 'requird'
+windows = [{{ days = ['mo'], from = '8:00', to = '25:00', zone = 'Europe/Berlim' }}, {{ from = '24:00', to = '24:00', zone = 'UTC' }}, {{ from = '09:00', to = '09:00', zone = 'UTC', day = 1 }}, {{ days = [], from = '09:00' }}]
+break_glass = ['nobody', 'opz']
+on_block = 'hold'
+max_uses = 0
+spread = {{}}
+[[policy]]
+task = 'X\\Get-B'
+approval = 'never'
+reason = {{ min_length = 0, pattern = '(', hint = 'h' }}
+requesters = ['ops', 'OPS']
+windows = {{ from = '08:00' }}
+max_uses = 2
+spread = {{ calls_per_minute = 1000001, call = 1 }}
+[[policy]]
+task = 'X\\Get-C'
+approval = 'auto'
+reason = {{ required = false, hint = 'h' }}
+[[person]]
+name = 'Amy'
+accounts = ['amy', 'adm-amy', 'AMY']
+[[person]]
+name = 'amy'
+accounts = ['ADM-AMY', 'x']
+[[person]]
+name = 'Bo'
+accounts = ['bo']
+[[person]]
+name = ''
+accounts = []
+[[person]]
+nam = 'x'
+"
+    );
+    insta::assert_snapshot!(problems(&[&text], None));
+}
+
+#[test]
+fn accounts_of_a_person_are_that_person() {
+    let set = load(
+        "[[person]]\nname = 'Amy'\naccounts = ['amy@x', 'adm-amy@x', 'key-amy']\n\
+         [[person]]\nname = 'Bo'\naccounts = ['bo@x', 'adm-bo@x']\n",
+    );
+    let same = |one: &str, key: &str, name: &str| set.is_same_person(&principal(one), key, name);
+    assert!(same("AMY@x", "k", "Adm-Amy@x"), "two names of one person");
+    assert!(
+        same("amy@x", "key-amy", "whoever"),
+        "a key of the same person"
+    );
+    assert!(same("zed@x", "k", "ZED@x"), "the same name");
+    assert!(same("zed@x", "zed@x-key", "other"), "the same key");
+    assert!(!same("amy@x", "k", "bo@x"));
+    assert!(!same("zed@x", "k", "zad@x"));
+    assert_eq!(set.person("key-amy", "").unwrap().name, "Amy");
+    assert!(set.person("k", "zed@x").is_none());
+}
+
+fn stored(scope: Definition, minute: i64) -> StoredPolicy {
+    StoredPolicy {
+        definition: scope,
+        by: "op@x".to_owned(),
+        at: DateTime::from_timestamp(1_800_000_000 + minute * 60, 0).unwrap(),
+    }
+}
+
+fn task(task: &str) -> Definition {
+    Definition {
+        task: Some(task.to_owned()),
+        approval: "auto".to_owned(),
+        ..Definition::default()
+    }
+}
+
+fn with_stored(text: &str, stored: &[StoredPolicy]) -> PolicySet {
+    PolicySet::load(&files(&[text]), stored, Some("ops"), &Interner::default()).unwrap()
+}
+
+#[test]
+fn stored_policies_stand_beside_those_of_files_and_say_who_made_them() {
+    let definition = Definition {
+        task: None,
+        effect: Some("read".to_owned()),
+        approval: "manual".to_owned(),
+        approvers: Some(vec!["ops".to_owned()]),
+        max_duration: Some("2h".to_owned()),
+        requesters: Some(vec!["ops".to_owned()]),
+        reason: Some(ReasonDefinition {
+            min_length: Some(5),
+            pattern: Some(r"a\b".to_owned()),
+            ..ReasonDefinition::default()
+        }),
+        spread: Some(SpreadDefinition {
+            calls_per_minute: Some(3),
+            ..SpreadDefinition::default()
+        }),
+        windows: vec![WindowDefinition {
+            days: Some(vec!["mon-fri".to_owned()]),
+            from: "08:00".to_owned(),
+            to: "18:00".to_owned(),
+            zone: Some("UTC".to_owned()),
+        }],
+        parameters: Some("P = { one_of = ['a', 1] }".parse().unwrap()),
+        other_parameters: Some("allow".to_owned()),
+        ..Definition::default()
+    };
+    let json = serde_json::to_string(&definition).unwrap();
+    assert_eq!(
+        serde_json::from_str::<Definition>(&json).unwrap(),
+        definition
+    );
+    let set = with_stored(
+        GROUPS,
+        &[stored(definition, 0), stored(task(r"X\Get-*"), 1)],
+    );
+    assert_eq!(told(set.skipped()), "");
+    let policy = set.policy("effect:read").unwrap();
+    assert_eq!(
+        policy.source.to_string(),
+        "store, by op@x on 2027-01-15 08:00 UTC"
+    );
+    insta::assert_snapshot!(policy.asks());
+    let governing = set
+        .governing(&r"X\Get-It".parse::<Task>().unwrap())
+        .unwrap();
+    assert_eq!(governing.scope.folded, r"x\get-*");
+    assert_ne!(set.hash(), with_stored(GROUPS, &[]).hash());
+}
+
+#[test]
+fn stored_policies_that_cannot_stand_are_left_out_and_told() {
+    let text = format!("{GROUPS}[[policy]]\ntask = 'X\\Get-*'\napproval = 'never'\n");
+    let many = [
+        stored(task(r"X\GET-*"), 5),
+        stored(task(r"X\Set-A"), 1),
+        stored(task(r"X\set-a"), 2),
+        stored(task("nonsense"), 3),
+        stored(Definition::default(), 4),
+        stored(
+            Definition {
+                approvers: Some(vec!["gone".to_owned()]),
+                approval: "manual".to_owned(),
+                ..task(r"X\Set-B")
+            },
+            6,
+        ),
+        stored(task(r"X\*-Mail"), 7),
+        stored(task(r"X\*-M*"), 8),
+        stored(task(r"X\Set-C"), 9),
+    ];
+    let set = with_stored(&text, &many);
+    let scopes: Vec<&str> = set
+        .policies()
+        .iter()
+        .map(|it| it.scope.text.as_str())
+        .collect();
+    assert_eq!(scopes, [r"X\Get-*", r"X\Set-A", r"X\*-Mail", r"X\Set-C"]);
+    assert_eq!(set.policies()[0].approval, Approval::Never);
+    insta::assert_snapshot!(told(set.skipped()));
+}
+
+proptest! {
+    /// Whatever is in the store, what the files define stays as it is.
+    #[test]
+    fn no_stored_policy_takes_one_of_a_file_away(
+        scopes in proptest::collection::vec("X\\\\(Get|Set|\\*)-(A|B|\\*|A\\*)|", 0..8),
+        file in "X\\\\(Get|Set|\\*)-(A|B|\\*|A\\*)",
+    ) {
+        let text = format!("[[policy]]\ntask = '{file}'\napproval = 'never'\n");
+        let alone = with_stored(&text, &[]);
+        let all: Vec<_> = scopes.iter().enumerate().map(|(at, it)| stored(task(it), i64::try_from(at).unwrap())).collect();
+        let set = with_stored(&text, &all);
+        prop_assert_eq!(set.policies().len() + set.skipped().len(), 1 + scopes.len());
+        for name in [r"X\Get-A", r"X\Set-B", r"X\Get-C", r"X\Set-AB"] {
+            let name: Task = name.parse().unwrap();
+            if let Some(governing) = alone.governing(&name) {
+                let now = set.governing(&name).unwrap();
+                let is_more_specific = (now.scope.is_exact() && !governing.scope.is_exact())
+                    || now.scope.folded.find('*') > governing.scope.folded.find('*');
+                prop_assert!(now.id == governing.id || now.scope.folded == governing.scope.folded || is_more_specific);
             }
         }
     }

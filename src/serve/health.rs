@@ -18,8 +18,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::audit::AuditLog;
+use crate::control::Control;
 use crate::state::State;
-use crate::telemetry::metrics::{self, Metrics};
+use crate::telemetry::metrics::{self, Delivered, Metrics};
 
 /// Connections at once: a monitoring system or two.
 const MAX_CONNECTIONS: usize = 64;
@@ -29,6 +30,7 @@ const MAX_CONNECTIONS: usize = 64;
 pub(super) struct Health {
     pub(super) audit: AuditLog,
     pub(super) state: Arc<State>,
+    pub(super) control: Arc<Control>,
     pub(super) metrics: Metrics,
     pub(super) draining: CancellationToken,
 }
@@ -59,6 +61,7 @@ impl Health {
                 self.metrics.set_audit_records(self.audit.written());
                 self.metrics
                     .set_audit_failing(self.audit.failing().is_some());
+                self.count_notices();
                 let Ok(metrics) = self.metrics.render() else {
                     return text(
                         StatusCode::INTERNAL_SERVER_ERROR,
@@ -77,6 +80,22 @@ impl Health {
                 "served here: /healthz, /readyz, /metrics\n",
             ),
         }
+    }
+}
+
+impl Health {
+    fn count_notices(&self) {
+        let deliveries = self.control.deliveries();
+        for channel in deliveries.channels {
+            let delivered = Delivered {
+                dead: channel.dead,
+                failed: channel.failed,
+                sent: channel.sent,
+            };
+            self.metrics.set_notifications(&channel.name, delivered);
+        }
+        self.metrics
+            .set_notifications_waiting(deliveries.pending, deliveries.dead);
     }
 }
 

@@ -63,8 +63,8 @@ pub(super) struct PolicySource {
 pub(super) type Looks = Vec<(PathBuf, u64, Option<SystemTime>)>;
 
 impl PolicySource {
-    /// Reads the whole set.
-    pub(super) fn load(&self) -> Result<PolicySet, Vec<PolicyProblem>> {
+    /// Reads the files, and tells what is wrong with them as a set.
+    pub(super) fn load(&self) -> Result<Vec<PolicyFile>, Vec<PolicyProblem>> {
         let files = read_policy_files(&self.directory).map_err(|error| {
             let place = Place { file: self.directory.display().to_string(), line: 0 };
             let hint = "`[policies] directory` is where the policy files lie; let the gateway's account read it";
@@ -72,9 +72,11 @@ impl PolicySource {
         })?;
         PolicySet::load(
             &files,
+            &[],
             self.default_approver_group.as_deref(),
             &self.interner,
-        )
+        )?;
+        Ok(files)
     }
 
     /// What the directory looks like now; empty if it cannot be listed.

@@ -13,9 +13,9 @@ use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use crate::audit::Event;
+use crate::control::{Control, NewPolicies};
 use crate::data::Gate;
-use crate::policy::{Mode, PolicyProblem, PolicySet};
-use crate::state::Snapshot;
+use crate::policy::PolicyProblem;
 use crate::telemetry::Chain;
 use crate::telemetry::metrics::ReloadResult;
 
@@ -27,10 +27,10 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// Keeps what is in force as it is on disk.
 pub(super) struct Reloader {
     pub(super) gate: Arc<Gate>,
+    pub(super) control: Arc<Control>,
     pub(super) policies: PolicySource,
     /// Whether a changed policy file is read by itself.
     pub(super) watch: bool,
-    pub(super) mode: Mode,
     /// How the policy directory looked when it was last read.
     pub(super) looked: Looks,
     /// What was wrong with credentials when they were last read: told once, not each second.
@@ -94,30 +94,35 @@ impl Reloader {
     /// Puts the policy files in force, or says where they are broken and leaves the old set.
     async fn reload_policies(&mut self) {
         self.looked = self.policies.looks();
-        match self.policies.load() {
-            Ok(policies) if policies.hash() == self.gate.state.snapshot().policies.hash() => {}
-            Ok(policies) => {
-                if let Err(error) = self.gate.audit.event(policies_loaded(&policies)).await {
-                    // No record, no change: it is tried again at the next tick.
-                    error!(%error, "Policies could not be put in force");
-                    self.looked.clear();
-                    return;
-                }
-                let (count, hash) = (policies.policies().len(), policies.hash().to_owned());
-                self.gate.state.publish(Snapshot {
-                    policies,
-                    mode: self.mode,
-                });
+        let new = match self.policies.load() {
+            Ok(files) => self.control.put_files(files).await,
+            Err(problems) => Ok(NewPolicies::Broken(problems)),
+        };
+        match new {
+            Ok(NewPolicies::Unchanged) => {}
+            Ok(NewPolicies::InForce {
+                policies,
+                hash,
+                skipped,
+            }) => {
                 self.gate.metrics.policies_reloaded(ReloadResult::Succeeded);
+                for problem in &skipped {
+                    warn!(%problem, hint = problem.hint, "Policy of the store is left out");
+                }
                 // Said only now: whoever waits for this line relies on it.
-                info!(policies = count, hash, "Policies are in force");
+                info!(policies, hash, "Policies are in force");
             }
-            Err(problems) => {
+            Ok(NewPolicies::Broken(problems)) => {
                 for problem in &problems {
                     error!(%problem, hint = problem.hint, "Policy file is broken; the old policies stay in force");
                 }
                 self.gate.metrics.policies_reloaded(ReloadResult::Rejected);
                 self.gate.audit.event_soon(policies_rejected(&problems));
+            }
+            Err(error) => {
+                // No record, no change: it is tried again at the next tick.
+                error!(%error, "Policies could not be put in force");
+                self.looked.clear();
             }
         }
     }
@@ -157,16 +162,6 @@ impl Reloader {
         }
         self.told = wrong;
     }
-}
-
-/// The record of a policy set that goes in force.
-pub(super) fn policies_loaded(policies: &PolicySet) -> Event {
-    let mut details = Map::new();
-    details.insert("policy_set".to_owned(), policies.hash().into());
-    details.insert("policies".to_owned(), policies.policies().len().into());
-    details.insert("groups".to_owned(), policies.groups().len().into());
-    details.insert("exemptions".to_owned(), policies.exemptions().len().into());
-    event("policies.loaded", details)
 }
 
 fn policies_rejected(problems: &[PolicyProblem]) -> Event {

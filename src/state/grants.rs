@@ -2,17 +2,18 @@
 //!
 //! INVARIANT: no guard of the map leaves this file, so none is held across an await or beside another.
 //!
-//! Room: an entry is 57 bytes with its share of the map's control bytes, and the map is at least 7/16 full, so 100,000
-//! grants take 7 to 13 MB; only a holder's second grant under one policy needs an allocation of its own.
+//! Room: an entry is 73 bytes with its share of the map's control bytes, and the map is at least 7/16 full, so 100,000
+//! grants take 9 to 17 MB; only a holder's second grant under one policy needs an allocation of its own.
 
 use std::hash::{BuildHasherDefault, Hash, Hasher};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use dashmap::{DashMap, DashSet, Entry};
 use uuid::Uuid;
 
 use crate::model::{Grant, Interner, PolicyId, PrincipalId, Task};
-use crate::policy::{HeldGrant, HeldGrants};
+use crate::policy::{HeldGrant, HeldGrants, InvalidPin, ParameterRules};
 
 /// Grants in force, by holder and policy. A look-up hashes eight bytes and reads one entry.
 #[derive(Debug, Default)]
@@ -36,12 +37,24 @@ enum Held {
 
 impl GrantTable {
     /// Puts a grant in force. A grant already there is replaced.
-    pub fn insert(&self, grant: &Grant, interner: &Interner) {
+    ///
+    /// # Errors
+    ///
+    /// Its pins are none; it is not in force then, unless it was before.
+    pub fn insert(&self, grant: &Grant, interner: &Interner) -> Result<(), InvalidPin> {
+        let pins = if grant.pins.is_empty() {
+            None
+        } else {
+            Some(Arc::new(ParameterRules::of_pins(&grant.pins)?))
+        };
         let held = HeldGrant {
             id: grant.id,
             starts_ms: grant.starts.timestamp_millis(),
             ends_ms: grant.ends.timestamp_millis(),
             task: self.narrowing(grant),
+            pins,
+            uses_left: grant.uses_left(),
+            break_glass: grant.break_glass,
         };
         match self.held.entry(Key::of(grant, interner)) {
             Entry::Occupied(mut entry) => entry.get_mut().add(held),
@@ -49,6 +62,29 @@ impl GrantTable {
                 entry.insert(Held::One(held));
             }
         }
+        Ok(())
+    }
+
+    /// Tells how many uses of a grant are left, if it is in force and had more.
+    pub fn lower_uses(&self, grant: &Grant, interner: &Interner) {
+        let Some(left) = grant.uses_left() else {
+            return;
+        };
+        if let Some(mut held) = self.held.get_mut(&Key::of(grant, interner)) {
+            for held in held.grants_mut().iter_mut().filter(|it| it.id == grant.id) {
+                held.uses_left = held.uses_left.map(|had| had.min(left));
+            }
+        }
+    }
+
+    /// Whether a grant counts its uses.
+    pub fn counts_uses(&self, holder: PrincipalId, policy: PolicyId, grant: Uuid) -> bool {
+        self.held
+            .get(&Key::new(holder, policy))
+            .is_some_and(|held| {
+                let mut grants = held.grants().iter();
+                grants.any(|it| it.id == grant && it.uses_left.is_some())
+            })
     }
 
     /// Takes a grant out of force: no decision that begins after this returns sees it.
@@ -98,18 +134,19 @@ impl GrantTable {
 }
 
 impl HeldGrants for GrantTable {
-    fn find(
+    fn each(
         &self,
         principal: PrincipalId,
         policy: PolicyId,
-        covers: &dyn Fn(&HeldGrant) -> bool,
-    ) -> Option<Uuid> {
-        self.held
-            .get(&Key::new(principal, policy))?
-            .grants()
-            .iter()
-            .find(|it| covers(it))
-            .map(|it| it.id)
+        look: &mut dyn FnMut(&HeldGrant) -> ControlFlow<()>,
+    ) {
+        if let Some(held) = self.held.get(&Key::new(principal, policy)) {
+            for grant in held.grants() {
+                if look(grant).is_break() {
+                    return;
+                }
+            }
+        }
     }
 }
 
@@ -118,6 +155,13 @@ impl Held {
         match self {
             Self::Many(grants) => grants,
             Self::One(grant) => std::slice::from_ref(grant),
+        }
+    }
+
+    fn grants_mut(&mut self) -> &mut [HeldGrant] {
+        match self {
+            Self::Many(grants) => grants,
+            Self::One(grant) => std::slice::from_mut(grant),
         }
     }
 

@@ -1,12 +1,31 @@
-//! Grants.
+//! Grants, and the identities that were named under them.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::model::{Grant, Revocation};
+use crate::model::{Closing, Grant, GrantState, HowClosed, Review};
 
-use super::database::{Row, Transaction, sql};
+use super::database::{Row, Statement, Transaction, sql};
 use super::{Listing, Store, StoreError, change_one, json};
+
+/// Which grants are listed. What is not said does not matter.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GrantFilter {
+    /// Where they stand: Active and Scheduled are both in force here, and told apart by who asks.
+    pub state: Option<GrantState>,
+    /// The name or key of their holder, in any case.
+    pub holder: Option<String>,
+    /// The policy, by its folded scope.
+    pub policy: Option<String>,
+    /// The task that they are narrowed to, in any case.
+    pub task: Option<String>,
+    /// Made at or after this.
+    pub from: Option<DateTime<Utc>>,
+    /// Made before this.
+    pub until: Option<DateTime<Utc>>,
+    /// Only those taken by break-glass that nobody has reviewed.
+    pub awaiting_review: bool,
+}
 
 impl Store {
     /// The grant of this id.
@@ -23,12 +42,54 @@ impl Store {
         rows.first().map(read).transpose()
     }
 
-    /// Grants, newest first, at most [`super::MOST_LISTED`].
-    pub async fn grants(&self, listing: &Listing) -> Result<Vec<Grant>, StoreError> {
-        let found = listing.statement(
-            "select * from grants where id < $1 order by id desc limit $2",
-            "select * from grants where principal_key = $1 order by id desc limit $2",
-        );
+    /// Grants for which `filter` holds, newest first, at most [`super::MOST_LISTED`].
+    pub async fn grants(
+        &self,
+        listing: &Listing,
+        filter: &GrantFilter,
+    ) -> Result<Vec<Grant>, StoreError> {
+        /// A listing by an index on what comes before `id`.
+        macro_rules! listing {
+            ($by:literal) => {
+                concat!(
+                    "select * from grants where ",
+                    $by,
+                    " and id < $2 and ($3 is null or state = $3)
+                    and ($4 is null or lower(principal_name) = $4 or lower(principal_key) = $4)
+                    and ($5 is null or policy = $5) and ($6 is null or lower(task) = $6)
+                    and ($7 is null or created_ms >= $7) and ($8 is null or created_ms < $8)
+                    and ($9 = 0 or (break_glass = 1 and reviewed_ms is null))
+                    order by id desc limit $10"
+                )
+            };
+        }
+        let GrantFilter {
+            state,
+            holder,
+            policy,
+            task,
+            from,
+            until,
+            awaiting_review,
+        } = filter;
+        let found = match &listing.of {
+            Some(_) => sql(listing!("principal_key = $1")),
+            None if *awaiting_review => sql(listing!(
+                "$1 is null and break_glass = 1 and reviewed_ms is null"
+            )),
+            None => sql(listing!("$1 is null")),
+        };
+        let found = found
+            .bind(listing.of.clone())
+            .bind(listing.before.unwrap_or(Uuid::max()))
+            .bind(state.map(|it| stored_state(it).to_owned()))
+            .bind(holder.as_ref().map(|it| it.to_lowercase()))
+            .bind(policy.as_ref().map(|it| it.to_ascii_lowercase()))
+            .bind(task.as_ref().map(|it| it.to_ascii_lowercase()))
+            .bind(from.map(|it| it.timestamp_millis()))
+            .bind(until.map(|it| it.timestamp_millis()))
+            .bind(i64::from(*awaiting_review))
+            .bind(listing.most());
         self.database.rows(found).await?.iter().map(read).collect()
     }
 
@@ -72,49 +133,118 @@ impl Store {
             .first()
             .map_or(Ok(None), |row| row.maybe_time("due"))
     }
+
+    /// The identities that were counted under a grant.
+    pub async fn identities(&self, grant: Uuid) -> Result<Vec<String>, StoreError> {
+        let found = sql("select identity from grant_identities where grant_id = $1").bind(grant);
+        let rows = self.database.rows(found).await?;
+        rows.iter().map(|row| Ok(row.text("identity")?)).collect()
+    }
 }
 
 pub(super) async fn add(transaction: &mut Transaction, grant: &Grant) -> Result<(), StoreError> {
     let approved_by = json(&grant.approved_by)?;
-    let insert = sql("insert into grants (id, request_id, principal_key, principal_name, policy, task, starts_ms, ends_ms,
-            approved_by, created_ms, state, version)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'live', $11)")
+    let insert = sql("insert into grants (id, request_id, principal_key, principal_name, policy, task, pins, starts_ms, ends_ms,
+            uses, used, break_glass, approved_by, created_ms, state, version)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 'live', $15)")
     .bind(grant.id)
     .bind(grant.request)
     .bind(grant.principal_key.as_str())
     .bind(grant.principal_name.as_str())
     .bind(grant.policy.as_str())
     .bind(grant.task.as_ref().map(ToString::to_string))
+    .bind(json(&grant.pins)?)
     .bind(grant.starts)
     .bind(grant.ends)
+    .bind(grant.uses.map(i64::from))
+    .bind(i64::from(grant.used))
+    .bind(i64::from(grant.break_glass))
     .bind(approved_by)
     .bind(grant.created)
     .bind(grant.version);
     change_one(transaction, insert).await
 }
 
-pub(super) async fn end(transaction: &mut Transaction, grant: &Grant) -> Result<(), StoreError> {
-    let revoked = grant.revoked.as_ref();
-    let update = sql("update grants set state = $1, revoked_ms = $2, revoked_by = $3, revoked_comment = $4, version = version + 1
-        where id = $5 and version = $6 and state = 'live'")
-    .bind(revoked.map_or("expired", |_| "revoked"))
-    .bind(revoked.map(|it| it.at.timestamp_millis()))
-    .bind(revoked.map(|it| it.by.clone()))
-    .bind(revoked.and_then(|it| it.comment.clone()))
+/// Marks a grant as over by time.
+pub(super) async fn expire(transaction: &mut Transaction, grant: &Grant) -> Result<(), StoreError> {
+    let update = sql("update grants set state = 'expired', version = version + 1
+        where id = $1 and version = $2 and state = 'live'")
     .bind(grant.id)
     .bind(grant.version);
     change_one(transaction, update).await
 }
 
+/// Stores all of a grant that may change, made from the version that it carries.
+pub(super) async fn update(transaction: &mut Transaction, grant: &Grant) -> Result<(), StoreError> {
+    let closed = grant.closed.as_ref();
+    let reviewed = grant.reviewed.as_ref();
+    // What is over by time stays so.
+    let update = sql("update grants set state = coalesce($1, state), closed_ms = $2, closed_by = $3, closed_comment = $4,
+            ends_ms = $5, used = $6, reviewed_ms = $7, reviewed_by = $8, reviewed_comment = $9, version = version + 1
+        where id = $10 and version = $11")
+    .bind(closed.map(|it| closed_word(it.how).to_owned()))
+    .bind(closed.map(|it| it.at.timestamp_millis()))
+    .bind(closed.map(|it| it.by.clone()))
+    .bind(closed.and_then(|it| it.comment.clone()))
+    .bind(grant.ends)
+    .bind(i64::from(grant.used))
+    .bind(reviewed.map(|it| it.at.timestamp_millis()))
+    .bind(reviewed.map(|it| it.by.clone()))
+    .bind(reviewed.and_then(|it| it.comment.clone()))
+    .bind(grant.id)
+    .bind(grant.version);
+    change_one(transaction, update).await
+}
+
+/// Counts an identity under a grant; one that is counted already stays so.
+pub(super) async fn add_identity(
+    transaction: &mut Transaction,
+    grant: Uuid,
+    identity: &str,
+) -> Result<(), StoreError> {
+    let insert: Statement = sql(
+        "insert into grant_identities (grant_id, identity) values ($1, $2)
+        on conflict do nothing",
+    )
+    .bind(grant)
+    .bind(identity);
+    transaction.execute(insert).await?;
+    Ok(())
+}
+
 fn read(row: &Row) -> Result<Grant, StoreError> {
-    let revoked = match (row.maybe_time("revoked_ms")?, row.maybe_text("revoked_by")?) {
-        (Some(at), Some(by)) => Some(Revocation {
+    let how = match row.text("state")?.as_str() {
+        "ended" => Some(HowClosed::Ended),
+        "revoked" => Some(HowClosed::Revoked),
+        "used-up" => Some(HowClosed::UsedUp),
+        "expired" | "live" => None,
+        other => return Err(StoreError::damaged(format!("a grant's state `{other}`"))),
+    };
+    let closed = match (
+        how,
+        row.maybe_time("closed_ms")?,
+        row.maybe_text("closed_by")?,
+    ) {
+        (Some(how), Some(at), Some(by)) => Some(Closing {
+            how,
             at,
             by,
-            comment: row.maybe_text("revoked_comment")?,
+            comment: row.maybe_text("closed_comment")?,
+        }),
+        (None, None, None) => None,
+        _ => return Err(StoreError::damaged("half a closing of a grant")),
+    };
+    let reviewed = match (
+        row.maybe_time("reviewed_ms")?,
+        row.maybe_text("reviewed_by")?,
+    ) {
+        (Some(at), Some(by)) => Some(Review {
+            at,
+            by,
+            comment: row.maybe_text("reviewed_comment")?,
         }),
         (None, None) => None,
-        _ => return Err(StoreError::damaged("half a revocation")),
+        _ => return Err(StoreError::damaged("half a review of a grant")),
     };
     Ok(Grant {
         id: row.id("id")?,
@@ -123,11 +253,35 @@ fn read(row: &Row) -> Result<Grant, StoreError> {
         principal_name: row.text("principal_name")?,
         policy: row.text("policy")?,
         task: row.maybe_parsed("task")?,
+        pins: row.json("pins")?,
         starts: row.time("starts_ms")?,
         ends: row.time("ends_ms")?,
+        uses: row.maybe_count("uses")?,
+        used: row.count("used")?,
+        break_glass: row.flag("break_glass")?,
         approved_by: row.json("approved_by")?,
         created: row.time("created_ms")?,
-        revoked,
+        closed,
+        reviewed,
         version: row.integer("version")?,
     })
+}
+
+fn closed_word(how: HowClosed) -> &'static str {
+    match how {
+        HowClosed::Ended => "ended",
+        HowClosed::Revoked => "revoked",
+        HowClosed::UsedUp => "used-up",
+    }
+}
+
+/// The word under which a grant of this state is stored. One that has just expired is stored as live for a moment more.
+fn stored_state(state: GrantState) -> &'static str {
+    match state {
+        GrantState::Active | GrantState::Scheduled => "live",
+        GrantState::Ended => closed_word(HowClosed::Ended),
+        GrantState::Expired => "expired",
+        GrantState::Revoked => closed_word(HowClosed::Revoked),
+        GrantState::UsedUp => closed_word(HowClosed::UsedUp),
+    }
 }

@@ -17,17 +17,7 @@ const LOCK: i32 = i32::from_be_bytes(*b"port");
 
 /// Opens the database at `url`.
 pub(super) async fn open(url: &str) -> Result<Store, OpenError> {
-    let options = PgConnectOptions::from_str(url)
-        .map_err(|_| OpenError::Url {
-            problem: "not a PostgreSQL URL, such as `postgres://portcullis@db.example/portcullis`",
-        })?
-        .application_name("portcullis")
-        // Milliseconds. A statement that hangs must become an answer before a client gives up.
-        .options([
-            ("statement_timeout", "10000"),
-            ("lock_timeout", "5000"),
-            ("idle_in_transaction_session_timeout", "10000"),
-        ]);
+    let options = options(url)?;
     let unreachable = |source| OpenError::Connect { source };
     let mut session = Box::new(options.connect().await.map_err(unreachable)?);
     let row = sqlx::query(
@@ -70,4 +60,31 @@ pub(super) async fn open(url: &str) -> Result<Store, OpenError> {
         database: Database::Postgres(pool),
         _hold: Hold::Postgres { _session: session },
     })
+}
+
+/// Opens the database at `url` to read it, beside whoever uses it.
+pub(super) async fn look(url: &str) -> Result<Store, OpenError> {
+    let options = options(url)?.options([("default_transaction_read_only", "on")]);
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .connect_with(options)
+        .await
+        .map_err(|source| OpenError::Connect { source })?;
+    Ok(Store {
+        database: Database::Postgres(pool),
+        _hold: Hold::None,
+    })
+}
+
+fn options(url: &str) -> Result<PgConnectOptions, OpenError> {
+    let options = PgConnectOptions::from_str(url).map_err(|_| OpenError::Url {
+        problem: "not a PostgreSQL URL, such as `postgres://portcullis@db.example/portcullis`",
+    })?;
+    // Milliseconds. A statement that hangs must become an answer before a client gives up.
+    Ok(options.application_name("portcullis").options([
+        ("statement_timeout", "10000"),
+        ("lock_timeout", "5000"),
+        ("idle_in_transaction_session_timeout", "10000"),
+    ]))
 }

@@ -1,36 +1,50 @@
 //! Requests and the votes on them.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use chrono::{DateTime, Duration, Utc};
 use uuid::Uuid;
 
-use crate::model::{Answer, Request, RequestState, Vote};
+use crate::model::{Answer, Request, RequestState, Task, Vote};
 
-use super::database::{Row, Statement, Transaction, sql};
+use super::database::{Row, Transaction, sql};
 use super::{MOST_LISTED, Store, StoreError, change_one, json};
 
-/// Which rows a listing is of. Newest first, at most [`MOST_LISTED`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Listing {
-    /// Everybody's, older than this id if there is one.
-    All {
-        /// The last id of the page before.
-        before: Option<Uuid>,
-    },
-    /// Those of the person with this key.
-    Of(String),
+/// Which rows a listing goes through: newest first, at most [`MOST_LISTED`] of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// Only those of the person with this key.
+    pub of: Option<String>,
+    /// Only those older than this id, the last one of the page before.
+    pub before: Option<Uuid>,
+    /// No more than this many, if that is less than [`MOST_LISTED`].
+    pub most: Option<usize>,
 }
 
 impl Listing {
-    /// The statement for it, of two that take the id or key, and the number of rows.
-    pub(super) fn statement(&self, all: &'static str, of: &'static str) -> Statement {
-        match self {
-            Self::All { before } => sql(all).bind(before.unwrap_or(Uuid::max())),
-            Self::Of(key) => sql(of).bind(key.as_str()),
-        }
-        .bind(i64::try_from(MOST_LISTED).unwrap_or(i64::MAX))
+    pub(super) fn most(&self) -> i64 {
+        let most = self.most.map_or(MOST_LISTED, |it| it.min(MOST_LISTED));
+        i64::try_from(most).unwrap_or(i64::MAX)
     }
+}
+
+/// Which requests are listed. What is not said does not matter.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RequestFilter {
+    /// Where they stand.
+    pub state: Option<RequestState>,
+    /// The name or key of who asked, in any case.
+    pub requester: Option<String>,
+    /// The policy, by its folded scope.
+    pub policy: Option<String>,
+    /// The task asked for, in any case.
+    pub task: Option<String>,
+    /// Filed at or after this.
+    pub from: Option<DateTime<Utc>>,
+    /// Filed before this.
+    pub until: Option<DateTime<Utc>>,
 }
 
 impl Store {
@@ -41,29 +55,62 @@ impl Store {
         rows.first().map(read).transpose()
     }
 
-    /// The pending request of this person for this policy and task, if there is one.
-    pub async fn pending_request(
-        &self,
-        principal_key: &str,
-        policy: &str,
-        task: Option<&str>,
-    ) -> Result<Option<Request>, StoreError> {
+    /// The pending request of the same person for the same thing as `request`, if there is one.
+    pub async fn pending_like(&self, request: &Request) -> Result<Option<Request>, StoreError> {
         let found = sql("select * from requests
-            where principal_key = $1 and policy = $2 and lower(coalesce(task, '')) = lower(coalesce($3, ''))
-                and state = 'pending'")
-        .bind(principal_key)
-        .bind(policy)
-        .bind(task.map(str::to_owned));
+            where principal_key = $1 and policy = $2 and subject = $3 and state = 'pending'")
+        .bind(request.principal_key.as_str())
+        .bind(request.policy.as_str())
+        .bind(subject(request)?);
         let rows = self.database.rows(found).await?;
         rows.first().map(read).transpose()
     }
 
-    /// Requests, newest first, at most [`MOST_LISTED`].
-    pub async fn requests(&self, listing: &Listing) -> Result<Vec<Request>, StoreError> {
-        let found = listing.statement(
-            "select * from requests where id < $1 order by id desc limit $2",
-            "select * from requests where principal_key = $1 order by id desc limit $2",
-        );
+    /// Requests for which `filter` holds, newest first.
+    pub async fn requests(
+        &self,
+        listing: &Listing,
+        filter: &RequestFilter,
+    ) -> Result<Vec<Request>, StoreError> {
+        /// A listing by an index on what comes before `id`.
+        macro_rules! listing {
+            ($by:literal) => {
+                concat!(
+                    "select * from requests where ",
+                    $by,
+                    " and id < $3
+                    and ($4 is null or lower(principal_name) = $4 or lower(principal_key) = $4)
+                    and ($5 is null or policy = $5) and ($6 is null or lower(task) = $6)
+                    and ($7 is null or created_ms >= $7) and ($8 is null or created_ms < $8)
+                    order by id desc limit $9"
+                )
+            };
+        }
+        let RequestFilter {
+            state,
+            requester,
+            policy,
+            task,
+            from,
+            until,
+        } = filter;
+        let found = match (&listing.of, state) {
+            (Some(_), _) => sql(listing!(
+                "principal_key = $1 and ($2 is null or state = $2)"
+            )),
+            (None, Some(_)) => sql(listing!("$1 is null and state = $2")),
+            (None, None) => sql(listing!("$1 is null and $2 is null")),
+        };
+        let found = found
+            .bind(listing.of.clone())
+            .bind(state.map(|it| state_word(it).to_owned()))
+            .bind(listing.before.unwrap_or(Uuid::max()))
+            .bind(requester.as_ref().map(|it| it.to_lowercase()))
+            .bind(policy.as_ref().map(|it| it.to_ascii_lowercase()))
+            .bind(task.as_ref().map(|it| it.to_ascii_lowercase()))
+            .bind(from.map(|it| it.timestamp_millis()))
+            .bind(until.map(|it| it.timestamp_millis()))
+            .bind(listing.most());
         self.database.rows(found).await?.iter().map(read).collect()
     }
 
@@ -101,12 +148,12 @@ impl Store {
         let (Some(newest), Some(oldest)) = (requests.first(), requests.last()) else {
             return Ok(HashMap::new());
         };
-        let found = match listing {
-            Listing::All { .. } => sql("select * from votes where request_id between $1 and $2
+        let found = match &listing.of {
+            None => sql("select * from votes where request_id between $1 and $2
                 order by request_id, at_ms, approver_key")
             .bind(oldest.id)
             .bind(newest.id),
-            Listing::Of(key) => sql(
+            Some(key) => sql(
                 "select votes.* from votes join requests on requests.id = votes.request_id
                 where requests.id between $1 and $2 and requests.principal_key = $3
                 order by request_id, at_ms, approver_key",
@@ -142,19 +189,26 @@ pub(super) async fn add(
     most_pending: i64,
 ) -> Result<(), StoreError> {
     let context = json(&request.context)?;
-    let insert = sql("insert into requests (id, principal_key, principal_name, policy, task, reason, context, external_identity,
-            duration_ms, state, created_ms, expires_ms, decided_ms, decided_by, comment, version)
-        select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16
-        where (select count(*) from requests where principal_key = $2 and state = 'pending') < $17")
+    let insert = sql("insert into requests (id, principal_key, principal_name, policy, task, subject, pins, reason, context,
+            external_identity, duration_ms, starts_ms, uses, extends, break_glass, state, created_ms, expires_ms, decided_ms,
+            decided_by, comment, version)
+        select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22
+        where (select count(*) from requests where principal_key = $2 and state = 'pending') < $23")
     .bind(request.id)
     .bind(request.principal_key.as_str())
     .bind(request.principal_name.as_str())
     .bind(request.policy.as_str())
     .bind(request.task.as_ref().map(ToString::to_string))
+    .bind(subject(request)?)
+    .bind(json(&request.pins)?)
     .bind(request.reason.as_str())
     .bind(context)
     .bind(request.external_identity.clone())
     .bind(request.duration.num_milliseconds())
+    .bind(request.starts.map(|it| it.timestamp_millis()))
+    .bind(request.uses.map(i64::from))
+    .bind(request.extends.map(|it| it.to_string()))
+    .bind(i64::from(request.break_glass))
     .bind(state_word(request.state))
     .bind(request.created)
     .bind(request.expires)
@@ -173,12 +227,13 @@ pub(super) async fn update(
     transaction: &mut Transaction,
     request: &Request,
 ) -> Result<(), StoreError> {
-    let update = sql("update requests set state = $1, decided_ms = $2, decided_by = $3, comment = $4, version = version + 1
-        where id = $5 and version = $6")
+    let update = sql("update requests set state = $1, decided_ms = $2, decided_by = $3, comment = $4, break_glass = $5, version = version + 1
+        where id = $6 and version = $7")
     .bind(state_word(request.state))
     .bind(request.decided.map(|it| it.timestamp_millis()))
     .bind(request.decided_by.clone())
     .bind(request.comment.clone())
+    .bind(i64::from(request.break_glass))
     .bind(request.id)
     .bind(request.version);
     change_one(transaction, update).await
@@ -190,8 +245,8 @@ pub(super) async fn add_vote(
     vote: &Vote,
 ) -> Result<(), StoreError> {
     let groups = json(&vote.groups)?;
-    let insert = sql("insert into votes (request_id, approver_key, approver_name, approver_groups, answer, comment, at_ms)
-        values ($1, $2, $3, $4, $5, $6, $7)")
+    let insert = sql("insert into votes (request_id, approver_key, approver_name, approver_groups, answer, comment, narrowing, at_ms)
+        values ($1, $2, $3, $4, $5, $6, $7, $8)")
     .bind(request)
     .bind(vote.approver_key.as_str())
     .bind(vote.approver_name.as_str())
@@ -201,6 +256,7 @@ pub(super) async fn add_vote(
         Answer::Deny => "deny",
     })
     .bind(vote.comment.clone())
+    .bind(json(&vote.narrowing)?)
     .bind(vote.at);
     change_one(transaction, insert).await
 }
@@ -211,6 +267,7 @@ fn read(row: &Row) -> Result<Request, StoreError> {
         "denied" => RequestState::Denied,
         "expired" => RequestState::Expired,
         "pending" => RequestState::Pending,
+        "withdrawn" => RequestState::Withdrawn,
         other => return Err(StoreError::damaged(format!("a request's state `{other}`"))),
     };
     Ok(Request {
@@ -219,10 +276,15 @@ fn read(row: &Row) -> Result<Request, StoreError> {
         principal_name: row.text("principal_name")?,
         policy: row.text("policy")?,
         task: row.maybe_parsed("task")?,
+        pins: row.json("pins")?,
         reason: row.text("reason")?,
         context: row.json("context")?,
         external_identity: row.maybe_text("external_identity")?,
         duration: Duration::milliseconds(row.integer("duration_ms")?),
+        starts: row.maybe_time("starts_ms")?,
+        uses: row.maybe_count("uses")?,
+        extends: row.maybe_parsed("extends")?,
+        break_glass: row.flag("break_glass")?,
         state,
         created: row.time("created_ms")?,
         expires: row.time("expires_ms")?,
@@ -239,7 +301,29 @@ fn state_word(state: RequestState) -> &'static str {
         RequestState::Denied => "denied",
         RequestState::Expired => "expired",
         RequestState::Pending => "pending",
+        RequestState::Withdrawn => "withdrawn",
     }
+}
+
+/// What, besides the person and the policy, makes two requests the same: the task, the pins, and the grant to be extended.
+/// Pins can be longer than an index takes, so a digest stands for them.
+fn subject(request: &Request) -> Result<String, StoreError> {
+    let mut subject = request.task.as_ref().map(Task::folded).unwrap_or_default();
+    if !request.pins.is_empty() {
+        let digest = digest(
+            &SHA256,
+            json(&request.pins)?.to_ascii_lowercase().as_bytes(),
+        );
+        subject.push_str(" #");
+        for byte in digest.as_ref() {
+            // Writing to a `String` cannot fail.
+            let _ = write!(subject, "{byte:02x}");
+        }
+    }
+    if let Some(extends) = request.extends {
+        let _ = write!(subject, " +{extends}");
+    }
+    Ok(subject)
 }
 
 fn read_vote(row: &Row) -> Result<Vote, StoreError> {
@@ -254,6 +338,7 @@ fn read_vote(row: &Row) -> Result<Vote, StoreError> {
         groups: row.json("approver_groups")?,
         answer,
         comment: row.maybe_text("comment")?,
+        narrowing: row.json("narrowing")?,
         at: row.time("at_ms")?,
     })
 }

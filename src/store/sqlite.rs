@@ -125,6 +125,26 @@ pub(super) async fn open(path: &str) -> Result<Store, OpenError> {
     })
 }
 
+/// Opens the database at `path` to read it, beside whoever uses it.
+pub(super) async fn look(path: &str) -> Result<Store, OpenError> {
+    let path = database_path(path)?;
+    let options = SqliteConnectOptions::new()
+        .filename(&path)
+        .read_only(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .pragma("trusted_schema", "off");
+    let pool = SqlitePoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .connect_with(options)
+        .await
+        .map_err(|source| unusable(&path, source))?;
+    Ok(Store {
+        database: Database::Sqlite(pool),
+        _hold: Hold::None,
+    })
+}
+
 /// What a failed migration says about the store at `place`.
 pub(super) fn unmigrated(place: String, source: MigrateError) -> OpenError {
     match source {

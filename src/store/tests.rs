@@ -4,10 +4,16 @@ use chrono::{DateTime, Duration, Utc};
 use uuid::Uuid;
 
 use crate::config;
-use crate::model::{Answer, Grant, Request, RequestState, Revocation, Vote};
+use crate::model::{
+    Answer, Bound, Closing, Grant, GrantState, HowClosed, Narrowing, Pin, Pinned, Pins, Request,
+    RequestState, Review, Vote,
+};
 
 use super::testing::{Place, on_each_engine};
-use super::{Listing, OpenError, OwedRecord, Store, StoreError, Write};
+use super::{
+    GrantFilter, Listing, OpenError, OwedRecord, RequestFilter, Setting, Store, StoreError,
+    StoredDefinition, Write,
+};
 
 fn at(minute: i64) -> DateTime<Utc> {
     DateTime::from_timestamp_millis(1_800_000_000_123).unwrap() + Duration::minutes(minute)
@@ -24,6 +30,11 @@ fn request(person: &str, task: Option<&str>) -> Request {
         context: vec![("Ticket".to_owned(), "INC-1".to_owned())],
         external_identity: Some("INC-1".to_owned()),
         duration: Duration::hours(4),
+        pins: Pins::default(),
+        starts: None,
+        uses: None,
+        extends: None,
+        break_glass: false,
         state: RequestState::Pending,
         created: at(0),
         expires: at(24 * 60),
@@ -46,7 +57,12 @@ fn grant(request: &Request, ends: DateTime<Utc>) -> Grant {
         ends,
         approved_by: vec!["amy".to_owned(), "bo".to_owned()],
         created: at(1),
-        revoked: None,
+        pins: request.pins.clone(),
+        uses: None,
+        used: 0,
+        break_glass: false,
+        closed: None,
+        reviewed: None,
         version: 0,
     }
 }
@@ -65,6 +81,7 @@ fn vote(name: &str) -> Vote {
         groups: vec!["approvers".to_owned()],
         answer: Answer::Approve,
         comment: Some("ok".to_owned()),
+        narrowing: Narrowing::default(),
         at: at(1),
     }
 }
@@ -185,10 +202,23 @@ async fn a_person_has_one_pending_request_for_a_scope_and_a_bounded_number_in_al
         store.commit(&[add(&first)]).await.unwrap();
         let again = store.commit(&[add(&request("ann", Some(same_task)))]).await;
         assert!(matches!(again, Err(StoreError::Changed)), "{again:?}");
-        let found = store.pending_request("ann", &first.policy, Some(same_task));
-        assert_eq!(found.await.unwrap().unwrap().id, first.id);
-        let whole = store.pending_request("ann", &first.policy, None);
-        assert_eq!(whole.await.unwrap(), None);
+        let like = request("ann", Some(same_task));
+        let found = store.pending_like(&like).await.unwrap();
+        assert_eq!(found.unwrap().id, first.id);
+        let whole = request("ann", None);
+        assert_eq!(store.pending_like(&whole).await.unwrap(), None);
+        for other in [
+            Request {
+                pins: pins(),
+                ..like.clone()
+            },
+            Request {
+                extends: Some(Uuid::now_v7()),
+                ..like
+            },
+        ] {
+            assert_eq!(store.pending_like(&other).await.unwrap(), None);
+        }
 
         store.commit(&[add(&request("ann", None))]).await.unwrap();
         let third = request("ann", Some(r"Exchange\Remove-MoveRequest"));
@@ -246,13 +276,14 @@ async fn grants_in_force_are_those_that_live_and_owe_no_record() {
             grants.push(granted);
         }
         let mut revoked = grants[1].clone();
-        revoked.revoked = Some(Revocation {
+        revoked.closed = Some(Closing {
+            how: HowClosed::Revoked,
             at: at(3),
             by: "amy".to_owned(),
             comment: None,
         });
         let unrecorded = Write::Owe(owed(Some(grants[2].id)));
-        let end = Write::EndGrant(revoked.clone());
+        let end = Write::UpdateGrant(revoked.clone());
         store.commit(&[end.clone(), unrecorded]).await.unwrap();
         let twice = store.commit(&[end]).await;
         assert!(matches!(twice, Err(StoreError::Changed)), "{twice:?}");
@@ -267,13 +298,13 @@ async fn grants_in_force_are_those_that_live_and_owe_no_record() {
         let over = store.ended_grants(at(5), 10).await.unwrap();
         assert_eq!(over, [grants[4].clone()]);
         store
-            .commit(&[Write::EndGrant(over[0].clone())])
+            .commit(&[Write::ExpireGrant(over[0].clone())])
             .await
             .unwrap();
         assert_eq!(store.ended_grants(at(5), 10).await.unwrap(), []);
         assert_eq!(store.next_end().await.unwrap(), Some(at(60)));
         let stored = store.grant(revoked.id).await.unwrap().unwrap();
-        assert_eq!(stored.revoked, revoked.revoked);
+        assert_eq!(stored.closed, revoked.closed);
     })
     .await;
 }
@@ -291,25 +322,296 @@ async fn listings_are_newest_first_and_go_on_from_an_id() {
             .await
             .unwrap();
         let ids = async |listing| {
-            let found = store.requests(&listing).await.unwrap();
+            let filter = RequestFilter::default();
+            let found = store.requests(&listing, &filter).await.unwrap();
             found.iter().map(|it| it.id).collect::<Vec<_>>()
         };
-        let all = ids(Listing::All { before: None }).await;
+        let all = ids(Listing::default()).await;
         assert_eq!(all, [third.id, asked[1].id, asked[0].id]);
-        let before = Some(third.id);
-        assert_eq!(ids(Listing::All { before }).await, all[1..]);
-        assert_eq!(
-            ids(Listing::Of("ann".to_owned())).await,
-            [third.id, asked[0].id]
-        );
-        assert_eq!(
-            store.grants(&Listing::All { before: None }).await.unwrap(),
-            []
-        );
+        let after_third = Listing {
+            before: Some(third.id),
+            ..Listing::default()
+        };
+        assert_eq!(ids(after_third).await, all[1..]);
+        let of_ann = Listing {
+            of: Some("ann".to_owned()),
+            ..Listing::default()
+        };
+        assert_eq!(ids(of_ann.clone()).await, [third.id, asked[0].id]);
+        let one_of_ann = Listing {
+            most: Some(1),
+            ..of_ann
+        };
+        assert_eq!(ids(one_of_ann).await, [third.id]);
+        let filter = GrantFilter::default();
+        let grants = store.grants(&Listing::default(), &filter).await;
+        assert_eq!(grants.unwrap(), []);
 
         assert_eq!(store.next_expiry().await.unwrap(), Some(at(10)));
         assert_eq!(store.lapsed_requests(at(9), 10).await.unwrap(), []);
         assert_eq!(store.lapsed_requests(at(10), 10).await.unwrap(), [third]);
+    })
+    .await;
+}
+
+fn pins() -> Pins {
+    Pins(vec![Pin {
+        name: "Identity".parse().unwrap(),
+        bound: Bound::OneOf(vec![Pinned::Text("ana".to_owned())]),
+    }])
+}
+
+#[tokio::test]
+async fn a_request_and_its_grant_keep_all_that_was_asked_narrowed_and_done() {
+    on_each_engine(async |place| {
+        let store = place.open().await;
+        let asked = Request {
+            pins: pins(),
+            starts: Some(at(30)),
+            uses: Some(3),
+            extends: Some(Uuid::now_v7()),
+            ..request("ann", None)
+        };
+        let narrowed = Vote {
+            narrowing: Narrowing {
+                duration: Some(Duration::hours(1)),
+                starts: Some(at(40)),
+                uses: Some(2),
+                pins: pins(),
+                task: Some(r"Exchange\Remove-Mailbox".parse().unwrap()),
+            },
+            ..vote("amy")
+        };
+        let mut granted = Grant {
+            starts: at(40),
+            uses: Some(2),
+            break_glass: true,
+            ..grant(&asked, at(100))
+        };
+        let writes = [
+            add(&asked),
+            Write::AddVote(asked.id, narrowed.clone()),
+            Write::AddGrant(granted.clone()),
+        ];
+        store.commit(&writes).await.unwrap();
+        assert_eq!(store.request(asked.id).await.unwrap().unwrap(), asked);
+        assert_eq!(store.votes(asked.id).await.unwrap(), [narrowed]);
+        assert_eq!(store.grant(granted.id).await.unwrap().unwrap(), granted);
+
+        granted.used = 1;
+        granted.ends = at(200);
+        let update = Write::UpdateGrant(granted.clone());
+        store.commit(std::slice::from_ref(&update)).await.unwrap();
+        let late = store.commit(&[update]).await;
+        assert!(matches!(late, Err(StoreError::Changed)), "{late:?}");
+        granted.version = 1;
+        granted.used = 2;
+        granted.closed = Some(Closing {
+            how: HowClosed::UsedUp,
+            at: at(50),
+            by: "ann".to_owned(),
+            comment: None,
+        });
+        let identities = Write::AddIdentities(granted.id, vec!["a".to_owned(), "b".to_owned()]);
+        let update = Write::UpdateGrant(granted.clone());
+        store
+            .commit(&[update, identities.clone(), identities])
+            .await
+            .unwrap();
+        let mut known = store.identities(granted.id).await.unwrap();
+        known.sort();
+        assert_eq!(known, ["a", "b"]);
+        granted.version = 2;
+        granted.reviewed = Some(Review {
+            at: at(60),
+            by: "bo".to_owned(),
+            comment: Some("as it should be".to_owned()),
+        });
+        let update = Write::UpdateGrant(granted.clone());
+        store.commit(&[update]).await.unwrap();
+        granted.version = 3;
+        assert_eq!(store.grant(granted.id).await.unwrap().unwrap(), granted);
+        assert_eq!(store.grants_in_force(at(55), None, 9).await.unwrap(), []);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn no_more_uses_are_stored_than_a_grant_has() {
+    on_each_engine(async |place| {
+        let store = place.open().await;
+        let asked = request("ann", None);
+        let granted = Grant {
+            uses: Some(1),
+            ..grant(&asked, at(60))
+        };
+        let writes = [add(&asked), Write::AddGrant(granted.clone())];
+        store.commit(&writes).await.unwrap();
+        for used in [1, 2] {
+            // The last use must close the grant, and there is none after it.
+            let wrong = Write::UpdateGrant(Grant {
+                used,
+                ..granted.clone()
+            });
+            let refused = store.commit(&[wrong]).await;
+            assert!(
+                matches!(refused, Err(StoreError::Unavailable { .. })),
+                "{refused:?}"
+            );
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn listings_are_filtered() {
+    on_each_engine(async |place| {
+        let store = place.open().await;
+        let mut requests = Vec::new();
+        let mut grants = Vec::new();
+        for (minute, person) in [(0, "ann"), (1, "bob"), (2, "cid")] {
+            let mut asked = request(person, Some(r"Exchange\Remove-Mailbox"));
+            asked.created = at(minute);
+            let granted = Grant {
+                break_glass: person == "bob",
+                created: at(minute),
+                ..grant(&asked, at(60))
+            };
+            let writes = [add(&asked), Write::AddGrant(granted.clone())];
+            store.commit(&writes).await.unwrap();
+            requests.push(asked);
+            grants.push(granted);
+        }
+        let mut denied = requests[2].clone();
+        denied.state = RequestState::Denied;
+        denied.decided = Some(at(3));
+        store.commit(&[Write::UpdateRequest(denied)]).await.unwrap();
+        let asked = async |filter: RequestFilter| {
+            let found = store.requests(&Listing::default(), &filter).await.unwrap();
+            found
+                .iter()
+                .map(|it| it.principal_key.clone())
+                .collect::<Vec<_>>()
+        };
+        let any = RequestFilter::default;
+        let pending = RequestFilter {
+            state: Some(RequestState::Pending),
+            ..any()
+        };
+        assert_eq!(asked(pending).await, ["bob", "ann"]);
+        let of_bob = RequestFilter {
+            requester: Some("BOB@fabrikam.example".to_owned()),
+            ..any()
+        };
+        assert_eq!(asked(of_bob).await, ["bob"]);
+        let later = RequestFilter {
+            from: Some(at(1)),
+            until: Some(at(2)),
+            ..any()
+        };
+        assert_eq!(asked(later).await, ["bob"]);
+        let task = RequestFilter {
+            task: Some(r"exchange\remove-MAILBOX".to_owned()),
+            ..any()
+        };
+        assert_eq!(asked(task).await.len(), 3);
+        let policy = RequestFilter {
+            policy: Some("role:x".to_owned()),
+            ..any()
+        };
+        assert_eq!(asked(policy).await, Vec::<String>::new());
+        let held = async |filter: GrantFilter| {
+            let found = store.grants(&Listing::default(), &filter).await.unwrap();
+            found
+                .iter()
+                .map(|it| it.principal_key.clone())
+                .collect::<Vec<_>>()
+        };
+        let any = GrantFilter::default;
+        assert_eq!(
+            held(GrantFilter {
+                awaiting_review: true,
+                ..any()
+            })
+            .await,
+            ["bob"]
+        );
+        assert_eq!(
+            held(GrantFilter {
+                state: Some(GrantState::Active),
+                ..any()
+            })
+            .await
+            .len(),
+            3
+        );
+        assert_eq!(
+            held(GrantFilter {
+                state: Some(GrantState::Revoked),
+                ..any()
+            })
+            .await,
+            Vec::<String>::new()
+        );
+        assert_eq!(
+            held(GrantFilter {
+                holder: Some("Cid".to_owned()),
+                ..any()
+            })
+            .await,
+            ["cid"]
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn policies_and_settings_change_over_the_version_that_was_read() {
+    on_each_engine(async |place| {
+        let store = place.open().await;
+        let policy = |version| StoredDefinition {
+            scope: r"exchange\remove-*".to_owned(),
+            definition: format!("{{\"version\":{version}}}"),
+            by: "kim".to_owned(),
+            at: at(1),
+            version,
+        };
+        store.commit(&[Write::PutPolicy(policy(0))]).await.unwrap();
+        for stale in [policy(0), policy(2)] {
+            let refused = store.commit(&[Write::PutPolicy(stale)]).await;
+            assert!(matches!(refused, Err(StoreError::Changed)), "{refused:?}");
+        }
+        store.commit(&[Write::PutPolicy(policy(1))]).await.unwrap();
+        let stored = store.policies().await.unwrap();
+        assert_eq!(stored[0].version, 2);
+        assert_eq!(stored[0].definition, policy(1).definition);
+        let refused = store.commit(&[Write::RemovePolicy(policy(1))]).await;
+        assert!(matches!(refused, Err(StoreError::Changed)), "{refused:?}");
+        store
+            .commit(&[Write::RemovePolicy(policy(2))])
+            .await
+            .unwrap();
+        assert_eq!(store.policies().await.unwrap(), []);
+
+        let setting = |version| Setting {
+            name: "a".to_owned(),
+            value: "b".to_owned(),
+            by: "kim".to_owned(),
+            at: at(1),
+            version,
+        };
+        assert_eq!(store.setting("a").await.unwrap(), None);
+        store
+            .commit(&[Write::PutSetting(setting(0))])
+            .await
+            .unwrap();
+        assert_eq!(store.setting("a").await.unwrap(), Some(setting(1)));
+        let refused = store.commit(&[Write::PutSetting(setting(0))]).await;
+        assert!(matches!(refused, Err(StoreError::Changed)), "{refused:?}");
+        store
+            .commit(&[Write::PutSetting(setting(1))])
+            .await
+            .unwrap();
     })
     .await;
 }

@@ -33,6 +33,8 @@ pub enum RefusedReason {
     Limit,
     /// The caller is not known.
     SignIn,
+    /// The use that it needs of a grant could not be stored.
+    Store,
     /// It could not be understood.
     Unreadable,
 }
@@ -60,11 +62,31 @@ struct Shared {
     request_seconds: Family<EndpointLabels, Histogram>,
     upstream_seconds: Family<EndpointLabels, Histogram>,
     connections: Gauge,
-    refused: [Counter; 4],
+    refused: [Counter; 5],
     grants: Gauge,
     audit_records: Counter,
     audit_failing: Gauge,
     reloads: [Counter; 2],
+    notifications: Family<NotificationLabels, Counter>,
+    notifications_pending: Gauge,
+    notifications_dead: Gauge,
+}
+
+/// What became of a channel's notices since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Delivered {
+    /// Given up.
+    pub dead: u64,
+    /// Attempts that failed.
+    pub failed: u64,
+    /// Taken by the far side.
+    pub sent: u64,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct NotificationLabels {
+    channel: String,
+    result: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -154,12 +176,30 @@ impl Metrics {
             "Readings of the policy files after the start, by result",
             reloads.clone(),
         );
+        let notifications = Family::default();
+        registry.register(
+            "notifications",
+            "Attempts to deliver notices, by channel: sent, failed (tried again) and dead (given up)",
+            notifications.clone(),
+        );
+        let notifications_pending = Gauge::default();
+        registry.register(
+            "notifications_pending",
+            "Notices that wait to be delivered, reminders that are not yet due among them",
+            notifications_pending.clone(),
+        );
+        let notifications_dead = Gauge::default();
+        registry.register(
+            "notifications_dead",
+            "Notices that were given up in the last 30 days",
+            notifications_dead.clone(),
+        );
         // A gauge, as is usual: the plain text format has no metric of the type `info`.
         let build = Family::<VersionLabels, Gauge>::default();
         let version = env!("CARGO_PKG_VERSION");
         build.get_or_create(&VersionLabels { version }).set(1);
         registry.register("build_info", "The version that runs", build);
-        let refused = ["audit", "limit", "sign-in", "unreadable"]
+        let refused = ["audit", "limit", "sign-in", "store", "unreadable"]
             .map(|reason| refused.get_or_create_owned(&ReasonLabels { reason }));
         let reloads = ["rejected", "succeeded"]
             .map(|result| reloads.get_or_create_owned(&ResultLabels { result }));
@@ -176,6 +216,9 @@ impl Metrics {
                 audit_records,
                 audit_failing,
                 reloads,
+                notifications,
+                notifications_pending,
+                notifications_dead,
             }),
         }
     }
@@ -201,11 +244,12 @@ impl Metrics {
 
     /// Counts a refusal.
     pub fn refused(&self, reason: RefusedReason) {
-        let [audit, limit, sign_in, unreadable] = &self.shared.refused;
+        let [audit, limit, sign_in, store, unreadable] = &self.shared.refused;
         match reason {
             RefusedReason::Audit => audit,
             RefusedReason::Limit => limit,
             RefusedReason::SignIn => sign_in,
+            RefusedReason::Store => store,
             RefusedReason::Unreadable => unreadable,
         }
         .inc();
@@ -227,6 +271,29 @@ impl Metrics {
     /// Sets whether the audit log can be written.
     pub fn set_audit_failing(&self, is_failing: bool) {
         self.shared.audit_failing.set(i64::from(is_failing));
+    }
+
+    /// Counts what became of the notices of the channel of this name.
+    pub fn set_notifications(&self, channel: &str, delivered: Delivered) {
+        for (result, count) in [
+            ("dead", delivered.dead),
+            ("failed", delivered.failed),
+            ("sent", delivered.sent),
+        ] {
+            let labels = NotificationLabels {
+                channel: channel.to_owned(),
+                result,
+            };
+            let counter = self.shared.notifications.get_or_create_owned(&labels);
+            let counter = counter.inner();
+            counter.store(count, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+
+    /// Sets how many notices wait, and how many were given up.
+    pub fn set_notifications_waiting(&self, pending: i64, dead: i64) {
+        self.shared.notifications_pending.set(pending);
+        self.shared.notifications_dead.set(dead);
     }
 
     /// Counts a reading of the policy files.

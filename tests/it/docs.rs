@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use portcullis::config::{Config, Environment};
 use portcullis::model::Interner;
-use portcullis::policy::{PolicyFile, PolicySet};
+use portcullis::policy::{
+    Endpoint, Mode, PolicyFile, PolicySet, Setting, Ungoverned, lint, read_expectations, unmet,
+};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -41,18 +43,22 @@ fn is_configuration(block: &str) -> bool {
         .any(|line| ["[proxy]", "[[endpoint]]", "[[identity]]"].contains(&line))
 }
 
+fn is_expectations(block: &str) -> bool {
+    block.lines().any(|line| line == "[[test]]")
+}
+
 /// The policy blocks of a document as one set, each as a file named by its line.
 fn policies(name: &str) -> PolicySet {
     let files: Vec<PolicyFile> = blocks(&document(name), "toml")
         .into_iter()
-        .filter(|(_, block)| !is_configuration(block))
+        .filter(|(_, block)| !is_configuration(block) && !is_expectations(block))
         .map(|(line, text)| PolicyFile {
             path: format!("{name}, example at line {line}"),
             text,
         })
         .collect();
     assert!(!files.is_empty(), "{name} has no example of a policy");
-    PolicySet::load(&files, None, &Interner::default()).unwrap_or_else(|problems| {
+    PolicySet::load(&files, &[], None, &Interner::default()).unwrap_or_else(|problems| {
         let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
         panic!("{}", problems.join("\n"))
     })
@@ -61,10 +67,55 @@ fn policies(name: &str) -> PolicySet {
 #[test]
 fn every_policy_that_the_documents_show_can_be_loaded() {
     let set = policies("docs/policies.md");
-    assert_eq!(set.policies().len(), 7);
+    assert_eq!(set.policies().len(), 12);
     assert_eq!(set.groups().len(), 2);
-    assert_eq!(set.exemptions().len(), 1);
+    assert_eq!((set.roles().len(), set.role_groups().len()), (2, 1));
+    assert_eq!((set.persons().len(), set.exemptions().len()), (1, 1));
     assert!(policies("README.md").policies().len() == 1);
+}
+
+#[test]
+fn the_expectations_that_the_policy_reference_shows_hold() {
+    let set = policies("docs/policies.md");
+    let mut blocks = blocks(&document("docs/policies.md"), "toml");
+    blocks.retain(|(_, block)| is_expectations(block));
+    let [(_, text)] = blocks.as_slice() else {
+        panic!("there is one example");
+    };
+    let file = PolicyFile {
+        path: "tests.toml".to_owned(),
+        text: text.clone(),
+    };
+    let expectations = read_expectations(&file).unwrap();
+    let setting = Setting {
+        mode: Mode::Enforce,
+        endpoint: Endpoint {
+            ungoverned: Ungoverned::Allow,
+            report_only: false,
+        },
+        now: "2026-11-21T15:30:00Z".parse().unwrap(),
+    };
+    let unmet = unmet(&expectations, &set, &setting);
+    assert!(unmet.is_empty(), "{unmet:#?}");
+    assert_eq!(expectations.len(), 2);
+}
+
+#[test]
+fn the_sample_policies_are_in_no_doubt() {
+    let read = |name: &str| PolicyFile {
+        path: name.to_owned(),
+        text: document(name),
+    };
+    let files = [
+        "policies/exchange.toml",
+        "policies/exemptions.toml",
+        "policies/groups.toml",
+    ]
+    .map(read);
+    let set = PolicySet::load(&files, &[], Some("pam-approvers"), &Interner::default()).unwrap();
+    let today = "2026-11-21".parse().unwrap();
+    let warnings = lint(&set, Ungoverned::Allow, today);
+    assert!(warnings.is_empty(), "{warnings:#?}");
 }
 
 #[test]
@@ -74,7 +125,7 @@ fn the_defaults_are_those_that_the_policy_reference_tells() {
         path: "p.toml".to_owned(),
         text: text.to_owned(),
     };
-    let set = PolicySet::load(&[file], Some("g"), &Interner::default()).unwrap();
+    let set = PolicySet::load(&[file], &[], Some("g"), &Interner::default()).unwrap();
     let policy = set.policy(r"Exchange\Get-Mailbox").unwrap();
     assert_eq!(policy.approvers, ["g"]);
     assert_eq!(policy.approvals, 1);

@@ -1,7 +1,6 @@
 //! The real binary, in front of the sample endpoint, over real TLS sockets: what each integration test stands on.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
@@ -84,6 +83,8 @@ pub(crate) struct Setup {
     pub(crate) environment: Vec<(String, String)>,
     /// Shell commands that come before the process and shape what it inherits, such as `ulimit -n 100`.
     pub(crate) before: String,
+    /// People beside the usual ones; name and password are the same text.
+    pub(crate) more_people: Vec<String>,
     /// Another upstream than the sample: its origin, and the file of the authority to trust if it speaks TLS.
     pub(crate) upstream: Option<(String, Option<PathBuf>)>,
 }
@@ -98,6 +99,7 @@ impl Default for Setup {
             upstream_tls: true,
             environment: Vec::new(),
             before: String::new(),
+            more_people: Vec::new(),
             upstream: None,
         }
     }
@@ -140,7 +142,11 @@ impl Gateway {
             &setup.policies,
         )
         .unwrap();
-        fs::write(directory.path().join("users.toml"), users()).unwrap();
+        let mut known = users();
+        for person in &setup.more_people {
+            known.push_str(&user(person));
+        }
+        fs::write(directory.path().join("users.toml"), known).unwrap();
         fs::write(directory.path().join("upstream-token"), SERVICE_TOKEN).unwrap();
         let configuration = match &setup.upstream {
             None => {
@@ -443,18 +449,17 @@ fn users() -> String {
         .get_or_init(|| {
             let mut text = String::new();
             for person in PEOPLE {
-                let hash =
-                    portcullis::identity::hash_password(&SecretString::from(*person)).unwrap();
-                let name = upn(person);
-                writeln!(
-                    text,
-                    "[[user]]\nname = \"{name}\"\npassword_hash = \"{hash}\"\n"
-                )
-                .unwrap();
+                text.push_str(&user(person));
             }
             text
         })
         .clone()
+}
+
+fn user(person: &str) -> String {
+    let hash = portcullis::identity::hash_password(&SecretString::from(person)).unwrap();
+    let name = upn(person);
+    format!("[[user]]\nname = \"{name}\"\npassword_hash = \"{hash}\"\n\n")
 }
 
 fn configuration(setup: &Setup, upstream: &str, upstream_ca: Option<&Path>) -> String {
@@ -487,6 +492,7 @@ watch = true
 
 [access_control]
 mode = "{mode}"
+{access_control}
 
 [[endpoint]]
 workload = "Exchange"
@@ -507,6 +513,7 @@ users = "users.toml"
 "#,
         proxy = extra("proxy"),
         durability = setup.durability,
+        access_control = extra("access_control"),
         audit = extra("audit"),
         mode = setup.mode,
         endpoint = extra("endpoint"),

@@ -17,6 +17,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("identity", &["model", "config"]),
     ("store", &["model", "config"]),
     ("audit", &["model", "policy", "config"]),
+    ("notify", &["model", "config", "tls"]),
     ("fuzzing", &["model", "policy", "dialect", "audit"]),
     ("state", &["model", "policy"]),
     (
@@ -36,7 +37,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     (
         "control",
-        &["model", "policy", "config", "store", "audit", "state"],
+        &[
+            "model", "policy", "config", "store", "audit", "notify", "state",
+        ],
     ),
     (
         "serve",
@@ -52,6 +55,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "identity",
             "store",
             "audit",
+            "notify",
             "state",
             "data",
             "control",
@@ -70,7 +74,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "telemetry",
             "tls",
             "identity",
+            "store",
             "audit",
+            "notify",
             "serve",
             "demo",
         ],

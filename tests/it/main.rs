@@ -27,11 +27,15 @@ mod flow;
 mod fuzzing;
 mod gateway;
 mod layering;
+mod life_cycle;
 mod limits;
 mod metrics;
+mod notify;
+#[path = "../../src/notify/testing.rs"]
+#[expect(dead_code, reason = "the library's own tests use the rest")]
+mod postbox;
 mod proxy;
 mod psrp;
 mod reload;
 mod restart;
 mod scripted;
-mod upstream;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -16,8 +16,6 @@ use hyper::body::{Body, Frame, Incoming};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
@@ -25,7 +23,7 @@ use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use crate::gateway::{Gateway, Setup};
+use crate::gateway::{Gateway, Setup, upstream_tls};
 
 /// What an upstream speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,7 +142,7 @@ pub(crate) struct Scripted {
     ca: Option<PathBuf>,
     seen: Arc<Seen>,
     _stop: tokio_util::sync::DropGuard,
-    _certificates: TempDir,
+    _certificates: Option<TempDir>,
 }
 
 #[derive(Default)]
@@ -154,22 +152,30 @@ struct Seen {
 }
 
 impl Scripted {
+    /// One with certificates of its own.
     pub(crate) async fn start(
         speaks: Speaks,
         script: impl Fn(&Request<Bytes>) -> Deed + Send + Sync + 'static,
     ) -> Self {
         portcullis::tls::install_provider();
-        let certificates = TempDir::new().unwrap();
-        portcullis::tls::write_development_certificates(certificates.path(), &[]).unwrap();
+        let own = TempDir::new().unwrap();
+        portcullis::tls::write_development_certificates(own.path(), &[]).unwrap();
+        let certificates = own.path().to_owned();
+        let started = Self::start_with(&certificates, speaks, script).await;
+        Self {
+            _certificates: Some(own),
+            ..started
+        }
+    }
+
+    /// One with the certificate in this directory.
+    pub(crate) async fn start_with(
+        certificates: &Path,
+        speaks: Speaks,
+        script: impl Fn(&Request<Bytes>) -> Deed + Send + Sync + 'static,
+    ) -> Self {
         let tls = (speaks != Speaks::Plain).then(|| {
-            let file = |name: &str| certificates.path().join(name);
-            let chain = CertificateDer::pem_file_iter(file("server.pem")).unwrap();
-            let chain = chain.collect::<Result<Vec<_>, _>>().unwrap();
-            let key = PrivateKeyDer::from_pem_file(file("server-key.pem")).unwrap();
-            let mut config = rustls::ServerConfig::builder()
-                .with_no_client_auth()
-                .with_single_cert(chain, key)
-                .unwrap();
+            let mut config = Arc::unwrap_or_clone(upstream_tls(certificates));
             config.alpn_protocols = vec![match speaks {
                 Speaks::Plain | Speaks::TlsHttp1 => b"http/1.1".to_vec(),
                 Speaks::TlsHttp2 => b"h2".to_vec(),
@@ -208,10 +214,10 @@ impl Scripted {
         });
         Self {
             origin,
-            ca: (speaks != Speaks::Plain).then(|| certificates.path().join("ca.pem")),
+            ca: (speaks != Speaks::Plain).then(|| certificates.join("ca.pem")),
             seen,
             _stop: stop.drop_guard(),
-            _certificates: certificates,
+            _certificates: None,
         }
     }
 
@@ -223,6 +229,12 @@ impl Scripted {
 
     pub(crate) fn origin(&self) -> &str {
         &self.origin
+    }
+
+    /// Host and port, as a configuration names them.
+    pub(crate) fn authority(&self) -> String {
+        let port = self.origin.rsplit(':').next().unwrap();
+        format!("localhost:{port}")
     }
 
     pub(crate) fn connections(&self) -> usize {

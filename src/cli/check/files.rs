@@ -15,6 +15,7 @@ use x509_parser::extensions::GeneralName;
 use crate::config::{IdentityKind, Jwks, NamedFile, Reading, Role, ServerTls};
 use crate::identity::Identities;
 use crate::model::Interner;
+use crate::notify::template_problems;
 use crate::telemetry::Chain;
 use crate::tls;
 
@@ -40,7 +41,7 @@ pub(super) fn tls(reading: &Reading, findings: &mut Vec<Finding>) -> Option<Cert
     for file in reading
         .files
         .iter()
-        .filter(|it| it.role == Role::UpstreamCa)
+        .filter(|it| matches!(it.role, Role::NotifyCa | Role::UpstreamCa))
     {
         if let Err(error) = tls::client(Some(&file.path)) {
             findings.push(Finding::error(file, Chain(&error).to_string(), None));
@@ -194,6 +195,18 @@ pub(super) fn secrets(reading: &Reading, findings: &mut Vec<Finding>) {
     }
     for file in reading.files.iter().filter(|it| it.role == Role::Users) {
         kept(file, findings);
+    }
+}
+
+/// Checks the templates of mails, each with a sample of what it will be filled with.
+pub(super) fn templates(reading: &Reading, findings: &mut Vec<Finding>) {
+    let mut directories = reading.files.iter();
+    if let Some(directory) = directories.find(|it| it.role == Role::TemplateDirectory) {
+        for problem in template_problems(&directory.path) {
+            let hint = "until it is mended, messages look as the built-in template makes them";
+            let text = Chain(&problem).to_string();
+            findings.push(Finding::error(directory, text, Some(hint)));
+        }
     }
 }
 

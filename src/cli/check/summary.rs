@@ -5,7 +5,9 @@ use std::io;
 use serde::Serialize;
 
 use crate::cli::Output;
-use crate::config::{Config, Durability, Endpoint, IdentityKind, UpstreamAuth};
+use crate::config::{
+    Config, Durability, Endpoint, IdentityKind, SmtpTls, UpstreamAuth, WebhookShape,
+};
 use crate::policy::{Mode, PolicySet, Ungoverned};
 
 use super::files::CertificateFacts;
@@ -24,6 +26,7 @@ pub(crate) struct Summary {
     policies: usize,
     groups: usize,
     exemptions: usize,
+    notices: Vec<String>,
     endpoints: Vec<EndpointSummary>,
     identities: Vec<IdentitySummary>,
 }
@@ -86,6 +89,7 @@ impl Summary {
             policies: policies.policies().len(),
             groups: policies.groups().len(),
             exemptions: policies.exemptions().len(),
+            notices: notices(config),
             endpoints: config.endpoints.iter().map(endpoint).collect(),
             identities: config
                 .identities
@@ -125,6 +129,9 @@ impl Summary {
             "policies   {} (groups: {}, exemptions: {}), access control: {}",
             self.policies, self.groups, self.exemptions, self.mode
         ))?;
+        for it in &self.notices {
+            output.line(format_args!("notices    {it}"))?;
+        }
         for it in &self.identities {
             let issuer = it
                 .issuer
@@ -148,6 +155,32 @@ impl Summary {
         }
         Ok(())
     }
+}
+
+/// By which ways people and programs are told what happens.
+fn notices(config: &Config) -> Vec<String> {
+    let mail = config.notify.smtp.as_ref().map(|it| {
+        let tls = match it.tls {
+            SmtpTls::Implicit => "TLS",
+            SmtpTls::Off => "in the clear",
+            SmtpTls::StartTls => "STARTTLS",
+        };
+        format!("mail by {}:{} ({tls})", it.host, it.port)
+    });
+    let webhooks = config.notify.webhooks.iter().map(|it| {
+        let shape = match it.shape {
+            WebhookShape::Json => "json",
+            WebhookShape::Slack => "slack",
+            WebhookShape::Teams => "teams",
+        };
+        let signed = if it.secret_file.is_some() {
+            ", signed"
+        } else {
+            ""
+        };
+        format!("webhook {} ({shape}{signed})", it.name)
+    });
+    mail.into_iter().chain(webhooks).collect()
 }
 
 fn endpoint(it: &Endpoint) -> EndpointSummary {

@@ -44,7 +44,7 @@ fn the_starter_tree_is_fine() {
     let (outcome, text) = check(directory.path(), Format::Table);
     snapshot_settings().bind(|| {
         insta::assert_snapshot!(text, @r#"
-        warning: [dir]/portcullis.toml:119: `issuer` has the sample's tenant id: no token will fit
+        warning: [dir]/portcullis.toml:121: `issuer` has the sample's tenant id: no token will fit
           hint: put your tenant's id in its place
 
         proxy      https://127.0.0.1:8443
@@ -52,7 +52,7 @@ fn the_starter_tree_is_fine() {
         control    http://127.0.0.1:8444
         store      sqlite:[dir]/data/portcullis.db
         audit      [dir]/data/audit (strict)
-        policies   3 (groups: 2, exemptions: 1), access control: enforce
+        policies   7 (groups: 2, exemptions: 1), access control: enforce
         identity   entra: jwt from https://sts.windows.net/00000000-0000-0000-0000-000000000000/
         endpoint   /adminapi -> https://outlook.office365.com (Exchange)
                    sign-in: entra; upstream sign-in: the caller's own; ungoverned tasks: allow
@@ -108,15 +108,15 @@ fn a_broken_tree_is_told_all_at_once() {
       hint: write it between quotes, with its unit
     error: [dir]/portcullis.toml:66: `durability`: `strickt` is not one of `strict`, `buffered`
       hint: did you mean `strict`?
-    error: [dir]/portcullis.toml:97: `upstream`: plain HTTP to another host: credentials would be readable on the network
+    error: [dir]/portcullis.toml:99: `upstream`: plain HTTP to another host: credentials would be readable on the network
       hint: use `https://`; `http://` is for loopback addresses
-    error: [dir]/portcullis.toml:102: `identity`: there is no `[[identity]]` named `enta`
+    error: [dir]/portcullis.toml:104: `identity`: there is no `[[identity]]` named `enta`
       hint: did you mean `entra`?
-    error: [dir]/portcullis.toml:112: `token` would be a secret in the configuration
+    error: [dir]/portcullis.toml:114: `token` would be a secret in the configuration
       hint: put it into a file that only the gateway can read, and name that: `token_file = "…"`
-    warning: [dir]/portcullis.toml:116: `name`: no endpoint lists the identity `entra`
+    warning: [dir]/portcullis.toml:118: `name`: no endpoint lists the identity `entra`
       hint: add it to an endpoint's `identity`, or take the section out
-    warning: [dir]/portcullis.toml:119: `issuer` has the sample's tenant id: no token will fit
+    warning: [dir]/portcullis.toml:121: `issuer` has the sample's tenant id: no token will fit
       hint: put your tenant's id in its place
     error: [dir]/policies/exchange.toml:5: a policy has no `approval`
       hint: one of "manual", "auto", "never"
@@ -124,7 +124,7 @@ fn a_broken_tree_is_told_all_at_once() {
       hint: did you mean `approval`?
     error: [dir]/portcullis.toml:15: cannot read `[dir]/certs/server-key.pem`: No such file or directory (os error 2)
       hint: `portcullis init` makes development certificates; for others ask your certificate authority
-    error: [dir]/portcullis.toml:112: cannot read `[dir]/secrets/token`: No such file or directory (os error 2)
+    error: [dir]/portcullis.toml:114: cannot read `[dir]/secrets/token`: No such file or directory (os error 2)
       hint: write the secret into it, and let only the gateway's account read it
 
     10 problems, 2 warnings
@@ -140,7 +140,7 @@ fn programs_get_json() {
     let (_, text) = check(directory.path(), Format::Json);
     let result: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(result["problems"], 0);
-    assert_eq!(result["summary"]["policies"], 3);
+    assert_eq!(result["summary"]["policies"], 7);
     assert_eq!(result["summary"]["endpoints"][0]["path"], "/adminapi");
 }
 

@@ -30,7 +30,10 @@ fn add_rows(path: &str, nested: Nested, rows: &mut BTreeMap<String, String>) {
             format!("{path}.{}", key.name)
         };
         add_rows(&below, (key.section)(), rows);
-        if path.is_empty() || matches!(key.presence, Presence::Section) {
+        let is_section = matches!(key.presence, Presence::Section)
+            || (matches!(key.presence, Presence::Optional(_))
+                && matches!((key.section)(), Nested::One(_)));
+        if path.is_empty() || is_section {
             continue;
         }
         let default = match key.presence {
@@ -79,7 +82,7 @@ fn rendered() -> String {
 
 fn heading(section: &str) -> String {
     match section {
-        "endpoint" | "identity" => format!("[[{section}]]"),
+        "endpoint" | "identity" | "webhook" => format!("[[{section}]]"),
         "endpoint.upstream_auth" => "[[endpoint]] upstream_auth".to_owned(),
         "proxy.tls" => "[proxy] tls".to_owned(),
         other => section_name(other),

@@ -1,7 +1,11 @@
 //! A gateway cmdlet's parameters: known ones only, bounded, and every problem of a kind told at once.
 
-use crate::model::{CmdletName, Command, Object, Parameters, REDACTED, Value, is_sensitive};
-use crate::state::OwnCmdletError;
+use chrono::{DateTime, NaiveDateTime, Utc};
+
+use crate::control::WorkflowError;
+use crate::model::{
+    Bound, CmdletName, Command, Object, Parameters, Pin, Pins, REDACTED, Value, is_sensitive,
+};
 
 use super::{MOST_TEXT, message};
 
@@ -32,6 +36,9 @@ const COMMON: &[&str] = &[
     "WhatIf",
 ];
 
+/// The most items of a list.
+const MOST_ITEMS: usize = 1_000;
+
 /// The most members of a table.
 const MOST_MEMBERS: usize = 32;
 
@@ -48,7 +55,7 @@ impl<'a> Arguments<'a> {
     }
 
     /// Refuses parameters that are neither among `known` nor common to all cmdlets.
-    pub(super) fn only(&self, known: &[&str]) -> Result<(), OwnCmdletError> {
+    pub(super) fn only(&self, known: &[&str]) -> Result<(), WorkflowError> {
         let unknown: Vec<String> = self
             .parameters
             .iter()
@@ -58,7 +65,7 @@ impl<'a> Arguments<'a> {
         if unknown.is_empty() {
             return Ok(());
         }
-        Err(OwnCmdletError::Invalid(format!(
+        Err(WorkflowError::Invalid(format!(
             "{} does not know {}; it takes {}",
             self.cmdlet,
             listed(&unknown),
@@ -67,7 +74,7 @@ impl<'a> Arguments<'a> {
     }
 
     /// Refuses the call if one of `names` is absent, naming all that are.
-    pub(super) fn required(&self, names: &[&str]) -> Result<(), OwnCmdletError> {
+    pub(super) fn required(&self, names: &[&str]) -> Result<(), WorkflowError> {
         let missing: Vec<&str> = names.iter().copied().filter(|it| !self.has(it)).collect();
         if missing.is_empty() {
             Ok(())
@@ -77,8 +84,8 @@ impl<'a> Arguments<'a> {
     }
 
     /// The refusal of a call without these.
-    pub(super) fn missing(&self, names: &[&str]) -> OwnCmdletError {
-        OwnCmdletError::Invalid(format!("{} needs {}", self.cmdlet, listed(&dashed(names))))
+    pub(super) fn missing(&self, names: &[&str]) -> WorkflowError {
+        WorkflowError::Invalid(format!("{} needs {}", self.cmdlet, listed(&dashed(names))))
     }
 
     /// Whether a parameter is there and says something: `$null` and blank texts do not.
@@ -87,7 +94,7 @@ impl<'a> Arguments<'a> {
     }
 
     /// A text of at most `most` characters, without the white space around it.
-    pub(super) fn text(&self, name: &str, most: usize) -> Result<Option<String>, OwnCmdletError> {
+    pub(super) fn text(&self, name: &str, most: usize) -> Result<Option<String>, WorkflowError> {
         let text = match self.value(name) {
             None => return Ok(None),
             Some(Value::Text(text)) => text.trim(),
@@ -112,11 +119,7 @@ impl<'a> Arguments<'a> {
     }
 
     /// A whole number from 1 to `most`, as a number or as digits in a text.
-    pub(super) fn whole_number(
-        &self,
-        name: &str,
-        most: u32,
-    ) -> Result<Option<u32>, OwnCmdletError> {
+    pub(super) fn whole_number(&self, name: &str, most: u32) -> Result<Option<u32>, WorkflowError> {
         let digits = match self.value(name) {
             None => return Ok(None),
             Some(Value::Text(text)) => text.trim(),
@@ -139,8 +142,105 @@ impl<'a> Arguments<'a> {
         }
     }
 
+    /// A switch, or a parameter that is `$true` or `$false`; off if it is absent.
+    pub(super) fn switch(&self, name: &str) -> Result<bool, WorkflowError> {
+        Ok(self.truth(name)?.unwrap_or(false))
+    }
+
+    /// A truth value, if it is given.
+    pub(super) fn truth(&self, name: &str) -> Result<Option<bool>, WorkflowError> {
+        let text = match self.value(name) {
+            None => return Ok(None),
+            Some(Value::Bool(set)) => return Ok(Some(*set)),
+            Some(Value::Text(text)) => text.trim().trim_start_matches('$').to_ascii_lowercase(),
+            Some(Value::List(_) | Value::Null | Value::Number(_) | Value::Table(_)) => {
+                String::new()
+            }
+        };
+        match text.as_str() {
+            "true" => Ok(Some(true)),
+            "false" => Ok(Some(false)),
+            _ => Err(Self::wrong(name, "$true or $false")),
+        }
+    }
+
+    /// A point in time, in ISO 8601; UTC where it names no zone.
+    pub(super) fn time(&self, name: &str) -> Result<Option<DateTime<Utc>>, WorkflowError> {
+        let Some(text) = self.text(name, MOST_MEMBER_NAME)? else {
+            return Ok(None);
+        };
+        let with_zone = DateTime::parse_from_rfc3339(&text).map(|it| it.with_timezone(&Utc));
+        let plain = || {
+            [
+                "%Y-%m-%dT%H:%M:%S%.f",
+                "%Y-%m-%d %H:%M:%S%.f",
+                "%Y-%m-%dT%H:%M",
+                "%Y-%m-%d %H:%M",
+            ]
+            .iter()
+            .find_map(|form| NaiveDateTime::parse_from_str(&text, form).ok())
+            .map(|it| it.and_utc())
+        };
+        match with_zone.ok().or_else(plain) {
+            Some(time) => Ok(Some(time)),
+            None => Err(Self::wrong(
+                name,
+                "a time in UTC such as 2027-03-31T08:00:00Z",
+            )),
+        }
+    }
+
+    /// Texts: a list of them, or one.
+    pub(super) fn texts(&self, name: &str) -> Result<Option<Vec<String>>, WorkflowError> {
+        let refused = || Self::wrong(name, "a text, or a list of texts");
+        let items = match self.value(name) {
+            None => return Ok(None),
+            Some(Value::List(items)) => items.as_slice(),
+            Some(one @ Value::Text(_)) => std::slice::from_ref(one),
+            Some(Value::Bool(_) | Value::Null | Value::Number(_) | Value::Table(_)) => {
+                return Err(refused());
+            }
+        };
+        if items.len() > MOST_ITEMS {
+            return Err(Self::wrong(
+                name,
+                &format!("a list of at most {MOST_ITEMS} texts"),
+            ));
+        }
+        items
+            .iter()
+            .map(|item| match item {
+                Value::Text(text) if text.chars().count() <= MOST_TEXT => {
+                    Ok(text.trim().to_owned())
+                }
+                _ => Err(refused()),
+            })
+            .collect::<Result<_, _>>()
+            .map(Some)
+    }
+
+    /// Pins: a table of parameters and what they must be.
+    pub(super) fn pins(&self, name: &str) -> Result<Pins, WorkflowError> {
+        let right = "a table of parameters and values, such as @{Identity='ana@contoso.example'} or @{Identity=@{pattern='.*@contoso\\.example'}}";
+        let members = match self.value(name) {
+            None => return Ok(Pins::default()),
+            Some(Value::Table(members)) => members,
+            Some(
+                Value::Bool(_) | Value::List(_) | Value::Null | Value::Number(_) | Value::Text(_),
+            ) => return Err(Self::wrong(name, right)),
+        };
+        let mut pins = Vec::new();
+        for (parameter, value) in members.iter().filter(|(name, _)| !name.contains('@')) {
+            let (Ok(name), Some(bound)) = (parameter.parse(), Bound::from_value(value)) else {
+                return Err(Self::wrong(name, right));
+            };
+            pins.push(Pin { name, bound });
+        }
+        Ok(Pins(pins))
+    }
+
     /// A table's members, as names and texts; those that hold secrets without them.
-    pub(super) fn table(&self, name: &str) -> Result<Vec<(String, String)>, OwnCmdletError> {
+    pub(super) fn table(&self, name: &str) -> Result<Vec<(String, String)>, WorkflowError> {
         let members = match self.value(name) {
             None => return Ok(Vec::new()),
             Some(Value::Table(members)) => members,
@@ -201,8 +301,8 @@ impl<'a> Arguments<'a> {
         })
     }
 
-    fn wrong(name: &str, right: &str) -> OwnCmdletError {
-        OwnCmdletError::Invalid(format!("-{name} must be {right}"))
+    fn wrong(name: &str, right: &str) -> WorkflowError {
+        WorkflowError::Invalid(format!("-{name} must be {right}"))
     }
 }
 

@@ -2,12 +2,13 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::control::lifecycle::{Case, POLICY, Quorum};
-use crate::control::workflow::hours_text;
+use crate::control::asking::hours_text;
+use crate::control::lifecycle::{BREAK_GLASS, Case, POLICY, Quorum};
 use crate::model::{
-    Answer, Grant, GrantState, Number, Object, Principal, Property, RequestState, Value,
+    Answer, Grant, GrantState, HowClosed, Number, Object, Pins, Principal, Property, RequestState,
+    Value,
 };
-use crate::policy::{Approval, Mode, Policy, PolicySet};
+use crate::policy::{Approval, Mode, Policy, PolicySet, ScopeKind};
 use crate::state::Snapshot;
 
 /// An `ElevatedAccessRequest`.
@@ -21,7 +22,12 @@ pub(super) fn request(case: &Case, policies: &PolicySet, now: DateTime<Utc>) -> 
     let approvals = case.votes.iter().filter(|it| it.answer == Answer::Approve);
     let mut approved_by: Vec<String> = approvals.map(|it| it.approver_name.clone()).collect();
     if approved_by.is_empty() && state == RequestState::Approved {
-        approved_by.extend(request.decided_by.clone().filter(|it| it == POLICY));
+        let by = if request.break_glass {
+            BREAK_GLASS
+        } else {
+            POLICY
+        };
+        approved_by.push(by.to_owned());
     }
     let policy = policies.policy(&request.policy);
     let missing = policy
@@ -33,7 +39,10 @@ pub(super) fn request(case: &Case, policies: &PolicySet, now: DateTime<Utc>) -> 
             ("Identity", request.id.into()),
             ("RequestStatus", state.as_str().into()),
             ("Requestor", request.principal_name.as_str().into()),
-            ("Type", type_of(request.task.is_some()).into()),
+            (
+                "Type",
+                type_of(&request.policy, request.task.is_some()).into(),
+            ),
             (
                 "Task",
                 request.task.as_ref().map(ToString::to_string).into(),
@@ -41,6 +50,11 @@ pub(super) fn request(case: &Case, policies: &PolicySet, now: DateTime<Utc>) -> 
             ("Policy", request.policy.as_str().into()),
             ("Reason", request.reason.as_str().into()),
             ("DurationHours", hours(request.duration)),
+            ("StartTimeUtc", request.starts.into()),
+            ("Uses", request.uses.map(i64::from).into()),
+            ("Parameters", pins(&request.pins)),
+            ("Extends", request.extends.into()),
+            ("BreakGlass", request.break_glass.into()),
             ("DateCreatedUtc", request.created.into()),
             ("ExpiresUtc", request.expires.into()),
             ("MissingApprovals", missing.into()),
@@ -56,7 +70,8 @@ pub(super) fn request(case: &Case, policies: &PolicySet, now: DateTime<Utc>) -> 
 
 /// An `ElevatedAccessAuthorization`.
 pub(super) fn authorization(grant: &Grant, now: DateTime<Utc>) -> Object {
-    let revoked = grant.revoked.as_ref();
+    let closing = grant.closed.as_ref();
+    let revoked = closing.filter(|it| it.how == HowClosed::Revoked);
     let state = grant.state(now);
     let access = grant
         .task
@@ -64,10 +79,13 @@ pub(super) fn authorization(grant: &Grant, now: DateTime<Utc>) -> Object {
         .map_or_else(|| grant.policy.clone(), ToString::to_string);
     let updated = match state {
         GrantState::Expired => grant.ends,
-        GrantState::Active | GrantState::Revoked | GrantState::Scheduled => {
-            revoked.map_or(grant.created, |it| it.at)
-        }
+        GrantState::Active
+        | GrantState::Ended
+        | GrantState::Revoked
+        | GrantState::Scheduled
+        | GrantState::UsedUp => closing.map_or(grant.created, |it| it.at),
     };
+    let reviewed = grant.reviewed.as_ref();
     Object {
         type_name: "ElevatedAccessAuthorization",
         properties: vec![
@@ -75,12 +93,23 @@ pub(super) fn authorization(grant: &Grant, now: DateTime<Utc>) -> Object {
             ("RequestId", grant.request.into()),
             ("State", state.as_str().into()),
             ("Requestor", grant.principal_name.as_str().into()),
-            ("Type", type_of(grant.task.is_some()).into()),
+            ("Type", type_of(&grant.policy, grant.task.is_some()).into()),
             ("AuthorizedAccess", access.into()),
             ("Policy", grant.policy.as_str().into()),
+            ("Parameters", pins(&grant.pins)),
             ("AuthorizedBy", grant.approved_by.clone().into()),
             ("StartTimeUtc", grant.starts.into()),
             ("EndTimeUtc", grant.ends.into()),
+            ("Uses", grant.uses.map(i64::from).into()),
+            ("Used", i64::from(grant.used).into()),
+            ("BreakGlass", grant.break_glass.into()),
+            ("AwaitsReview", grant.awaits_review().into()),
+            ("ReviewedBy", reviewed.map(|it| it.by.clone()).into()),
+            ("DateReviewedUtc", reviewed.map(|it| it.at).into()),
+            (
+                "ReviewComment",
+                reviewed.and_then(|it| it.comment.clone()).into(),
+            ),
             ("Revoked", revoked.is_some().into()),
             ("RevocationDateTimeUtc", revoked.map(|it| it.at).into()),
             ("RevokedBy", revoked.map(|it| it.by.clone()).into()),
@@ -103,12 +132,12 @@ pub(super) fn policy(policy: &Policy) -> Object {
     };
     let in_hours = |duration| TimeDelta::from_std(duration).ok().map(hours);
     let longest = policy.max_duration.and_then(in_hours);
-    let source = format!("{}:{}", policy.place.file, policy.place.line);
+    let source = policy.source.to_string();
     Object {
         type_name: "ElevatedAccessApprovalPolicy",
         properties: vec![
             ("Identity", policy.scope.text.as_str().into()),
-            ("Type", type_of(policy.scope.is_exact()).into()),
+            ("Type", kind(policy.scope.kind).into()),
             ("Task", policy.scope.text.as_str().into()),
             ("ApprovalType", approval.into()),
             ("ApproverGroup", policy.approvers.clone().into()),
@@ -118,6 +147,11 @@ pub(super) fn policy(policy: &Policy) -> Object {
                 in_hours(policy.default_duration).into(),
             ),
             ("MaxDurationHours", longest.into()),
+            ("Requesters", policy.requesters.clone().into()),
+            ("BreakGlassGroup", policy.break_glass.clone().into()),
+            ("ApproverComment", policy.approver_comment.as_str().into()),
+            ("OnBlock", policy.on_block.as_str().into()),
+            ("MaxUses", policy.max_uses.map(i64::from).into()),
             ("ReportOnly", policy.report_only.into()),
             ("Source", source.into()),
         ],
@@ -162,7 +196,36 @@ fn table(pairs: &[(String, String)]) -> Property {
     Property::Plain(Value::Table(members.collect()))
 }
 
-/// Microsoft's word for one task, and ours for a pattern of tasks.
-fn type_of(is_one_task: bool) -> &'static str {
-    if is_one_task { "Task" } else { "TaskPattern" }
+fn pins(pins: &Pins) -> Property {
+    if pins.is_empty() {
+        return Property::Plain(Value::Null);
+    }
+    Property::Plain(Value::Table(
+        pins.shown()
+            .map(|(name, value)| (name, Value::Text(value)))
+            .collect(),
+    ))
+}
+
+/// Microsoft's word for one task, and ours for what has more.
+fn type_of(policy: &str, is_one_task: bool) -> &'static str {
+    if is_one_task {
+        return "Task";
+    }
+    match policy.split_once(':') {
+        Some(("effect", _)) => "Effect",
+        Some(("role", _)) => "Role",
+        Some(("role-group", _)) => "RoleGroup",
+        _ => "TaskPattern",
+    }
+}
+
+fn kind(kind: ScopeKind) -> &'static str {
+    match kind {
+        ScopeKind::Effect => "Effect",
+        ScopeKind::Pattern => "TaskPattern",
+        ScopeKind::Role => "Role",
+        ScopeKind::RoleGroup => "RoleGroup",
+        ScopeKind::Task => "Task",
+    }
 }

@@ -18,19 +18,47 @@ async fn wrong_parameters_are_refused_with_what_would_be_right() {
         ),
         (
             r"New-ElevatedAccessRequest -Task Exchange\New-MoveRequest -Reason '  '",
-            "New-ElevatedAccessRequest needs -Reason",
+            r"the policy `Exchange\New-MoveRequest`: a reason is required (-Reason)",
         ),
         (
             "New-ElevatedAccessRequest -Role 'Mail Recipients' -Reason r",
-            r"-Role is not supported yet: ask for a task, such as -Task 'Exchange\New-MoveRequest'",
+            r"`role:Mail Recipients` is neither a task, such as `Exchange\New-MoveRequest`, nor the scope of a policy; Get-ElevatedAccessApprovalPolicy lists the policies",
+        ),
+        (
+            r"New-ElevatedAccessRequest -Role 'Exchange\Recipient Reader' -Task Exchange\New-MoveRequest -Reason r",
+            r"the policy `role:Exchange\Recipient Reader` does not govern `Exchange\New-MoveRequest`; ask for the task alone, and the policy that governs it is found",
+        ),
+        (
+            r"New-ElevatedAccessRequest -Role x -RoleGroup y -Reason r",
+            "give one of -Task, -Role, -RoleGroup and -Extend; -Task beside -Role or -RoleGroup narrows it to that task",
+        ),
+        (
+            r"New-ElevatedAccessRequest -Task Exchange\New-MoveRequest -Reason r -StartTimeUtc 2027-01-15T07:59:59Z",
+            "the start 2027-01-15 07:59:59 UTC has passed: leave it out to start at the approval",
+        ),
+        (
+            r"New-ElevatedAccessRequest -Task Exchange\New-MoveRequest -Reason r -StartTimeUtc tomorrow",
+            "-StartTimeUtc must be a time in UTC such as 2027-03-31T08:00:00Z",
+        ),
+        (
+            r"New-ElevatedAccessRequest -Task Exchange\New-MoveRequest -Reason r -Uses 0",
+            "-Uses must be a whole number from 1 to 1000000",
+        ),
+        (
+            r"New-ElevatedAccessRequest -Task Exchange\New-MoveRequest -Reason r -BreakGlass yes",
+            "-BreakGlass must be $true or $false",
+        ),
+        (
+            r"New-ElevatedAccessRequest -Task Exchange\New-MoveRequest -Reason r -BreakGlass true",
+            r"break-glass under the policy `Exchange\New-MoveRequest` is for nobody: it names no `break_glass` groups; file the request without -BreakGlass",
         ),
         (
             "New-ElevatedAccessRequest -Tsak x -Why y",
-            "New-ElevatedAccessRequest does not know -Tsak and -Why; it takes -Task, -Reason, -DurationHours, -ExternalIdentity, -RequestContext, -Role and -RoleGroup",
+            "New-ElevatedAccessRequest does not know -Tsak and -Why; it takes -Task, -Role, -RoleGroup, -Extend, -Reason, -DurationHours, -StartTimeUtc, -Uses, -Parameters, -BreakGlass, -ExternalIdentity and -RequestContext",
         ),
         (
-            r"New-ElevatedAccessRequest -Task Exchange\Get-Mailbox -Reason r",
-            r"no policy governs `Exchange\Get-Mailbox`, so there is nothing to request for it; Get-ElevatedAccessApprovalPolicy lists the policies",
+            r"New-ElevatedAccessRequest -Task Exchange\Get-Place -Reason r",
+            r"no policy governs `Exchange\Get-Place`, so there is nothing to request for it; Get-ElevatedAccessApprovalPolicy lists the policies",
         ),
         (
             "New-ElevatedAccessRequest -Task Get-Mailbox -Reason r",
@@ -77,15 +105,19 @@ async fn wrong_parameters_are_refused_with_what_would_be_right() {
         ),
         (
             "Enable-ElevatedAccessControl -AdminGroup x",
-            "Enable-ElevatedAccessControl is not supported: set `[access_control] mode` in the gateway's configuration (enforce, report-only or disabled); system accounts are `[[exemption]]` entries of the policy files",
+            "the default approver group is not set, as the gateway's configuration says (`[access_control] default_approver_group`): leave -AdminGroup out",
         ),
         (
             "New-ElevatedAccessApprovalPolicy -Task x",
-            "New-ElevatedAccessApprovalPolicy is not supported: policies come from files; edit the `*.toml` files in the directory that `[policies] directory` of the gateway's configuration names, and they are read again",
+            "New-ElevatedAccessApprovalPolicy needs -ApprovalType",
         ),
         (
             "Revoke-ElevatedAccessRequest",
-            "there is no cmdlet Revoke-ElevatedAccessRequest; there are New-, Get-, Approve- and Deny-ElevatedAccessRequest, Get- and Revoke-ElevatedAccessAuthorization, Get-ElevatedAccessApprovalPolicy and Get-ElevatedAccessControl",
+            "there is no cmdlet Revoke-ElevatedAccessRequest; there are New-, Get-, Set-, Approve- and Deny-ElevatedAccessRequest, Get-, Set- and Revoke-ElevatedAccessAuthorization, New-, Get-, Set- and Remove-ElevatedAccessApprovalPolicy, and Enable-, Disable- and Get-ElevatedAccessControl",
+        ),
+        (
+            "Disable-ElevatedAccessControl",
+            "only an operator switches access control: a member of the group `keepers`",
         ),
     ] {
         assert_eq!(world.refusal("ann", line).await, text);

@@ -12,10 +12,12 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::audit::{Event, Unavailable};
-use crate::control::{Clock, Control, Ledger};
+use crate::config;
+use crate::control::{Clock, Control, Ledger, NewPolicies, Settings};
 use crate::model::{
     Command, Interner, Object, Parameter, Parameters, Principal, PrincipalKind, Value,
 };
+use crate::notify::Channels;
 use crate::policy::{Mode, PolicyFile, PolicySet};
 use crate::state::{BoxFuture, OwnCmdletError, OwnCmdlets as _, Snapshot, State};
 use crate::store::testing::Place;
@@ -24,6 +26,18 @@ const POLICIES: &str = r#"
 [[group]]
 name = "movers"
 members = ["amy@fabrikam.example", "bo@fabrikam.example", "ann@fabrikam.example"]
+
+[[group]]
+name = "keepers"
+members = ["kim@fabrikam.example"]
+
+[[group]]
+name = "firefighters"
+members = ["ann@fabrikam.example", "amy@fabrikam.example", "fay@fabrikam.example"]
+
+[[person]]
+name = "Bob"
+accounts = ["bob@fabrikam.example", "adm-bob@fabrikam.example"]
 
 [[group]]
 name = "journalists"
@@ -57,6 +71,37 @@ task = 'Exchange\Get-MessageTrace'
 approval = "auto"
 
 [[policy]]
+task = 'Exchange\Set-TransportRule'
+approval = "manual"
+approvers = ["movers"]
+requesters = ["firefighters"]
+break_glass = ["firefighters"]
+approver_comment = "required"
+max_uses = 3
+reason = { min_length = 10 }
+
+[[policy]]
+task = 'Exchange\Get-Mailbox'
+approval = "manual"
+approvers = ["movers"]
+spread = { calls_per_minute = 3, identities_per_grant = 2 }
+
+[[policy]]
+task = 'Exchange\Set-Contact'
+approval = "manual"
+approvers = ["movers"]
+spread = { calls_per_grant = 3, identities_per_minute = 1 }
+
+[[policy]]
+role = 'Exchange\Recipient Reader'
+approval = "manual"
+approvers = ["movers"]
+
+[[role]]
+name = 'Exchange\Recipient Reader'
+tasks = ['Exchange\Get-Recipient', 'Exchange\Get-User']
+
+[[policy]]
 task = 'Exchange\Remove-OrganizationConfig'
 approval = "never"
 
@@ -71,6 +116,7 @@ pub(super) struct World {
     pub(super) state: Arc<State>,
     pub(super) ledger: Arc<TestLedger>,
     pub(super) control: Arc<Control>,
+    notify: config::Notify,
     now_ms: Arc<AtomicI64>,
     running: Option<(CancellationToken, JoinHandle<()>)>,
 }
@@ -92,22 +138,27 @@ pub(super) enum LedgerMode {
 impl World {
     /// One without the keeper, at the beginning of time.
     pub(super) async fn open(place: &Place) -> Self {
+        Self::telling(place, config::Notify::default()).await
+    }
+
+    /// The same, which tells of what happens.
+    pub(super) async fn telling(place: &Place, notify: config::Notify) -> Self {
         let interner = Arc::new(Interner::default());
-        let snapshot = snapshot(POLICIES, &interner);
-        let state = Arc::new(State::new(interner, snapshot));
+        let state = Arc::new(State::new(interner, nothing()));
         let ledger = Arc::new(TestLedger {
             state: Arc::clone(&state),
             events: Mutex::default(),
             mode: watch::Sender::new(LedgerMode::Works),
         });
         let now_ms = Arc::new(AtomicI64::new(1_800_000_000_000));
-        Self::start(place, state, ledger, now_ms).await
+        Self::start(place, state, ledger, notify, now_ms).await
     }
 
     async fn start(
         place: &Place,
         state: Arc<State>,
         ledger: Arc<TestLedger>,
+        notify: config::Notify,
         now_ms: Arc<AtomicI64>,
     ) -> Self {
         let clock: Clock = {
@@ -120,13 +171,28 @@ impl World {
         };
         let port: Arc<dyn Ledger> = Arc::clone(&ledger) as _;
         let store = place.open().await;
-        let control = Control::open(store, port, Arc::clone(&state), clock)
+        let channels = Arc::new(Channels::open(&notify).unwrap().0);
+        let settings = Settings {
+            default_approver_group: None,
+            mode: Mode::Enforce,
+            operators: Some("keepers".to_owned()),
+        };
+        let control = Control::open(store, port, channels, Arc::clone(&state), settings, clock)
             .await
             .unwrap();
+        // The policies of a start are on record before anything else can fail.
+        let mode = ledger.mode.send_replace(LedgerMode::Works);
+        let policies = control.put_files(vec![file(POLICIES)]).await.unwrap();
+        assert!(
+            matches!(policies, NewPolicies::InForce { .. }),
+            "{policies:?}"
+        );
+        ledger.set(mode);
         Self {
             state,
             ledger,
             control: Arc::new(control),
+            notify,
             now_ms,
             running: None,
         }
@@ -148,22 +214,20 @@ impl World {
             state,
             ledger,
             control,
+            notify,
             now_ms,
             ..
         } = self;
         drop(control);
         let interner = Arc::new(Interner::default());
-        let anew = Arc::new(State::new(
-            Arc::clone(&interner),
-            snapshot(POLICIES, &interner),
-        ));
+        let anew = Arc::new(State::new(interner, nothing()));
         drop(state);
         let ledger = Arc::new(TestLedger {
             state: Arc::clone(&anew),
             events: Mutex::new(ledger.events.lock().unwrap().clone()),
             mode: watch::Sender::new(*ledger.mode.borrow()),
         });
-        Self::start(place, anew, ledger, now_ms).await
+        Self::start(place, anew, ledger, notify, now_ms).await
     }
 
     pub(super) async fn stop(&mut self) {
@@ -171,6 +235,20 @@ impl World {
             stop.cancel();
             task.await.unwrap();
         }
+    }
+
+    /// Stops in the middle of whatever it does, as a machine does that loses power.
+    pub(super) async fn crash(&mut self) {
+        if let Some((_, task)) = self.running.take() {
+            task.abort();
+            // It was cancelled, which is what was wanted.
+            let _ = task.await;
+        }
+    }
+
+    /// The same with other settings of whom to tell, after a restart.
+    pub(super) fn tell(&mut self, notify: config::Notify) {
+        self.notify = notify;
     }
 
     /// Lets time pass, and has the keeper look.
@@ -300,6 +378,10 @@ impl Ledger for TestLedger {
                 let reason = "No space left on device".into();
                 return Err(Unavailable { reason });
             }
+            // Each start has one, which no test is about.
+            if event.kind == "policies.loaded" {
+                return Ok(());
+            }
             let in_force = self.state.grants.len();
             self.events.lock().unwrap().push((event, in_force));
             Ok(())
@@ -319,13 +401,24 @@ pub(super) fn person(name: &str) -> Principal {
     }
 }
 
-fn snapshot(policies: &str, interner: &Interner) -> Snapshot {
-    let file = PolicyFile {
+fn file(policies: &str) -> PolicyFile {
+    PolicyFile {
         path: "policies/test.toml".to_owned(),
         text: policies.to_owned(),
-    };
+    }
+}
+
+fn snapshot(policies: &str, interner: &Interner) -> Snapshot {
+    let set = PolicySet::load(&[file(policies)], &[], None, interner).unwrap();
     Snapshot {
-        policies: PolicySet::load(&[file], None, interner).unwrap(),
+        policies: Arc::new(set),
+        mode: Mode::Enforce,
+    }
+}
+
+fn nothing() -> Snapshot {
+    Snapshot {
+        policies: Arc::new(PolicySet::empty()),
         mode: Mode::Enforce,
     }
 }

@@ -12,18 +12,21 @@ mod properties;
 struct Grants(Vec<(PrincipalId, PolicyId, HeldGrant)>);
 
 impl HeldGrants for Grants {
-    fn find(
+    fn each(
         &self,
         principal: PrincipalId,
         policy: PolicyId,
-        covers: &dyn Fn(&HeldGrant) -> bool,
-    ) -> Option<Uuid> {
-        self.0
+        look: &mut dyn FnMut(&HeldGrant) -> ControlFlow<()>,
+    ) {
+        let held = self
+            .0
             .iter()
-            .filter(|(holder, under, _)| (*holder, *under) == (principal, policy))
-            .map(|(_, _, grant)| grant)
-            .find(|it| covers(it))
-            .map(|it| it.id)
+            .filter(|(holder, under, _)| (*holder, *under) == (principal, policy));
+        for (_, _, grant) in held {
+            if look(grant).is_break() {
+                return;
+            }
+        }
     }
 }
 
@@ -46,7 +49,7 @@ impl World {
             path: "p.toml".to_owned(),
             text: format!("[[group]]\nname = 'ops'\nmembers = ['amy']\n{policies}"),
         }];
-        let policies = PolicySet::load(&files, Some("ops"), &interner)
+        let policies = PolicySet::load(&files, &[], Some("ops"), &interner)
             .unwrap_or_else(|problems| panic!("{problems:?}"));
         let key = "local:zed".to_owned();
         Self {
@@ -76,6 +79,9 @@ impl World {
             starts_ms,
             ends_ms,
             task: task.map(|it| Arc::new(it.parse().unwrap())),
+            pins: None,
+            uses_left: None,
+            break_glass: false,
         };
         let policy = self.interner.policy(scope);
         self.grants.0.push((self.principal.id, policy, grant));
@@ -319,4 +325,154 @@ fn explanations_say_what_to_do_next() {
     Get-Rule is blocked by a parameter rule of policy 'X\Get-Rule': `P` must be given and be `1`. Change the parameters and run it again
     Get-Nothing is blocked: no policy governs 'X\Get-Nothing', and only governed tasks pass here. If it has to run, ask those who keep the gateway's policies to add one
     ");
+}
+
+/// A policy with a grant of `zed`.
+fn granted(policy: &str, change: impl FnOnce(&mut HeldGrant)) -> World {
+    let mut world = World::new(&format!("[[policy]]\ntask = 'X\\Set-It'\n{policy}\n"));
+    world.grant(r"x\set-it", NOW_MS, NOW_MS + 1, None);
+    change(&mut world.grants.0[0].2);
+    world
+}
+
+#[test]
+fn outside_its_hours_a_policy_lets_only_break_glass_through() {
+    // 2027-01-15, a Friday, 08:00 UTC.
+    let hours = |from: &str, to: &str| {
+        format!("approval = 'manual'\nwindows = [{{ from = '{from}', to = '{to}', zone = 'UTC' }}]")
+    };
+    let verdict = |from, to, break_glass| {
+        granted(&hours(from, to), |it| it.break_glass = break_glass).verdict(r"X\Set-It")
+    };
+    assert_eq!(verdict("08:00", "09:00", false), "allow granted");
+    assert_eq!(verdict("09:00", "10:00", false), "block outside-window");
+    assert_eq!(verdict("09:00", "10:00", true), "allow break-glass");
+    assert_eq!(verdict("08:00", "09:00", true), "allow break-glass");
+    let world = granted(&hours("09:00", "10:00"), |_| {});
+    insta::assert_snapshot!(world.explanation(r"X\Set-It"), @r"Set-It is blocked outside the hours of policy 'X\Set-It'. They begin again Fri 2027-01-15 09:00 (UTC), 2027-01-15 09:00 UTC: run it again then. A grant can be requested now: New-ElevatedAccessRequest -Task 'X\Set-It' -Reason '…' -DurationHours 4");
+}
+
+#[test]
+fn break_glass_overrides_neither_a_never_nor_a_parameter_rule() {
+    let verdict = |policy: &str| granted(policy, |it| it.break_glass = true).verdict(r"X\Set-It");
+    assert_eq!(verdict("approval = 'never'"), "block never");
+    assert_eq!(
+        verdict("approval = 'manual'\nparameters = { P = { present = true } }"),
+        "block parameter-rule"
+    );
+}
+
+#[test]
+fn a_pinned_grant_covers_its_parameters_alone() {
+    let name = "Identity".parse().unwrap();
+    let pins = ParameterRules::pinned([(&name, &Value::text("ana"))]).unwrap();
+    let mut world = granted("approval = 'manual'", |it| it.pins = Some(Arc::new(pins)));
+    let decide = |world: &World, identity: &str| {
+        let judgement = world.decide(r"X\Set-It", &[("Identity", Value::text(identity))]);
+        judgement.decision().clone()
+    };
+    assert_eq!(decide(&world, "ANA").rule, Rule::Granted);
+    let blocked = decide(&world, "bo");
+    assert_eq!(
+        (blocked.rule, blocked.grant),
+        (Rule::PinnedParameters, Some(Uuid::nil()))
+    );
+    insta::assert_snapshot!(blocked.explanation, @r"Set-It is blocked: your grant is for other parameters: `Identity` must be `ana`. Change the parameters and run it again, or request another grant with: New-ElevatedAccessRequest -Task 'X\Set-It' -Reason '…' -DurationHours 4");
+    // Another grant without pins covers the rest.
+    world.grant(r"x\set-it", NOW_MS, NOW_MS + 1, None);
+    assert_eq!(decide(&world, "bo").rule, Rule::Granted);
+}
+
+#[test]
+fn uses_are_looked_at_and_plain_grants_come_first() {
+    let mut world = granted("approval = 'manual'", |it| it.uses_left = Some(1));
+    assert_eq!(world.verdict(r"X\Set-It"), "allow granted");
+    world.grants.0[0].2.uses_left = Some(0);
+    assert_eq!(world.verdict(r"X\Set-It"), "block used-up");
+    insta::assert_snapshot!(world.explanation(r"X\Set-It"), @r"Set-It is blocked: your grant has no uses left. Request another with: New-ElevatedAccessRequest -Task 'X\Set-It' -Reason '…' -DurationHours 4");
+    // A counted grant, a break-glass one and a plain one: the plain one is used.
+    world.grants.0[0].2.uses_left = Some(5);
+    world.grant(r"x\set-it", NOW_MS, NOW_MS + 1, None);
+    world.grants.0[1].2.break_glass = true;
+    assert_eq!(
+        world.decide(r"X\Set-It", &[]).decision().grant,
+        Some(Uuid::from_u128(0))
+    );
+    world.grant(r"x\set-it", NOW_MS, NOW_MS + 1, None);
+    assert_eq!(
+        world.decide(r"X\Set-It", &[]).decision().grant,
+        Some(Uuid::from_u128(2))
+    );
+}
+
+#[test]
+fn a_permit_whose_grant_is_spent_becomes_a_block() {
+    let mut told = String::new();
+    for why in [
+        Withheld::UsedUp,
+        Withheld::Calls(SpreadLimit::PerMinute(30)),
+        Withheld::Calls(SpreadLimit::PerGrant(100)),
+        Withheld::Identities(SpreadLimit::PerMinute(2)),
+        Withheld::Identities(SpreadLimit::PerGrant(10)),
+    ] {
+        let mut world = granted("approval = 'manual'", |_| {});
+        let taken_back = |world: &World| {
+            let Judgement::Permitted(permit) = world.decide(r"X\Set-It", &[]) else {
+                panic!("it has a grant");
+            };
+            withhold(permit, why, |it| Subject::Command(it), &world.facts())
+        };
+        let judgement = taken_back(&world);
+        assert!(matches!(judgement, Judgement::Refused(_)));
+        let decision = judgement.decision();
+        assert_eq!(decision.grant, Some(Uuid::nil()));
+        writeln!(told, "{}: {}", decision.rule.as_str(), decision.explanation).unwrap();
+        world.mode = Mode::ReportOnly;
+        let judgement = taken_back(&world);
+        assert!(
+            matches!(judgement, Judgement::Permitted(_)),
+            "report-only enforces nothing"
+        );
+        assert_eq!(judgement.decision().verdict, Verdict::ReportOnly);
+    }
+    insta::assert_snapshot!(told, @r"
+    used-up: Set-It is blocked: your grant has no uses left. Request another with: New-ElevatedAccessRequest -Task 'X\Set-It' -Reason '…' -DurationHours 4
+    spread-limit: Set-It is blocked by a limit of policy 'X\Set-It': 30 calls in a minute. Run it again in a minute
+    spread-limit: Set-It is blocked by a limit of policy 'X\Set-It': 100 calls under one grant. Request another grant with: New-ElevatedAccessRequest -Task 'X\Set-It' -Reason '…' -DurationHours 4
+    spread-limit: Set-It is blocked by a limit of policy 'X\Set-It': 2 different identities in a minute. Run it again in a minute
+    spread-limit: Set-It is blocked by a limit of policy 'X\Set-It': 10 different identities under one grant. Request another grant with: New-ElevatedAccessRequest -Task 'X\Set-It' -Reason '…' -DurationHours 4
+    ");
+}
+
+#[test]
+fn a_dangerous_parameter_brings_its_effects_policy_and_the_request_names_it() {
+    let mut world = World::new(
+        "[[policy]]\neffect = 'change'\napproval = 'auto'\non_block = 'request'\n\
+         [[policy]]\neffect = 'exfiltrate'\napproval = 'manual'\nreason = { required = false }\n",
+    );
+    world.grant("effect:change", NOW_MS, NOW_MS + 1, None);
+    let decide = |world: &World, parameter: &str| {
+        let parameters = [(parameter, Value::text("x"))];
+        world
+            .decide(r"Exchange\Set-Mailbox", &parameters)
+            .decision()
+            .clone()
+    };
+    assert_eq!(decide(&world, "Office").rule, Rule::Granted);
+    let blocked = decide(&world, "ForwardingSmtpAddress");
+    assert_eq!(blocked.rule, Rule::NeedsApproval);
+    assert_eq!(blocked.policy.as_deref(), Some("effect:exfiltrate"));
+    insta::assert_snapshot!(blocked.explanation, @r"Set-Mailbox needs approval. Request it with: New-ElevatedAccessRequest -Task 'Exchange\Set-Mailbox' -Parameters @{ForwardingSmtpAddress='…'} -DurationHours 4");
+    world.grant(
+        "effect:exfiltrate",
+        NOW_MS,
+        NOW_MS + 1,
+        Some(r"Exchange\Set-Mailbox"),
+    );
+    assert_eq!(decide(&world, "ForwardingSmtpAddress").rule, Rule::Granted);
+    world.grants.0.clear();
+    assert_eq!(
+        decide(&world, "Office").explanation,
+        "Set-Mailbox needs approval, which is given at once"
+    );
 }

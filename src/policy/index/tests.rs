@@ -15,6 +15,10 @@ fn task(cmdlet: &str) -> Task {
     format!(r"x\{cmdlet}").parse().unwrap()
 }
 
+fn find(index: &TaskIndex, task: &Task) -> Option<usize> {
+    index.find(&FoldedTask::new(task))
+}
+
 /// What DESIGN 3.1 says, in the plainest words.
 fn governing_by_scan(scopes: &[Pattern], task: &Task) -> Option<usize> {
     let folded = task.folded();
@@ -52,7 +56,7 @@ fn the_most_specific_scope_governs() {
         "Remove-Mailboxes",
         "Set-Users",
     ] {
-        let governing = index.governing(&task(cmdlet)).map_or("-", |it| scopes[it]);
+        let governing = find(&index, &task(cmdlet)).map_or("-", |it| scopes[it]);
         writeln!(table, "{cmdlet:22} {governing}").unwrap();
     }
     insta::assert_snapshot!(table, @"
@@ -84,9 +88,9 @@ fn thousands_of_patterns_that_begin_alike_are_told_apart_quickly() {
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     let (index, conflicts) = TaskIndex::new(&patterns(&texts));
     assert_eq!(conflicts, []);
-    assert_eq!(index.governing(&task("Get-Noun04999")), Some(9_998));
-    assert_eq!(index.governing(&task("Get-Part00001x")), Some(3));
-    assert_eq!(index.governing(&task("Get-Noun05000")), None);
+    assert_eq!(find(&index, &task("Get-Noun04999")), Some(9_998));
+    assert_eq!(find(&index, &task("Get-Part00001x")), Some(3));
+    assert_eq!(find(&index, &task("Get-Noun05000")), None);
 }
 
 #[test]
@@ -125,7 +129,7 @@ proptest! {
         }
         let (index, _) = TaskIndex::new(&kept);
         for cmdlet in &cmdlets {
-            prop_assert_eq!(index.governing(&task(cmdlet)), governing_by_scan(&kept, &task(cmdlet)));
+            prop_assert_eq!(find(&index, &task(cmdlet)), governing_by_scan(&kept, &task(cmdlet)));
         }
     }
 

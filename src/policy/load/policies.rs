@@ -1,5 +1,6 @@
 //! `[[policy]]`
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::Interner;
@@ -7,9 +8,16 @@ use crate::model::Interner;
 use super::super::file::RawPolicy;
 use super::super::pattern::Pattern;
 use super::super::problem::{At, Located, Report, nearest, printable};
-use super::super::{Approval, Group, ParameterRules, Place, Policy, Scope, duration};
+use super::super::scopes::Reach;
+use super::super::{
+    Approval, Comment, Group, OnBlock, ParameterRules, Policy, ReasonRule, Scope, Source, Spread,
+    Windows, duration,
+};
+use super::cmdlets::read_effect;
 use super::distinct;
 use super::groups::Groups;
+use super::options;
+use super::roles::Roles;
 use super::rules::RuleReader;
 
 /// How long a grant lasts where neither the request nor the policy says: Microsoft's default.
@@ -22,7 +30,9 @@ const MAX_APPROVALS: u32 = 100;
 pub(super) struct Draft {
     pub(super) at: At,
     pub(super) scope_text: String,
-    pub(super) pattern: Pattern,
+    /// `scope_text` in lower case.
+    pub(super) folded: String,
+    pub(super) reach: Reach,
     approval: Approval,
     approvers: Vec<String>,
     approvals: u32,
@@ -30,19 +40,28 @@ pub(super) struct Draft {
     default_duration: Duration,
     report_only: bool,
     parameters: ParameterRules,
-    place: Place,
+    reason: ReasonRule,
+    requesters: Vec<String>,
+    approver_comment: Comment,
+    windows: Windows,
+    break_glass: Vec<String>,
+    on_block: OnBlock,
+    max_uses: Option<u32>,
+    spread: Option<Spread>,
+    pub(super) source: Source,
 }
 
 impl Draft {
     pub(super) fn number(self, interner: &Interner) -> Policy {
-        let folded = self.pattern.as_str();
         Policy {
-            id: interner.policy(folded),
-            name: folded.into(),
+            id: interner.policy(&self.folded),
+            name: self.folded.as_str().into(),
             scope: Scope {
-                folded: folded.to_owned(),
+                kind: self.reach.kind(),
                 text: self.scope_text,
+                folded: self.folded,
             },
+            reach: self.reach,
             approval: self.approval,
             approvers: self.approvers,
             approvals: self.approvals,
@@ -50,34 +69,51 @@ impl Draft {
             default_duration: self.default_duration,
             report_only: self.report_only,
             parameters: self.parameters,
-            place: self.place,
+            reason: self.reason,
+            requesters: self.requesters,
+            approver_comment: self.approver_comment,
+            windows: self.windows,
+            break_glass: self.break_glass,
+            on_block: self.on_block,
+            max_uses: self.max_uses,
+            spread: self.spread,
+            source: self.source,
         }
     }
+}
+
+/// What policies refer to.
+#[derive(Clone, Copy)]
+pub(super) struct Definitions<'a> {
+    pub(super) groups: &'a Groups,
+    pub(super) roles: &'a Roles,
+    pub(super) default_approver_group: Option<&'a str>,
 }
 
 /// All policies whose scope can be read, whatever else is wrong with them, so that ties are told too.
 pub(super) fn lower(
     raw: Vec<RawPolicy>,
-    groups: &Groups,
-    default_approver_group: Option<&str>,
+    defined: Definitions<'_>,
     report: &mut Report<'_>,
 ) -> Vec<Draft> {
     let mut rules = RuleReader::default();
     raw.into_iter()
-        .filter_map(|raw| lower_one(raw, groups, default_approver_group, &mut rules, report))
+        .filter_map(|raw| lower_one(raw, defined, &mut rules, report))
         .collect()
 }
 
 fn lower_one(
     raw: RawPolicy,
-    groups: &Groups,
-    default_approver_group: Option<&str>,
+    defined: Definitions<'_>,
     rules: &mut RuleReader,
     report: &mut Report<'_>,
 ) -> Option<Draft> {
     let RawPolicy {
         at,
         task,
+        role,
+        role_group,
+        effect,
         approval,
         approvers,
         approvals,
@@ -86,23 +122,71 @@ fn lower_one(
         report_only,
         parameters,
         other_parameters,
+        reason,
+        requesters,
+        approver_comment,
+        windows,
+        break_glass,
+        on_block,
+        max_uses,
+        spread,
     } = raw;
+    let groups = defined.groups;
     let approval = approval.and_then(|it| read_approval(&it, report));
     let approvals = read_approvals(approvals.as_ref(), approval, report);
     let approvers = Approvers {
         at,
         groups,
-        default: default_approver_group,
+        default: defined.default_approver_group,
         approvals,
     }
     .read(approvers, approval, report);
     let (max_duration, default_duration) = read_durations(max_duration, default_duration, report);
     let parameters = rules.read(parameters, other_parameters, report);
-    let (scope_text, pattern) = read_scope(task?, report)?;
+    let asks = |list: &Option<Located<Vec<Located<String>>>>| list.as_ref().map(|it| it.at);
+    options::refuse_of_never(
+        approval,
+        &[
+            ("reason", reason.as_ref().map(|it| it.at)),
+            ("requesters", asks(&requesters)),
+            (
+                "approver_comment",
+                approver_comment.as_ref().map(|it| it.at),
+            ),
+            ("windows", windows.first().map(|it| it.at)),
+            ("break_glass", asks(&break_glass)),
+            ("on_block", on_block.as_ref().map(|it| it.at)),
+            ("max_uses", max_uses.as_ref().map(|it| it.at)),
+            ("spread", spread.as_ref().map(|it| it.at)),
+        ],
+        report,
+    );
+    let reason = options::reason(reason, report);
+    let requesters = options::groups("requesters", "requester group", requesters, groups, report);
+    let approver_comment = options::comment(approver_comment.as_ref(), report);
+    let windows = options::windows(windows, report);
+    let break_glass = options::groups(
+        "break_glass",
+        "break-glass group",
+        break_glass,
+        groups,
+        report,
+    );
+    let on_block = options::on_block(on_block.as_ref(), report);
+    let max_uses = options::max_uses(max_uses.as_ref(), report);
+    let spread = options::spread(spread, report);
+    let scope = RawScope {
+        task,
+        role,
+        role_group,
+        effect,
+    };
+    let (scope_text, reach) = scope.read(defined.roles, report)?;
     Some(Draft {
         at,
+        folded: scope_text.to_ascii_lowercase(),
         scope_text,
-        pattern,
+        reach,
         // An approval that cannot be read is a problem that is noted: no set comes of this draft.
         approval: approval.unwrap_or(Approval::Never),
         approvers,
@@ -111,11 +195,48 @@ fn lower_one(
         default_duration,
         report_only: report_only.is_some_and(|it| it.value),
         parameters,
-        place: report.place(at),
+        reason,
+        requesters,
+        approver_comment,
+        windows,
+        break_glass,
+        on_block,
+        max_uses,
+        spread,
+        source: Source::File(report.place(at)),
     })
 }
 
-fn read_scope(task: Located<String>, report: &mut Report<'_>) -> Option<(String, Pattern)> {
+/// The keys that say what a policy is about; reading has told if there is not exactly one.
+struct RawScope {
+    task: Option<Located<String>>,
+    role: Option<Located<String>>,
+    role_group: Option<Located<String>>,
+    effect: Option<Located<String>>,
+}
+
+impl RawScope {
+    /// The scope's text and what it covers.
+    fn read(self, roles: &Roles, report: &mut Report<'_>) -> Option<(String, Reach)> {
+        if let Some(task) = self.task {
+            let (text, pattern) = read_task(task, report)?;
+            Some((text, Reach::Task(pattern)))
+        } else if let Some(Located { value, at }) = self.role {
+            let role = roles.roles.find(&value, "role", at, report)?;
+            let reach = Reach::Role(Arc::clone(&role.patterns));
+            Some((format!("role:{}", role.name), reach))
+        } else if let Some(Located { value, at }) = self.role_group {
+            let group = roles.groups.find(&value, "role group", at, report)?;
+            let reach = Reach::RoleGroup(Arc::clone(&group.patterns));
+            Some((format!("role-group:{}", group.name), reach))
+        } else {
+            let effect = read_effect(&self.effect?, report)?;
+            Some((format!("effect:{}", effect.as_str()), Reach::Effect(effect)))
+        }
+    }
+}
+
+fn read_task(task: Located<String>, report: &mut Report<'_>) -> Option<(String, Pattern)> {
     let Located { value, at } = task;
     let pattern = match Pattern::parse(&value) {
         Ok(pattern) => pattern,

@@ -2,23 +2,18 @@
 
 use std::collections::HashMap;
 
-use regex::{Regex, RegexBuilder};
+use regex::Regex;
 
 use crate::model::ParameterName;
 
 use super::super::ParameterRules;
+use super::super::expression::compile_whole;
 use super::super::fields::RawScalar;
 use super::super::file::RawRule;
 use super::super::number::Decimal;
 use super::super::parameters::{Others, ParameterRule, Presence};
 use super::super::problem::{At, Located, Report, printable};
 use super::super::requirement::{Allowed, Requirement};
-
-/// The longest regular expression, in bytes.
-const MAX_PATTERN_BYTES: usize = 4_096;
-
-/// The most memory that a compiled expression, and a cache for running it, may take, in bytes each.
-const MAX_PATTERN_MEMORY: usize = 256 << 10;
 
 /// How many different expressions a set may have.
 const MAX_PATTERNS: usize = 10_000;
@@ -139,14 +134,12 @@ impl RuleReader {
             let regex = regex.clone();
             return Some(Requirement::Pattern { source, regex });
         }
-        let compiled = if source.len() > MAX_PATTERN_BYTES {
-            Err(format!("it is longer than {MAX_PATTERN_BYTES} bytes"))
-        } else if self.patterns.len() >= MAX_PATTERNS {
+        let compiled = if self.patterns.len() >= MAX_PATTERNS {
             Err(format!(
                 "the set has more than {MAX_PATTERNS} different ones"
             ))
         } else {
-            compile(&source)
+            compile_whole(&source)
         };
         let regex = match compiled {
             Ok(regex) => Some(regex),
@@ -158,30 +151,6 @@ impl RuleReader {
         self.patterns.insert(source.clone(), regex.clone());
         regex.map(|regex| Requirement::Pattern { source, regex })
     }
-}
-
-/// Compiles an expression that has to match from end to end. It is compiled alone first, for one such as `a)|(b` would get
-/// out of the group that anchors it.
-fn compile(source: &str) -> Result<Regex, String> {
-    let build = |text: &str| {
-        RegexBuilder::new(text)
-            .case_insensitive(true)
-            .size_limit(MAX_PATTERN_MEMORY)
-            .dfa_size_limit(MAX_PATTERN_MEMORY)
-            .nest_limit(50)
-            .build()
-    };
-    build(source)
-        .and_then(|_| build(&format!(r"\A(?:{source})\z")))
-        .map_err(|error| {
-            if let regex::Error::CompiledTooBig(limit) = error {
-                return format!("it takes more than {limit} bytes of memory");
-            }
-            // The last line says what; those before it draw the place, which the file's line already tells.
-            let text = error.to_string();
-            let last = text.lines().last().unwrap_or_default();
-            printable(last.trim_start_matches("error: "))
-        })
 }
 
 fn note_bad_pattern(at: At, why: &str, report: &mut Report<'_>) {

@@ -9,8 +9,13 @@ fn set(parameters: &str) -> PolicySet {
     let text =
         format!("[[policy]]\ntask = 'Exchange\\New-MoveRequest'\napproval = 'auto'\n{parameters}");
     let path = "p.toml".to_owned();
-    PolicySet::load(&[PolicyFile { path, text }], None, &Interner::default())
-        .unwrap_or_else(|problems| panic!("{problems:?}"))
+    PolicySet::load(
+        &[PolicyFile { path, text }],
+        &[],
+        None,
+        &Interner::default(),
+    )
+    .unwrap_or_else(|problems| panic!("{problems:?}"))
 }
 
 fn number(digits: &str) -> Value {

@@ -57,8 +57,9 @@ pub(super) struct RequestLabels {
 }
 
 /// Every pair of verdict and rule that a decision can have (DESIGN 3.1).
-const DECISIONS: [(Verdict, Rule); 14] = [
+const DECISIONS: [(Verdict, Rule); 23] = [
     (Verdict::Allow, Rule::AccessControlDisabled),
+    (Verdict::Allow, Rule::BreakGlass),
     (Verdict::Allow, Rule::Exempt),
     (Verdict::Allow, Rule::GatewayCmdlet),
     (Verdict::Allow, Rule::Granted),
@@ -66,12 +67,20 @@ const DECISIONS: [(Verdict, Rule); 14] = [
     (Verdict::Allow, Rule::UngovernedAllowed),
     (Verdict::Block, Rule::NeedsApproval),
     (Verdict::Block, Rule::Never),
+    (Verdict::Block, Rule::OutsideWindow),
     (Verdict::Block, Rule::ParameterRule),
+    (Verdict::Block, Rule::PinnedParameters),
+    (Verdict::Block, Rule::SpreadLimit),
     (Verdict::Block, Rule::UngovernedBlocked),
+    (Verdict::Block, Rule::UsedUp),
     (Verdict::ReportOnly, Rule::NeedsApproval),
     (Verdict::ReportOnly, Rule::Never),
+    (Verdict::ReportOnly, Rule::OutsideWindow),
     (Verdict::ReportOnly, Rule::ParameterRule),
+    (Verdict::ReportOnly, Rule::PinnedParameters),
+    (Verdict::ReportOnly, Rule::SpreadLimit),
     (Verdict::ReportOnly, Rule::UngovernedBlocked),
+    (Verdict::ReportOnly, Rule::UsedUp),
 ];
 
 /// The series of one endpoint. Counting is an atomic addition.

@@ -15,6 +15,13 @@ fn page_of_a_busy_gateway() -> String {
     metrics.set_audit_records(2);
     metrics.set_audit_failing(true);
     metrics.policies_reloaded(ReloadResult::Rejected);
+    let delivered = Delivered {
+        dead: 1,
+        failed: 4,
+        sent: 9,
+    };
+    metrics.set_notifications("mail", delivered);
+    metrics.set_notifications_waiting(2, 1);
     let _open = metrics.connection();
     drop(metrics.connection());
     metrics.render().unwrap()
@@ -71,6 +78,16 @@ fn what_is_counted_is_on_the_page() {
         ("portcullis_audit_failing", "1"),
         ("portcullis_connections", "1"),
         ("portcullis_policy_reloads_total{result=\"rejected\"}", "1"),
+        (
+            "portcullis_notifications_total{channel=\"mail\",result=\"failed\"}",
+            "4",
+        ),
+        (
+            "portcullis_notifications_total{channel=\"mail\",result=\"sent\"}",
+            "9",
+        ),
+        ("portcullis_notifications_pending", "2"),
+        ("portcullis_notifications_dead", "1"),
         (
             concat!(
                 "portcullis_build_info{version=\"",

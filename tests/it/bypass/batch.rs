@@ -420,7 +420,7 @@ async fn mixed(catalogue: &mut Catalogue) {
             "the gateway's own among others",
             vec![item("a", own), item("b", READ)],
             "gateway-cmdlet ungoverned-allowed",
-            vec![("a", 400), ("b", 200)],
+            vec![("a", 403), ("b", 200)],
             vec!["b"],
         ),
         (

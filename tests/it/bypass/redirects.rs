@@ -4,37 +4,36 @@ use std::fs;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, LOCATION};
-use http::{Method, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 
 use super::catalogue::READ;
 use crate::client::{Answer, Http, invoke_path, request};
 use crate::gateway::{Gateway, SERVICE_TOKEN};
-use crate::upstream::{Asked, Upstream};
+use crate::scripted::{self, Deed, Piece, Pieces, Scripted, Speaks};
 
 /// Tells the scripted upstream what to answer: a header that goes on.
 const SCRIPT: &str = "x-clientapplication";
 
-fn said(asked: &Asked) -> &str {
-    asked.headers[SCRIPT].to_str().unwrap()
+fn said(asked: &Request<Bytes>) -> &str {
+    asked.headers()[SCRIPT].to_str().unwrap()
 }
 
 /// Answers `302 https://elsewhere/…` with that `Location`, and `link https://elsewhere/…` with that link to a next page.
-fn led(asked: &Asked) -> Response<Bytes> {
+fn led(asked: &Request<Bytes>) -> Deed {
     let (kind, target) = said(asked).split_once(' ').unwrap();
     let answer = Response::builder().header(CONTENT_TYPE, "application/json; charset=utf-8");
-    let answer = match kind.parse::<u16>() {
-        Ok(status) => answer
-            .status(status)
-            .header(LOCATION, target)
-            .body(Bytes::new()),
-        Err(_) => answer.body(format!(r#"{{"value":[],"@odata.nextLink":"{target}"}}"#).into()),
+    let answer = if let Ok(status) = kind.parse::<u16>() {
+        let answer = answer.status(status).header(LOCATION, target);
+        answer.body(Pieces::default())
+    } else {
+        let body = format!(r#"{{"value":[],"@odata.nextLink":"{target}"}}"#);
+        answer.body(Pieces::new([Piece::Data(body.into())]))
     };
-    answer.unwrap()
+    Deed::Answer(answer.unwrap())
 }
 
-fn read(_asked: &Asked) -> Response<Bytes> {
-    let answer = Response::builder().header(CONTENT_TYPE, "application/json");
-    answer.body(Bytes::from_static(b"{\"value\":[]}")).unwrap()
+fn read(_asked: &Request<Bytes>) -> Deed {
+    Deed::Answer(scripted::json("{\"value\":[]}"))
 }
 
 async fn ask(gateway: &Gateway, script: &str) -> Answer {
@@ -49,9 +48,9 @@ async fn ask(gateway: &Gateway, script: &str) -> Answer {
 async fn the_upstream_leads_nobody_around_the_gateway() {
     let mut gateway = Gateway::start().await;
     let certificates = gateway.path("certs");
-    let main = Upstream::start(&certificates, led).await;
-    let listed = Upstream::start(&certificates, read).await;
-    let stranger = Upstream::start(&certificates, read).await;
+    let main = Scripted::start_with(&certificates, Speaks::TlsHttp1, led).await;
+    let listed = Scripted::start_with(&certificates, Speaks::TlsHttp1, read).await;
+    let stranger = Scripted::start_with(&certificates, Speaks::TlsHttp1, read).await;
     let configuration = fs::read_to_string(gateway.configuration_file()).unwrap();
     let configuration = configuration.replace(
         &format!("upstream = \"{}\"", gateway.sample.origin()),
@@ -186,25 +185,25 @@ async fn the_upstream_leads_nobody_around_the_gateway() {
         assert_eq!(names_host, trick == "listed", "{trick}: {to}");
     }
 
-    assert!(listed.asked().is_empty());
+    assert!(listed.requests().is_empty());
     let elsewhere = format!("302 https://{inside}/adminapi/beta/other/ResolveTenant");
     let followed = ask(&gateway, &elsewhere).await;
     assert_eq!(followed.status, StatusCode::OK, "{}", followed.text());
-    let asked = listed.asked();
+    let asked = listed.requests();
     assert_eq!(asked.len(), 1);
     assert_eq!(
-        asked[0].target.path(),
+        asked[0].uri().path(),
         invoke_path(),
         "what was decided is what is sent, wherever it goes"
     );
-    assert_eq!(asked[0].body, READ);
+    assert_eq!(asked[0].body(), READ);
     assert_eq!(
-        asked[0].headers["authorization"],
+        asked[0].headers()["authorization"],
         format!("Bearer {SERVICE_TOKEN}")
     );
-    assert_eq!(asked[0].headers["host"], inside.as_str());
+    assert_eq!(asked[0].headers()["host"], inside.as_str());
     assert!(
-        stranger.asked().is_empty(),
+        stranger.requests().is_empty(),
         "a host that is not listed was asked"
     );
 }

@@ -91,10 +91,17 @@ proptest! {
                     && grant.task.as_deref().is_none_or(|it| *it == task)
             }),
             Rule::UngovernedAllowed => governing.is_none() && world.endpoint.ungoverned == Ungoverned::Allow,
-            Rule::NeedsApproval | Rule::Never | Rule::ParameterRule | Rule::UngovernedBlocked => {
+            Rule::NeedsApproval
+            | Rule::Never
+            | Rule::OutsideWindow
+            | Rule::ParameterRule
+            | Rule::PinnedParameters
+            | Rule::SpreadLimit
+            | Rule::UngovernedBlocked
+            | Rule::UsedUp => {
                 world.mode == Mode::ReportOnly || governing.is_some_and(|it| it.report_only)
             }
-            Rule::GatewayCmdlet | Rule::SessionCall => false,
+            Rule::BreakGlass | Rule::GatewayCmdlet | Rule::SessionCall => false,
         };
         match judgement {
             Judgement::Permitted(_) => prop_assert!(reason_holds, "{:?}", decision),
@@ -147,5 +154,55 @@ fn adding_a_never_never_permits_more() {
                 );
             }
         }
+    }
+}
+
+proptest! {
+    /// Whatever a `never` is about, it only takes away: also where it takes the place of a policy that is less strict.
+    #[test]
+    fn adding_a_never_of_any_scope_never_permits_more(
+        present in any::<[bool; 4]>(),
+        never in 0..7_usize,
+        granted in any::<bool>(),
+        exempt in any::<bool>(),
+        ungoverned_passes in any::<bool>(),
+        task in proptest::sample::select(vec![r"Exchange\Set-Mailbox", r"Exchange\Get-Mailbox", r"Exchange\Remove-Mailbox"]),
+        parameter in proptest::sample::select(vec!["Identity", "ForwardingSmtpAddress"]),
+    ) {
+        const ROLE: &str = "[[role]]\nname = 'Exchange\\R'\ntasks = ['Exchange\\Set-Mailbox']\n";
+        let base = [
+            ("task = 'Exchange\\Set-*'", r"exchange\set-*"),
+            ("effect = 'change'", "effect:change"),
+            ("effect = 'exfiltrate'", "effect:exfiltrate"),
+            ("role = 'Exchange\\R'", r"role:exchange\r"),
+        ];
+        let more = [
+            "task = 'Exchange\\Set-Mailbox'", "task = 'Exchange\\S*'", "effect = 'read'", "effect = 'destroy'",
+            "effect = 'grant-privilege'", "task = 'Exchange\\*'", "task = 'Exchange\\Get-*'",
+        ];
+        let [before, after] = [None, more.get(never)].map(|never| {
+            let mut text = ROLE.to_owned();
+            for ((scope, _), _) in base.iter().zip(present).filter(|it| it.1) {
+                writeln!(text, "[[policy]]\n{scope}\napproval = 'manual'").unwrap();
+            }
+            if let Some(scope) = never {
+                writeln!(text, "[[policy]]\n{scope}\napproval = 'never'").unwrap();
+            }
+            if exempt {
+                text += EXEMPTION;
+            }
+            let mut world = World::new(&text);
+            if ungoverned_passes {
+                world.endpoint.ungoverned = Ungoverned::Allow;
+            }
+            if granted {
+                for (_, scope) in base {
+                    world.grant(scope, NOW_MS, NOW_MS + 1, None);
+                }
+            }
+            permits(&world, &(task, vec![(parameter, Value::text("x"))]))
+        });
+        // A command that a `never` takes from nobody is decided as before; any other is blocked.
+        prop_assert!(before || !after);
     }
 }

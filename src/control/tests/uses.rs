@@ -1,0 +1,269 @@
+//! Uses of grants and spread limits: taken durably, one for each call, by whoever comes first.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use chrono::Duration;
+use uuid::Uuid;
+
+use crate::control::tests::world::{self, World, person};
+use crate::model::{Command, Parameter, Parameters, PrincipalId, RequestState, Value};
+use crate::policy::{SpreadLimit, Withheld};
+use crate::state::{CallMark, GrantUses as _, NotTaken, OwnCmdlets as _, Taking};
+use crate::store::testing::on_each_engine;
+
+fn command(task: &str, identity: &str) -> Command {
+    let mut parameters = Parameters::default();
+    parameters
+        .push(Parameter {
+            name: "Identity".parse().unwrap(),
+            value: Value::List(identity.split(',').map(Value::text).collect()),
+            type_annotation: None,
+        })
+        .unwrap();
+    Command {
+        task: task.parse().unwrap(),
+        parameters,
+    }
+}
+
+fn mark(command: &Command, id: Option<&str>) -> CallMark {
+    CallMark::new(PrincipalId(1), command, id, false)
+}
+
+/// The id of a grant of `task` that bob was given, with `more` in the request.
+async fn grant(world: &World, task: &str, more: &str) -> Uuid {
+    let ask = format!("New-ElevatedAccessRequest -Task {task} -Reason 'a good reason' {more}");
+    let filed = world.call("fay", &ask).await.unwrap();
+    let id = world::property(&filed, "Identity");
+    let approve = format!("Approve-ElevatedAccessRequest -RequestId {id} -Comment ok");
+    world.call("amy", &approve).await.unwrap();
+    let show = format!("Get-ElevatedAccessAuthorization -RequestId {id}");
+    let grant = world.call("fay", &show).await.unwrap();
+    world::property(&grant, "Identity").parse().unwrap()
+}
+
+async fn take(world: &World, grant: Uuid, task: &str, identity: &str) -> Result<(), NotTaken> {
+    let command = command(task, identity);
+    let scope = task.to_ascii_lowercase();
+    let snapshot = world.state.snapshot();
+    let taking = Taking {
+        grant,
+        command: &command,
+        mark: &mark(&command, None),
+        spread: snapshot.policies.policy(&scope).unwrap().spread,
+    };
+    world.control.take(taking).await
+}
+
+#[tokio::test]
+async fn of_many_calls_at_once_as_many_pass_as_there_are_uses() {
+    on_each_engine(async |place| {
+        let world = World::open(place).await;
+        for uses in [1, 3] {
+            let task = r"Exchange\Set-TransportRule";
+            let grant = grant(&world, task, &format!("-Uses {uses}")).await;
+            let calls: Vec<_> = (0..12)
+                .map(|number| {
+                    let control = std::sync::Arc::clone(&world.control);
+                    tokio::spawn(async move {
+                        let command =
+                            command(r"Exchange\Set-TransportRule", &format!("rule{number}"));
+                        let taking = Taking {
+                            grant,
+                            command: &command,
+                            mark: &mark(&command, None),
+                            spread: None,
+                        };
+                        control.take(taking).await
+                    })
+                })
+                .collect();
+            let mut passed = 0;
+            for call in calls {
+                match call.await.unwrap() {
+                    Ok(()) => passed += 1,
+                    Err(NotTaken::Withheld(Withheld::UsedUp)) => {}
+                    Err(other) => panic!("{other:?}"),
+                }
+            }
+            assert_eq!(passed, uses);
+            let show = format!("Get-ElevatedAccessAuthorization -Identity {grant}");
+            let listed = world.call("fay", &show).await.unwrap();
+            assert_eq!(world::property(&listed, "State"), "UsedUp");
+            assert_eq!(world::property(&listed, "Used"), uses.to_string());
+        }
+        world.control.wake();
+        let world = world.run();
+        world
+            .until(|it| it.ledger.count("grant.used-up") == 2)
+            .await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_use_that_was_taken_stays_taken_after_a_restart_and_a_revocation_wins() {
+    on_each_engine(async |place| {
+        let world = World::open(place).await;
+        let task = r"Exchange\Set-TransportRule";
+        let counted = grant(&world, task, "-Uses 2").await;
+        take(&world, counted, task, "a").await.unwrap();
+        let world = world.restart(place).await;
+        assert_eq!(world.in_force(), 1);
+        take(&world, counted, task, "a").await.unwrap();
+        let over = take(&world, counted, task, "a").await;
+        assert_eq!(over, Err(NotTaken::Withheld(Withheld::UsedUp)));
+        let world = world.restart(place).await;
+        assert_eq!(world.in_force(), 0);
+
+        let revoked = grant(&world, task, "").await;
+        let revoke = format!("Revoke-ElevatedAccessAuthorization -Identity {revoked}");
+        world.call("amy", &revoke).await.unwrap();
+        assert_eq!(take(&world, revoked, task, "a").await, Err(NotTaken::Gone));
+        assert_eq!(world.in_force(), 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn pages_and_repetitions_of_a_failed_call_go_on_with_its_use() {
+    on_each_engine(async |place| {
+        let world = World::open(place).await;
+        let grant = grant(&world, r"Exchange\Get-Mailbox", "-Uses 5").await;
+        let read = command(r"Exchange\Get-Mailbox", "a");
+        let write = command(r"Exchange\Set-Mailbox", "a");
+        let control = &world.control;
+        for (command, has_pages) in [(&read, true), (&write, false)] {
+            let first = mark(command, Some("c1"));
+            let page = CallMark {
+                is_page: true,
+                ..first.clone()
+            };
+            assert_eq!(control.continued(&page), None);
+            let taking = Taking {
+                grant,
+                command,
+                mark: &first,
+                spread: None,
+            };
+            control.take(taking).await.unwrap();
+            // A page may come often, but only of a command that reads, of the same caller, with the same parameters.
+            for _ in 0..3 {
+                assert_eq!(control.continued(&page), has_pages.then_some(grant));
+            }
+            let other = CallMark {
+                principal: PrincipalId(2),
+                ..page.clone()
+            };
+            assert_eq!(control.continued(&other), None);
+            // The same call again is a call of its own, unless the upstream did not take the first: then once.
+            assert_eq!(control.continued(&first), None);
+            control.failed(&first);
+            assert_eq!(control.continued(&mark(command, Some("c2"))), None);
+            assert_eq!(control.continued(&first), Some(grant));
+            assert_eq!(control.continued(&first), None);
+            control.failed(&first);
+            world.pass(Duration::hours(1));
+            assert_eq!(control.continued(&first), None);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn no_more_calls_pass_and_no_more_identities_are_named_than_the_policy_allows() {
+    on_each_engine(async |place| {
+        let world = World::open(place).await;
+        let withheld = |why| Err(NotTaken::Withheld(why));
+        let (calls, identities) = (Withheld::Calls, Withheld::Identities);
+        let (grant_limit, minute) = (SpreadLimit::PerGrant, SpreadLimit::PerMinute);
+
+        let task = r"Exchange\Get-Mailbox";
+        let read = grant(&world, task, "").await;
+        assert_eq!(take(&world, read, task, "a").await, Ok(()));
+        assert_eq!(take(&world, read, task, "A").await, Ok(()));
+        assert_eq!(
+            take(&world, read, task, "b,c").await,
+            withheld(identities(grant_limit(2)))
+        );
+        assert_eq!(take(&world, read, task, "b,a").await, Ok(()));
+        assert_eq!(
+            take(&world, read, task, "a").await,
+            withheld(calls(minute(3)))
+        );
+        world.pass(Duration::minutes(1));
+        // The identities of a grant's life are known after a restart; the minute's calls are over anyway.
+        let world = world.restart(place).await;
+        assert_eq!(
+            take(&world, read, task, "c").await,
+            withheld(identities(grant_limit(2)))
+        );
+        assert_eq!(take(&world, read, task, "b").await, Ok(()));
+
+        let task = r"Exchange\Set-Contact";
+        let write = grant(&world, task, "").await;
+        assert_eq!(take(&world, write, task, "a").await, Ok(()));
+        assert_eq!(
+            take(&world, write, task, "b").await,
+            withheld(identities(minute(1)))
+        );
+        assert_eq!(take(&world, write, task, "a").await, Ok(()));
+        world.pass(Duration::minutes(1));
+        assert_eq!(take(&world, write, task, "b").await, Ok(()));
+        world.pass(Duration::minutes(1));
+        assert_eq!(
+            take(&world, write, task, "b").await,
+            withheld(calls(grant_limit(3)))
+        );
+        let world = world.restart(place).await;
+        assert_eq!(
+            take(&world, write, task, "b").await,
+            withheld(calls(grant_limit(3)))
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_blocked_call_files_its_request_once_in_a_while() {
+    on_each_engine(async |place| {
+        let world = World::open(place).await;
+        let who = person("bob");
+        let call = command(r"Exchange\New-MoveRequest", "a");
+        let blocked = async || {
+            let source = IpAddr::V4(Ipv4Addr::LOCALHOST);
+            let policy = r"exchange\new-moverequest";
+            let filed = world
+                .control
+                .blocked(&who, source, &call, policy, Uuid::now_v7());
+            filed.await.unwrap()
+        };
+        let (first, state) = blocked().await;
+        assert_eq!(state, RequestState::Pending);
+        assert_eq!(blocked().await, (first, RequestState::Pending));
+        world
+            .call(
+                "amy",
+                &format!("Deny-ElevatedAccessRequest -RequestId {first}"),
+            )
+            .await
+            .unwrap();
+        // Whoever tries again at once after a denial does not ask again at once.
+        assert_eq!(blocked().await, (first, RequestState::Denied));
+        world.pass(Duration::minutes(5));
+        let (second, state) = blocked().await;
+        assert!(second != first && state == RequestState::Pending);
+        assert_eq!(world.ledger.count("request.filed"), 2);
+        let reason = world
+            .call(
+                "bob",
+                &format!("Get-ElevatedAccessRequest -RequestId {second}"),
+            )
+            .await;
+        assert_eq!(
+            world::property(&reason.unwrap(), "Reason"),
+            "blocked call of New-MoveRequest"
+        );
+    })
+    .await;
+}

@@ -1,0 +1,158 @@
+//! Policies that operators make while the gateway runs: kept in the store, read by the same reader as policy files.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+/// A policy in the store.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredPolicy {
+    /// What it says.
+    pub definition: Definition,
+    /// The name of the operator who changed it last.
+    pub by: String,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// A policy as it is written, with the keys of a `[[policy]]` in a file. What is wrong with it, reading tells.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Definition {
+    /// A task, or a pattern of tasks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+    /// A role's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// A role group's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role_group: Option<String>,
+    /// An effect.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub effect: Option<String>,
+    /// `auto`, `manual` or `never`.
+    pub approval: String,
+    /// Groups that approve.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approvers: Option<Vec<String>>,
+    /// How many approvals, per group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approvals: Option<u32>,
+    /// The longest grant, such as `8h`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_duration: Option<String>,
+    /// How long a grant lasts when the request does not say, such as `4h`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default_duration: Option<String>,
+    /// Its blocks are recorded but not enforced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub report_only: Option<bool>,
+    /// Groups whose members may ask.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requesters: Option<Vec<String>>,
+    /// `optional` or `required`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approver_comment: Option<String>,
+    /// Groups whose members may take a grant without an approval.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub break_glass: Option<Vec<String>>,
+    /// `block` or `request`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_block: Option<String>,
+    /// The most uses that a grant can have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_uses: Option<u32>,
+    /// What happens to a parameter that no rule names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub other_parameters: Option<String>,
+    // Tables come last, as TOML wants them.
+    /// What a request's reason has to be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<ReasonDefinition>,
+    /// How much may be done under one grant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spread: Option<SpreadDefinition>,
+    /// Rules for parameters, by their names, with the keys of a `[policy.parameters]` in a file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parameters: Option<toml::Table>,
+    /// When grants cover commands.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub windows: Vec<WindowDefinition>,
+}
+
+/// `[policy.reason]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReasonDefinition {
+    /// Whether there has to be one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub required: Option<bool>,
+    /// How long it has to be, in characters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_length: Option<u32>,
+    /// A regular expression that it has to match somewhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pattern: Option<String>,
+    /// What people are told of the expression.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+/// `[policy.spread]`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SpreadDefinition {
+    /// Calls in any minute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calls_per_minute: Option<u32>,
+    /// Calls in the grant's whole life.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calls_per_grant: Option<u32>,
+    /// Different identities in any minute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub identities_per_minute: Option<u32>,
+    /// Different identities in the grant's whole life.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub identities_per_grant: Option<u32>,
+}
+
+/// `[[policy.windows]]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WindowDefinition {
+    /// Days of the week, such as `mon`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub days: Option<Vec<String>>,
+    /// When it begins, such as `08:00`.
+    pub from: String,
+    /// When it ends, such as `18:00`.
+    pub to: String,
+    /// Whose time it is, such as `Europe/Berlin`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+}
+
+impl Definition {
+    /// The scope as listings and grants name it, in lower case: `exchange\new-moverequest`, `role:exchange\mail recipients`.
+    /// `None` where it has no scope.
+    pub fn folded_scope(&self) -> Option<String> {
+        let named = |prefix: &str, name: &Option<String>| {
+            name.as_ref()
+                .map(|it| format!("{prefix}{it}").to_ascii_lowercase())
+        };
+        named("", &self.task)
+            .or_else(|| named("role:", &self.role))
+            .or_else(|| named("role-group:", &self.role_group))
+            .or_else(|| named("effect:", &self.effect))
+    }
+
+    /// The definition as a policy file has it.
+    pub fn to_toml(&self) -> String {
+        #[derive(Serialize)]
+        struct File<'a> {
+            policy: [&'a Definition; 1],
+        }
+        // Only a value that TOML cannot express fails, and there is none in a definition; an empty text defines nothing.
+        toml::to_string(&File { policy: [self] }).unwrap_or_default()
+    }
+}

@@ -1,0 +1,101 @@
+//! The port through which the hot path takes uses of grants that count them, and how a call is recognised again.
+
+use aws_lc_rs::digest::{Context, SHA256};
+
+use uuid::Uuid;
+
+use crate::model::{Command, PrincipalId};
+use crate::policy::{Spread, Withheld};
+
+use super::BoxFuture;
+
+/// Keeps count of the uses of grants. `control` does; `data` knows no more of it than this.
+pub trait GrantUses: Send + Sync {
+    /// Whether any use was taken lately: without one, no call goes on with one.
+    fn remembers(&self) -> bool;
+
+    /// The grant of which `mark`'s call goes on with an earlier use: a further page of it, or a repetition of a call that the
+    /// upstream did not take. Each failed call is repeated once for its use.
+    fn continued(&self, mark: &CallMark) -> Option<Uuid>;
+
+    /// Takes a use; stored when it returns.
+    fn take<'a>(&'a self, taking: Taking<'a>) -> BoxFuture<'a, Result<(), NotTaken>>;
+
+    /// The upstream did not take the call: its repetition needs no further use.
+    fn failed(&self, mark: &CallMark);
+}
+
+/// A use that is to be taken.
+#[derive(Clone, Copy, Debug)]
+pub struct Taking<'a> {
+    /// Of this grant,
+    pub grant: Uuid,
+    /// for this command,
+    pub command: &'a Command,
+    /// which this tells from others,
+    pub mark: &'a CallMark,
+    /// within this bound of the grant's policy.
+    pub spread: Option<Spread>,
+}
+
+/// Why a use was not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotTaken {
+    /// The grant is over since the decision: it has to be decided again.
+    Gone,
+    /// It cannot be stored now.
+    Unavailable(String),
+    /// There is none left, for now or at all.
+    Withheld(Withheld),
+}
+
+/// What a call is recognised by: its caller, its command with all parameters, and the client's own id for it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct CallMark {
+    /// Who calls.
+    pub principal: PrincipalId,
+    /// SHA-256 of the task in lower case and the parameters as they go upstream.
+    pub command: [u8; 32],
+    /// `client-request-id`, which a client keeps over pages and retries.
+    pub client_request_id: Option<String>,
+    /// Whether it asks for a further page of an earlier call.
+    pub is_page: bool,
+}
+
+impl CallMark {
+    /// That of a call.
+    pub fn new(
+        principal: PrincipalId,
+        command: &Command,
+        client_request_id: Option<&str>,
+        is_page: bool,
+    ) -> Self {
+        let mut digest = Context::new(&SHA256);
+        digest.update(command.task.folded().as_bytes());
+        let mut json = Vec::new();
+        for parameter in &command.parameters {
+            // Neither a name nor JSON has a line break in it.
+            json.extend_from_slice(b"\n");
+            json.extend(
+                parameter
+                    .name
+                    .as_str()
+                    .bytes()
+                    .map(|it| it.to_ascii_lowercase()),
+            );
+            json.extend_from_slice(b"=");
+            parameter.value.write_json(&mut json);
+        }
+        digest.update(&json);
+        let mut hash = [0; 32];
+        for (to, from) in hash.iter_mut().zip(digest.finish().as_ref()) {
+            *to = *from;
+        }
+        Self {
+            principal,
+            command: hash,
+            client_request_id: client_request_id.map(str::to_owned),
+            is_page,
+        }
+    }
+}
