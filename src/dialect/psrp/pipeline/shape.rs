@@ -192,10 +192,39 @@ pub(in crate::dialect::psrp) fn check_host(item: &Item) -> Result<(), Unreadable
         it.and_then(Item::as_bool)
             .ok_or_else(|| missing("HostInfo"))?;
     }
-    if item.holds_script() {
-        return Err(odd("`HostInfo` holds program text"));
+    if item.holds_script() || !names_console_types(item) {
+        return Err(odd(
+            "`HostInfo` holds more than a console's sizes and colours",
+        ));
     }
     Ok(())
+}
+
+/// Whether each `T`, which the server makes a type of, names one of a console's.
+fn names_console_types(item: &Item) -> bool {
+    const TYPES: &[&str] = &[
+        "System.ConsoleColor",
+        "System.Int32",
+        "System.Management.Automation.Host.Coordinates",
+        "System.Management.Automation.Host.Size",
+        "System.String",
+    ];
+    let Some(object) = item.as_object() else {
+        return true;
+    };
+    let is_known = |(name, value): &(String, Item)| {
+        let is_type = name.eq_ignore_ascii_case("T");
+        (!is_type || value.as_text().is_some_and(|it| TYPES.contains(&it)))
+            && names_console_types(value)
+    };
+    object.adapted.iter().chain(&object.extended).all(is_known)
+        && match &object.base {
+            Base::Dictionary(pairs) => pairs
+                .iter()
+                .all(|it| names_console_types(&it.0) && names_console_types(&it.1)),
+            Base::List(_, items) => items.iter().all(names_console_types),
+            Base::Nothing | Base::Scalar(_) => true,
+        }
 }
 
 /// The properties of an object that is its extended properties and nothing else; unknown ones are refused.

@@ -1,7 +1,7 @@
 //! Messages about the pool of runspaces, each read in its exact shape and written again.
 
 use crate::dialect::Unreadable;
-use crate::dialect::psrp::clixml::{self, Integer, Item};
+use crate::dialect::psrp::clixml::{self, Base, Integer, Item};
 use crate::dialect::psrp::message::Kind;
 use crate::dialect::psrp::pipeline::{check_host, fields, list};
 
@@ -149,6 +149,9 @@ fn init(item: &Item) -> Result<Item, Unreadable> {
     };
     let host = host.ok_or_else(|| odd("`HostInfo`"))?;
     check_host(host)?;
+    if !arguments.is_none_or(is_data) {
+        return Err(odd("`ApplicationArguments`"));
+    }
     Ok(Item::of_properties([
         ("MinRunspaces", runspaces(least)?),
         ("MaxRunspaces", runspaces(most)?),
@@ -160,6 +163,25 @@ fn init(item: &Item) -> Result<Item, Unreadable> {
             arguments.cloned().unwrap_or(Item::Nil),
         ),
     ]))
+}
+
+/// Whether it is a scalar, or lists and dictionaries of .NET itself with such in them.
+fn is_data(item: &Item) -> bool {
+    let Some(object) = item.as_object() else {
+        return !matches!(
+            item,
+            Item::ScriptBlock(_) | Item::Progress(_) | Item::Xml(_)
+        );
+    };
+    object.adapted.is_empty()
+        && object.extended.is_empty()
+        && object.types.iter().all(|it| it.starts_with("System."))
+        && match &object.base {
+            Base::Dictionary(pairs) => pairs.iter().all(|it| is_data(&it.0) && is_data(&it.1)),
+            Base::List(_, items) => items.iter().all(is_data),
+            Base::Nothing => false,
+            Base::Scalar(item) => is_data(item),
+        }
 }
 
 fn limit(item: &Item, name: &'static str) -> Result<Item, Unreadable> {

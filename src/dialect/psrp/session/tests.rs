@@ -579,6 +579,37 @@ fn a_session_begins_with_its_two_messages_only() {
     );
     assert_eq!(of(&[first(), third]).err(), Some("message-place"));
     assert_eq!(of(&[second(), first()]).err(), Some("message-place"));
+    let with = |property: usize, item: Item| {
+        let Item::Object(mut object) = init(1) else {
+            panic!("it is an object");
+        };
+        object.extended[property].1 = item;
+        let item = Item::Object(object);
+        of(&[
+            first(),
+            whole(2, Kind::InitRunspacePool, Uuid::nil(), &item),
+        ])
+        .err()
+    };
+    let console = |class: &str| {
+        let value = Item::of_properties([("T", Item::text(class)), ("V", Item::i32(7))]);
+        let data = Item::of_properties([("data", Item::table(vec![("9".to_owned(), value)]))]);
+        let Item::Object(mut object) = host() else {
+            panic!("it is an object");
+        };
+        object.extended.push(("_hostDefaultData".to_owned(), data));
+        Item::Object(object)
+    };
+    assert_eq!(with(4, console("System.ConsoleColor")), None);
+    assert_eq!(
+        with(4, console("System.Diagnostics.Process")),
+        Some("pipeline-shape")
+    );
+    let arguments = |item| Item::table(vec![("PSVersionTable".to_owned(), item)]);
+    assert_eq!(with(5, arguments(Item::table(Vec::new()))), None);
+    let block = Item::ScriptBlock("x".to_owned());
+    assert_eq!(with(5, arguments(block)), Some("pool-message"));
+    assert_eq!(with(5, arguments(init(1))), Some("pool-message"));
     let many = whole(2, Kind::InitRunspacePool, Uuid::nil(), &init(1000));
     assert_eq!(of(&[first(), many]).err(), Some("pool-size"));
 }
