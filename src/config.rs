@@ -121,11 +121,19 @@ pub struct Timeouts {
     pub drain: Duration,
 }
 
-/// `[control]`: health and metrics.
+/// `[control]`: the management API, health and metrics.
 #[derive(Clone, Debug)]
 pub struct Control {
-    /// Address and port; plain HTTP, so loopback unless something in front of it adds TLS.
+    /// Address and port.
     pub listen: SocketAddr,
+    /// Certificate and key; `None`: plain HTTP.
+    pub tls: Option<ServerTls>,
+    /// Credentials are taken over plain HTTP on an address that others can reach: a TLS terminator stands before it.
+    pub trusted_plaintext: bool,
+    /// How people and programs reach the API.
+    pub public_url: Option<url::Url>,
+    /// Names of the `[[identity]]` sections that may sign in to the API; those of all endpoints unless it is said.
+    pub identity: Vec<String>,
 }
 
 /// `[store]`
@@ -188,6 +196,8 @@ pub struct AccessControl {
     pub default_approver_group: Option<String>,
     /// Whose members keep the gateway.
     pub operators: Option<String>,
+    /// Whose members may read the audit log through the API.
+    pub auditors: Option<String>,
 }
 
 /// `[notify]` and `[[webhook]]`

@@ -34,6 +34,7 @@ mod notices;
 mod reading;
 mod record;
 mod refusals;
+mod tokens;
 mod uses;
 mod workflow;
 
@@ -57,6 +58,7 @@ use crate::policy::Mode;
 use crate::state::{
     BoxFuture, CallMark, GrantUses, NotTaken, OwnCmdletError, OwnCmdlets, State, Taking,
 };
+pub use crate::store::{GrantFilter, RequestFilter, StoredAnswer, StoredReply, StoredToken};
 use crate::store::{Store, StoreError};
 
 pub use acting::Reply;
@@ -70,6 +72,7 @@ pub use ledger::Ledger;
 pub use lifecycle::Case;
 pub use reading::{Page, Query, Whose};
 pub use refusals::WorkflowError;
+pub use tokens::{Claim, NewToken, TOKEN_PREFIX, Whose as WhoseTokens};
 
 /// Tells the time: `Utc::now`, or a test's.
 pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
@@ -109,6 +112,20 @@ pub struct Caller {
     pub source: IpAddr,
     /// The decision record of the call, where a cmdlet asked.
     pub decision: Option<Uuid>,
+    /// By which way.
+    pub via: Via,
+}
+
+/// The way by which somebody has something done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Via {
+    /// The management API.
+    Api {
+        /// The token that was presented, if it was one.
+        token: Option<Uuid>,
+    },
+    /// A gateway cmdlet, or a call that was blocked.
+    Cmdlet,
 }
 
 /// What the configuration says about the workflow.
@@ -120,6 +137,8 @@ pub struct Settings {
     pub mode: Mode,
     /// The group whose members keep the gateway: they revoke, review, and change policies and the switch.
     pub operators: Option<String>,
+    /// The group whose members may read the audit log through the API.
+    pub auditors: Option<String>,
 }
 
 /// How long [`Control::run`] waits for changes under way when it is stopped.
@@ -199,6 +218,7 @@ impl OwnCmdlets for Control {
             principal: caller.clone(),
             source,
             decision: Some(decision),
+            via: Via::Cmdlet,
         };
         Box::pin(async move {
             let answer = self
@@ -219,6 +239,7 @@ impl OwnCmdlets for Control {
             principal: caller.clone(),
             source,
             decision: Some(decision),
+            via: Via::Cmdlet,
         };
         let ask = blocked::for_blocked(command, policy);
         Box::pin(async move {

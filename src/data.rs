@@ -15,7 +15,6 @@ mod judge;
 mod outcome;
 mod reject;
 mod reply;
-mod strangers;
 mod tap;
 mod uses;
 
@@ -23,4 +22,3 @@ pub use body::BodyBudget;
 pub use connection::serve_connection;
 pub use credential::{CredentialError, UpstreamCredential};
 pub use gate::{Gate, Route, Worker};
-pub use strangers::Strangers;

@@ -19,6 +19,7 @@ mod jwk;
 mod keys;
 mod password;
 mod problem;
+mod strangers;
 #[cfg(test)]
 mod testing;
 mod throttle;
@@ -50,6 +51,7 @@ pub use failure::{FailureKind, SignInFailure};
 pub use fetch::FetchError;
 pub use password::{PasswordError, hash_password};
 pub use problem::{IdentityError, KeysError};
+pub use strangers::Strangers;
 
 /// All `[[identity]]` sections, ready to verify; shared by all workers.
 pub struct Identities {

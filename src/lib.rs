@@ -9,6 +9,7 @@
 //! [`upstream`], [`telemetry`]); what the two halves share ([`state`]); the hot path ([`data`]) and the workflow
 //! ([`control`]); and what puts them together ([`serve`], [`demo`], [`cli`]). Beside them, the door for fuzzers ([`fuzzing`]).
 
+pub mod api;
 pub mod audit;
 pub mod cli;
 pub mod config;

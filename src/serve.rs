@@ -14,14 +14,13 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use crate::api;
 use crate::audit::{AuditLog, Event};
 use crate::config::{Config, Endpoint};
 use crate::control::{self, Control, NewPolicies};
-use crate::data::{
-    BodyBudget, Gate, Route, Strangers, UpstreamCredential, Worker, serve_connection,
-};
+use crate::data::{BodyBudget, Gate, Route, UpstreamCredential, Worker, serve_connection};
 use crate::dialect::exchange_rest::LinkHosts;
-use crate::identity::Identities;
+use crate::identity::{Identities, Strangers};
 use crate::listen::{self, Acceptor, Workers};
 use crate::model::Interner;
 use crate::notify::Channels;
@@ -132,6 +131,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
             default_approver_group: config.access_control.default_approver_group.clone(),
             mode,
             operators: config.access_control.operators.clone(),
+            auditors: config.access_control.auditors.clone(),
         },
         Arc::new(Utc::now),
     )
@@ -148,10 +148,13 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
             anyhow!("identities cannot be set up:\n  {}", lines.join("\n  "))
         })?;
     let metrics = Metrics::new();
+    let identities = Arc::new(identities);
+    let strangers = Arc::new(Strangers::default());
+    let control_tls = config.control.tls.as_ref().map(tls::server).transpose()?;
     let gate = Arc::new(Gate {
         state: Arc::clone(&state),
         audit: audit.clone(),
-        identities: Arc::new(identities),
+        identities: Arc::clone(&identities),
         own_cmdlets: Arc::clone(&control) as Arc<dyn OwnCmdlets>,
         uses: Arc::clone(&control) as Arc<dyn GrantUses>,
         routes: config
@@ -168,7 +171,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         limits: config.proxy.limits,
         timeouts: config.proxy.timeouts,
         bodies: BodyBudget::new(config.proxy.limits.body_bytes_total),
-        strangers: Strangers::default(),
+        strangers: Arc::clone(&strangers),
         metrics: metrics.clone(),
     });
 
@@ -187,13 +190,25 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let reload = Arc::new(tokio::sync::Notify::new());
     let health = health::Health {
         audit: audit.clone(),
-        state,
+        state: Arc::clone(&state),
         control: Arc::clone(&control),
         metrics,
         draining: stop.clone(),
+        api: api::router(
+            api::Parts {
+                control: Arc::clone(&control),
+                state,
+                identities,
+                audit: audit.clone(),
+                strangers,
+            },
+            api::Settings::of(&config),
+        ),
+        tls: control_tls.clone(),
     };
     let reloader = Reloader {
         gate,
+        control_tls,
         control: Arc::clone(&control),
         policies: source,
         watch: config.policies.watch,

@@ -1,4 +1,5 @@
-//! The store: requests, votes, grants, operators' policies and settings, the records still owed to the audit log and the
+//! The store: requests, votes, grants, operators' policies and settings, the
+//! management API's tokens and answers, the records still owed to the audit log and the
 //! notices owed to people, in SQLite (embedded, the default) or
 //! PostgreSQL. One struct, the same SQL on both.
 //!
@@ -16,6 +17,7 @@ mod policies;
 mod postgres;
 mod requests;
 mod sqlite;
+mod tokens;
 
 #[cfg(test)]
 pub(crate) mod testing;
@@ -37,6 +39,7 @@ pub use outbox::OwedRecord;
 pub use policies::{Setting, StoredDefinition};
 pub use requests::{Listing, RequestFilter};
 pub use sqlite::OpenError;
+pub use tokens::{StoredAnswer, StoredReply, StoredToken};
 
 /// The migrations, built in. The same texts run on both engines.
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
@@ -71,8 +74,8 @@ pub enum StoreError {
         /// The table, the column and what is wrong.
         what: String,
     },
-    /// The person has as many pending requests as are allowed.
-    #[error("too many requests of one person are pending")]
+    /// The person has as many pending requests, tokens or kept answers as are allowed.
+    #[error("one person has as many as are allowed")]
     TooManyPending,
     /// The database cannot be reached, or cannot write.
     #[error("the store cannot be used")]
@@ -94,6 +97,13 @@ pub enum Write {
         /// How many are enough.
         most_pending: i64,
     },
+    /// A new token, unless its owner has this many.
+    AddToken {
+        /// The token.
+        token: StoredToken,
+        /// How many are enough.
+        most: i64,
+    },
     /// A new vote on the request of this id.
     AddVote(Uuid, Vote),
     /// Identities that are counted under the grant of this id; those that are already, once.
@@ -112,6 +122,8 @@ pub enum Write {
     PutSetting(Setting),
     /// A policy of the store is no more.
     RemovePolicy(StoredDefinition),
+    /// A token is no good any more.
+    RemoveToken(Uuid),
     /// Where a delivery of a notice stands, made from the version that it carries.
     UpdateDelivery(Delivery),
     /// A grant's end, uses, closing and review, made from the version that it carries.
@@ -155,6 +167,9 @@ impl Store {
                     request,
                     most_pending,
                 } => requests::add(&mut transaction, request, *most_pending).await?,
+                Write::AddToken { token, most } => {
+                    tokens::add(&mut transaction, token, *most).await?;
+                }
                 Write::AddVote(request, vote) => {
                     requests::add_vote(&mut transaction, *request, vote).await?;
                 }
@@ -174,6 +189,7 @@ impl Store {
                     policies::put_setting(&mut transaction, setting).await?;
                 }
                 Write::RemovePolicy(policy) => policies::remove(&mut transaction, policy).await?,
+                Write::RemoveToken(id) => tokens::remove(&mut transaction, *id).await?,
                 Write::UpdateDelivery(delivery) => {
                     notifications::update(&mut transaction, delivery).await?;
                 }

@@ -45,10 +45,6 @@ impl Lowering<'_, '_> {
     /// The whole; `None` if a part is missing, for which a problem has been told then.
     pub(super) fn config(&mut self, raw: RawConfig) -> Option<Config> {
         let proxy = raw.proxy.and_then(|it| self.proxy(it));
-        let control = raw.control.and_then(|it| self.control(it.value));
-        if let (Some(proxy), Some(control)) = (&proxy, &control) {
-            self.ports(proxy, control);
-        }
         let store = raw.store.and_then(|it| self.store(it.value));
         let audit = raw.audit.and_then(|it| self.audit(it.value));
         let policies = raw.policies.and_then(|it| self.policies(it.value));
@@ -58,21 +54,34 @@ impl Lowering<'_, '_> {
         let notify = raw.notify.and_then(|it| self.notify(it, raw.webhook));
         let identities = raw.identity.map(|it| self.lower_identities(it));
         let known = identities.as_deref();
+        let control = raw.control.and_then(|it| self.control(it.value, known));
+        if let (Some(proxy), Some(control)) = (&proxy, &control) {
+            self.ports(proxy, control);
+        }
         if let (Some(known), Some(endpoints)) = (&known, &raw.endpoint) {
             self.unused(known, endpoints);
         }
         let endpoints = raw
             .endpoint
             .map(|it| self.endpoints(it, known, proxy.as_ref().map(|it| it.0.listen)));
+        let (endpoints, mut control) = (endpoints?, control?.0);
+        if control.identity.is_empty() {
+            let names = endpoints.iter().flat_map(|it| &it.identity);
+            for name in names {
+                if !control.identity.contains(name) {
+                    control.identity.push(name.clone());
+                }
+            }
+        }
         Some(Config {
             proxy: proxy?.0,
-            control: control?.0,
+            control,
             store: store?,
             audit: audit?,
             policies: policies?,
             access_control: access_control?,
             notify: notify?,
-            endpoints: endpoints?,
+            endpoints,
             identities: identities.map(|_| self.identities.clone())?,
         })
     }
@@ -192,6 +201,7 @@ impl Lowering<'_, '_> {
             mode: mode.value,
             default_approver_group: raw.default_approver_group.map(|it| it.value),
             operators: raw.operators.map(|it| it.value),
+            auditors: raw.auditors.map(|it| it.value),
         })
     }
 

@@ -130,8 +130,16 @@ section! {
 section! {
     /// `[control]`
     RawControl {
-        /// Address and port of `/healthz`, `/readyz` and `/metrics`: plain HTTP, so a loopback address unless something before it adds TLS.
+        /// Address and port of the management API, `/healthz`, `/readyz` and `/metrics`.
         listen: SocketAddr = Default("127.0.0.1:8444");
+        /// The server's certificate, or `"off"` for plain HTTP: then the API takes credentials on a loopback address only, or with `trusted_plaintext`.
+        tls: RawTls = Optional("`\"off\"`");
+        /// That whoever can reach `listen` may read and write all traffic, because a TLS terminator stands before it on a network of its own.
+        trusted_plaintext: bool = Default("false");
+        /// How people and programs reach the API, such as `https://pam.fabrikam.example`: its host is taken on a loopback address too.
+        public_url: Url = Optional("on a loopback address, only that address and `localhost`");
+        /// Names of the `[[identity]]` sections that may sign in to the API.
+        identity: List<String> = Optional("those of all endpoints");
     }
 }
 
@@ -180,6 +188,8 @@ section! {
         default_approver_group: String = Optional("every manual policy names its own");
         /// The group whose members keep the gateway: they change policies of the store, switch access control, and revoke and review any grant.
         operators: String = Optional("nobody");
+        /// The group whose members may read the audit log through the API, as operators may.
+        auditors: String = Optional("operators only");
     }
 }
 

@@ -514,8 +514,8 @@ fn what_is_doubtful_is_a_warning_and_no_problem() {
         have the gateway sign in itself, with `mode = "basic"` or `"bearer"`, unless the upstream has the same users
     portcullis.toml:23: `name`: no endpoint lists the identity `idle`
         add it to an endpoint's `identity`, or take the section out
-    portcullis.toml:27: `listen`: health and metrics are plain HTTP, on an address that others can reach
-        listen on 127.0.0.1, or let only the monitoring system through
+    portcullis.toml:27: `listen`: plain HTTP, on an address that others can reach: health and metrics are served there, and the API refuses all credentials
+        set `tls` under `[control]`, or listen on 127.0.0.1; or, behind a TLS terminator on a network of its own, set `trusted_plaintext = true`
     portcullis.toml:29: `mode`: access control is disabled, every call passes
         `enforce`, when you are ready
     "#);

@@ -234,6 +234,17 @@ pub(super) async fn grants(
     Ok(walk.page())
 }
 
+/// Whose approvals a pending request still lacks, in words.
+pub(super) fn missing(desk: &Desk, case: &Case) -> Option<String> {
+    let snapshot = desk.state.snapshot();
+    let policies = &snapshot.policies;
+    let is_pending = case.request.state == RequestState::Pending;
+    let policy = policies.policy(&case.request.policy);
+    policy
+        .filter(|_| is_pending)
+        .map(|policy| Quorum::of(policy, policies).missing(&case.votes))
+}
+
 /// Whether a pending request waits for `who`.
 fn awaits(who: &Principal, case: &Case, policies: &PolicySet) -> bool {
     let request = &case.request;

@@ -239,6 +239,9 @@ impl Change {
                 let mut all = whose(about);
                 let details = details.into_iter();
                 all.extend(details.map(|(name, value)| (name.to_owned(), value)));
+                if let Some(caller) = caller {
+                    all.extend(caller.via.details(&caller.principal));
+                }
                 all
             },
         };

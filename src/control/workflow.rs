@@ -10,12 +10,13 @@ use uuid::Uuid;
 
 use crate::model::{Grant, Principal};
 use crate::policy::{Definition, PolicyFile};
-use crate::store::{GrantFilter, RequestFilter};
+use crate::store::{GrantFilter, RequestFilter, StoredReply, StoredToken};
 
 use super::acting::{self, Act};
 use super::administration::{self, ListedPolicy};
 use super::desk::Desk;
 use super::force::{self, NewPolicies, Switch};
+use super::tokens::{self, Claim, NewToken};
 use super::{
     Ask, Caller, Case, Control, Filed, Happening, Page, Query, Reply, WorkflowError, filing,
     reading,
@@ -171,6 +172,78 @@ impl Control {
     pub async fn put_files(&self, files: Vec<PolicyFile>) -> Result<NewPolicies, WorkflowError> {
         self.carry(move |desk| async move { force::put_files(&desk, files).await })
             .await
+    }
+
+    /// The token of the management API whose secret this is, if it is good now.
+    pub async fn token(&self, secret: &str) -> Result<Option<StoredToken>, WorkflowError> {
+        tokens::find(&self.desk, secret).await
+    }
+
+    /// Whether the token of this id is good still.
+    pub async fn is_good_token(&self, id: Uuid) -> Result<bool, WorkflowError> {
+        tokens::is_good(&self.desk, id).await
+    }
+
+    /// Tokens, newest first.
+    pub async fn tokens(
+        &self,
+        who: &Principal,
+        whose: tokens::Whose,
+    ) -> Result<Vec<StoredToken>, WorkflowError> {
+        tokens::list(&self.desk, who, whose).await
+    }
+
+    /// Makes a token of the caller's own; it, and its secret, which is kept nowhere.
+    pub async fn create_token(
+        &self,
+        caller: Caller,
+        new: NewToken,
+    ) -> Result<(StoredToken, String), WorkflowError> {
+        self.carry(move |desk| async move { tokens::create(&desk, &caller, new).await })
+            .await
+    }
+
+    /// Revokes a token of the caller's own; for operators, anybody's.
+    pub async fn revoke_token(&self, caller: Caller, id: Uuid) -> Result<(), WorkflowError> {
+        self.carry(move |desk| async move { tokens::revoke(&desk, &caller, id).await })
+            .await
+    }
+
+    /// Takes a place for the answer to a write that `who` named `key`; what is known of it, if it was sent before.
+    pub async fn claim_reply(
+        &self,
+        who: &Principal,
+        key: String,
+        fingerprint: String,
+    ) -> Result<Claim, WorkflowError> {
+        tokens::claim(&self.desk, who, key, fingerprint).await
+    }
+
+    /// Keeps the answer to a write, or, without one, gives its place back.
+    pub async fn answered(&self, reply: StoredReply) -> Result<(), WorkflowError> {
+        self.carry(move |desk| async move { tokens::answered(&desk, &reply).await })
+            .await
+    }
+
+    /// Whether `who` is of some group, and so may know who else is, and which accounts pass without a grant.
+    pub fn is_of_a_group(&self, who: &Principal) -> bool {
+        let snapshot = self.desk.state.snapshot();
+        snapshot.policies.groups().iter().any(|it| it.has(who)) || self.is_operator(who)
+    }
+
+    /// Whether `who` may read the audit log: a member of the auditors' group, or an operator.
+    pub fn is_auditor(&self, who: &Principal) -> bool {
+        let snapshot = self.desk.state.snapshot();
+        let auditors = self.desk.settings.auditors.as_deref();
+        auditors
+            .and_then(|it| snapshot.policies.group(it))
+            .is_some_and(|it| it.has(who))
+            || self.is_operator(who)
+    }
+
+    /// The quorum that a pending request still lacks, in words.
+    pub fn missing_approvals(&self, case: &Case) -> Option<String> {
+        reading::missing(&self.desk, case)
     }
 
     /// Whether `who` keeps the gateway.

@@ -6,7 +6,7 @@ use crate::audit::AuditLog;
 use crate::config::{Limits, Timeouts};
 use crate::dialect::Dialect;
 use crate::dialect::exchange_rest::LinkHosts;
-use crate::identity::Identities;
+use crate::identity::{Identities, Strangers};
 use crate::model::Workload;
 use crate::policy;
 use crate::state::{GrantUses, OwnCmdlets, State};
@@ -16,7 +16,6 @@ use crate::upstream::{Pool, Upstream};
 
 use super::body::BodyBudget;
 use super::credential::UpstreamCredential;
-use super::strangers::Strangers;
 
 /// An endpoint, ready to serve.
 #[derive(Debug)]
@@ -82,7 +81,7 @@ pub struct Gate {
     /// Bytes of request bodies that may be held at once.
     pub bodies: BodyBudget,
     /// Bounds the records that callers who are not signed in cause.
-    pub strangers: Strangers,
+    pub strangers: Arc<Strangers>,
     /// Counters.
     pub metrics: Metrics,
 }

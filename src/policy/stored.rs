@@ -1,6 +1,7 @@
 //! Policies that operators make while the gateway runs: kept in the store, read by the same reader as policy files.
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A policy in the store.
@@ -15,7 +16,7 @@ pub struct StoredPolicy {
 }
 
 /// A policy as it is written, with the keys of a `[[policy]]` in a file. What is wrong with it, reading tells.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Definition {
     /// A task, or a pattern of tasks.
@@ -74,6 +75,7 @@ pub struct Definition {
     pub spread: Option<SpreadDefinition>,
     /// Rules for parameters, by their names, with the keys of a `[policy.parameters]` in a file.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
     pub parameters: Option<toml::Table>,
     /// When grants cover commands.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -81,7 +83,7 @@ pub struct Definition {
 }
 
 /// `[policy.reason]`
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ReasonDefinition {
     /// Whether there has to be one.
@@ -99,7 +101,7 @@ pub struct ReasonDefinition {
 }
 
 /// `[policy.spread]`
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SpreadDefinition {
     /// Calls in any minute.
@@ -117,7 +119,7 @@ pub struct SpreadDefinition {
 }
 
 /// `[[policy.windows]]`
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct WindowDefinition {
     /// Days of the week, such as `mon`.

@@ -1,29 +1,42 @@
-//! The control listener: `/healthz`, `/readyz`, `/metrics`, over plain HTTP on its own address.
+//! The control listener: `/healthz`, `/readyz`, `/metrics` and the management API, on an address of its own, with TLS or without.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
+use axum::body::Body;
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpListener;
+use hyper::server::conn::{http1, http2};
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use crate::api;
 use crate::audit::AuditLog;
 use crate::control::Control;
 use crate::state::State;
+use crate::telemetry::Chain;
 use crate::telemetry::metrics::{self, Delivered, Metrics};
+use crate::tls::ReloadableServer;
 
-/// Connections at once: a monitoring system or two.
-const MAX_CONNECTIONS: usize = 64;
+/// Connections at once: a monitoring system or two, consoles and programs.
+const MAX_CONNECTIONS: usize = 256;
+
+/// How long a TLS handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// How long the head of a request may take, and how long a connection may be idle.
+const HEAD: Duration = Duration::from_secs(10);
 
 /// What the answers are made of.
 #[derive(Clone, Debug)]
@@ -33,10 +46,14 @@ pub(super) struct Health {
     pub(super) control: Arc<Control>,
     pub(super) metrics: Metrics,
     pub(super) draining: CancellationToken,
+    /// The management API.
+    pub(super) api: Router,
+    /// The certificate, unless it is plain HTTP.
+    pub(super) tls: Option<Arc<ReloadableServer>>,
 }
 
 impl Health {
-    fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
+    fn answer(&self, method: &Method, path: &str) -> Response<Body> {
         if method != Method::GET && method != Method::HEAD {
             let mut refused = text(StatusCode::METHOD_NOT_ALLOWED, "only GET is served here\n");
             refused
@@ -77,7 +94,7 @@ impl Health {
             }
             _ => text(
                 StatusCode::NOT_FOUND,
-                "served here: /healthz, /readyz, /metrics\n",
+                "served here: /healthz, /readyz, /metrics and the API at /api/v1\n",
             ),
         }
     }
@@ -99,8 +116,8 @@ impl Health {
     }
 }
 
-fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(body.into()));
+fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
+    let mut response = Response::new(Body::from(body.into()));
     *response.status_mut() = status;
     response.headers_mut().insert(
         CONTENT_TYPE,
@@ -117,8 +134,8 @@ pub(super) async fn serve(listener: TcpListener, health: Health, stop: Cancellat
             () = stop.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 warn!(%error, "Control listener could not accept a connection");
                 tokio::time::sleep(Duration::from_millis(100)).await;
@@ -129,19 +146,68 @@ pub(super) async fn serve(listener: TcpListener, health: Health, stop: Cancellat
             continue;
         };
         let health = health.clone();
+        let stop = stop.clone();
         tokio::spawn(async move {
             let _place = place;
-            let service = service_fn(move |request: Request<Incoming>| {
-                let answer = health.answer(request.method(), request.uri().path());
-                async move { Ok::<_, Infallible>(answer) }
-            });
-            let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(Duration::from_secs(10))
-                .serve_connection(TokioIo::new(stream), service);
-            if let Err(error) = connection.await {
-                debug!(%error, "Control connection ended with an error");
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = serve_connection(stream, peer, health) => {}
             }
         });
     }
+}
+
+async fn serve_connection(stream: TcpStream, peer: SocketAddr, health: Health) {
+    let ended = match health.tls.clone() {
+        None => serve_http1(stream, peer, health).await,
+        Some(tls) => match tls.accept(stream, HANDSHAKE).await {
+            Err(error) => {
+                debug!(error = %Chain(&error), %peer, "Control connection did not become one");
+                return;
+            }
+            Ok(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
+                let service = service_fn(move |request| answer(health.clone(), peer, request));
+                http2::Builder::new(TokioExecutor::new())
+                    .timer(TokioTimer::new())
+                    .max_concurrent_streams(32)
+                    .keep_alive_interval(Some(Duration::from_secs(30)))
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await
+            }
+            Ok(stream) => serve_http1(stream, peer, health).await,
+        },
+    };
+    if let Err(error) = ended {
+        debug!(%error, %peer, "Control connection ended with an error");
+    }
+}
+
+async fn serve_http1<S>(stream: S, peer: SocketAddr, health: Health) -> hyper::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(move |request| answer(health.clone(), peer, request));
+    http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .max_buf_size(64 * 1024)
+        .serve_connection(TokioIo::new(stream), service)
+        .await
+}
+
+async fn answer(
+    health: Health,
+    peer: SocketAddr,
+    mut request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
+    if !is_of_the_api(request.uri().path()) {
+        return Ok(health.answer(request.method(), request.uri().path()));
+    }
+    request.extensions_mut().insert(peer);
+    TowerToHyperService::new(health.api).call(request).await
+}
+
+fn is_of_the_api(path: &str) -> bool {
+    path.strip_prefix(api::BASE)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

@@ -18,6 +18,7 @@ use crate::data::Gate;
 use crate::policy::PolicyProblem;
 use crate::telemetry::Chain;
 use crate::telemetry::metrics::ReloadResult;
+use crate::tls::ReloadableServer;
 
 use super::policies::{Looks, PolicySource};
 
@@ -27,6 +28,8 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// Keeps what is in force as it is on disk.
 pub(super) struct Reloader {
     pub(super) gate: Arc<Gate>,
+    /// The control listener's certificate.
+    pub(super) control_tls: Option<Arc<ReloadableServer>>,
     pub(super) control: Arc<Control>,
     pub(super) policies: PolicySource,
     /// Whether a changed policy file is read by itself.
@@ -57,7 +60,7 @@ impl Reloader {
                 () = asked.notified() => {
                     info!("Reload was asked for");
                     self.reload_policies().await;
-                    self.reload_certificate();
+                    self.certificates().for_each(reload_certificate);
                     self.reload_identities().await;
                     self.reload_credentials();
                     info!("Reload is done");
@@ -66,8 +69,8 @@ impl Reloader {
                     if self.watch && self.policies.looks() != self.looked {
                         self.reload_policies().await;
                     }
-                    if self.gate.tls.as_ref().is_some_and(|tls| tls.changed()) {
-                        self.reload_certificate();
+                    for tls in self.certificates().filter(|tls| tls.changed()) {
+                        reload_certificate(tls);
                     }
                     self.reload_credentials();
                 }
@@ -127,16 +130,9 @@ impl Reloader {
         }
     }
 
-    fn reload_certificate(&self) {
-        let Some(tls) = &self.gate.tls else {
-            return;
-        };
-        match tls.reload() {
-            Ok(()) => info!("Certificate is in force"),
-            Err(error) => {
-                error!(error = %Chain(&error), "Certificate is broken; the old one stays in force");
-            }
-        }
+    fn certificates(&self) -> impl Iterator<Item = &ReloadableServer> {
+        let both = self.gate.tls.iter().chain(&self.control_tls);
+        both.map(AsRef::as_ref)
     }
 
     async fn reload_identities(&self) {
@@ -161,6 +157,15 @@ impl Reloader {
             }
         }
         self.told = wrong;
+    }
+}
+
+fn reload_certificate(tls: &ReloadableServer) {
+    match tls.reload() {
+        Ok(()) => info!("Certificate is in force"),
+        Err(error) => {
+            error!(error = %Chain(&error), "Certificate is broken; the old one stays in force");
+        }
     }
 }
 

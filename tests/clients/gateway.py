@@ -18,6 +18,10 @@ name = "mbmanagers"
 email = "mbmanagers@contoso.example"
 members = ["amy@contoso.example"]
 
+[[group]]
+name = "keepers"
+members = ["ivy@contoso.example"]
+
 [[policy]]
 task = 'Exchange\New-MoveRequest'
 approval = "manual"
@@ -58,6 +62,10 @@ node = "test"
 [policies]
 directory = "policies"
 
+[access_control]
+operators = "keepers"
+auditors = "keepers"
+
 [[endpoint]]
 workload = "Exchange"
 dialect = "exchange-rest"
@@ -88,7 +96,8 @@ jwks = "{keys_url}"
 class Gateway:
     """A running gateway; `base` is what clients put before `/adminapi`."""
 
-    def __init__(self, directory: Path, upstream: str, entra: tokens.Issuer, rotating: tokens.Issuer, keys_url: str):
+    def __init__(self, directory: Path, upstream: str, entra: tokens.Issuer, rotating: tokens.Issuer, keys_url: str,
+                 more: str = ""):
         self.directory = directory
         self.ca = directory / "ca.pem"
         (directory / "policies").mkdir()
@@ -100,6 +109,7 @@ class Gateway:
                 upstream=upstream, tenant=tokens.TENANT, entra=entra.issuer, audience=tokens.AUDIENCE,
                 rotating=rotating.issuer, keys_url=keys_url,
             )
+            + more
         )
         environment = {"PATH": os.environ["PATH"], "PORTCULLIS_LOG_FORMAT": "json"}
         self.process = subprocess.Popen(

@@ -476,6 +476,7 @@ tls = {{ certificate = "certs/server.pem", key = "certs/server-key.pem" }}
 
 [control]
 listen = "127.0.0.1:0"
+{control}
 
 [store]
 url = "sqlite:data/portcullis.db"
@@ -512,6 +513,7 @@ users = "users.toml"
 {last}
 "#,
         proxy = extra("proxy"),
+        control = extra("control"),
         durability = setup.durability,
         access_control = extra("access_control"),
         audit = extra("audit"),

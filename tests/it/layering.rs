@@ -42,6 +42,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "api",
+        &[
+            "model", "policy", "dialect", "config", "identity", "audit", "state", "control",
+        ],
+    ),
+    (
         "serve",
         &[
             "model",
@@ -59,6 +65,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "state",
             "data",
             "control",
+            "api",
         ],
     ),
     (
@@ -77,6 +84,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "store",
             "audit",
             "notify",
+            "api",
             "serve",
             "demo",
         ],

@@ -13,6 +13,7 @@
     reason = "tests are written to be read, and run once"
 )]
 
+mod api;
 mod attack;
 mod audit_failure;
 mod audit_log;

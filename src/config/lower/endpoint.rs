@@ -205,7 +205,7 @@ impl Lowering<'_, '_> {
     }
 
     /// The names of identities, if all of them exist.
-    fn listed(
+    pub(super) fn listed(
         &mut self,
         list: At<List<String>>,
         identities: Option<&[KnownIdentity]>,

@@ -6,6 +6,7 @@ use std::num::NonZeroU32;
 use url::Url;
 
 use super::Lowering;
+use super::endpoint::KnownIdentity;
 use crate::config::leaf::Size;
 use crate::config::problem::Place;
 use crate::config::raw::{RawControl, RawLimits, RawProxy, RawServerTls, RawTimeouts, RawTls};
@@ -145,18 +146,38 @@ impl Lowering<'_, '_> {
     }
 
     /// `[control]`, and where its address was set.
-    pub(super) fn control(&mut self, raw: RawControl) -> Option<(Control, Place)> {
+    pub(super) fn control(
+        &mut self,
+        raw: RawControl,
+        identities: Option<&[KnownIdentity]>,
+    ) -> Option<(Control, Place)> {
         let listen = raw.listen?;
-        if !listen.value.ip().is_loopback() {
+        let trusted_plaintext = raw.trusted_plaintext?.value;
+        let identity = match raw.identity {
+            Some(names) => self.listed(names, identities)?,
+            None => Vec::new(),
+        };
+        let tls = match raw.tls.map(|it| it.value) {
+            Some(RawTls::On(files)) => Some(self.server_tls(files)?),
+            Some(RawTls::Off) | None => None,
+        };
+        let public_url = raw
+            .public_url
+            .and_then(|it| self.public_url(it, tls.is_none()));
+        if tls.is_none() && !trusted_plaintext && !listen.value.ip().is_loopback() {
             self.reader.warning(
                 &listen.place,
-                "`listen`: health and metrics are plain HTTP, on an address that others can reach",
-                "listen on 127.0.0.1, or let only the monitoring system through",
+                "`listen`: plain HTTP, on an address that others can reach: health and metrics are served there, and the API refuses all credentials",
+                "set `tls` under `[control]`, or listen on 127.0.0.1; or, behind a TLS terminator on a network of its own, set `trusted_plaintext = true`",
             );
         }
         Some((
             Control {
                 listen: listen.value,
+                tls,
+                trusted_plaintext,
+                public_url,
+                identity,
             },
             listen.place,
         ))

@@ -84,6 +84,7 @@ fn heading(section: &str) -> String {
     match section {
         "endpoint" | "identity" | "webhook" => format!("[[{section}]]"),
         "endpoint.upstream_auth" => "[[endpoint]] upstream_auth".to_owned(),
+        "control.tls" => "[control] tls".to_owned(),
         "proxy.tls" => "[proxy] tls".to_owned(),
         other => section_name(other),
     }

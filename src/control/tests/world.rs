@@ -176,6 +176,7 @@ impl World {
             default_approver_group: None,
             mode: Mode::Enforce,
             operators: Some("keepers".to_owned()),
+            auditors: Some("auditors".to_owned()),
         };
         let control = Control::open(store, port, channels, Arc::clone(&state), settings, clock)
             .await

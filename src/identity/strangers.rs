@@ -42,7 +42,7 @@ impl Default for Strangers {
 
 impl Strangers {
     /// Whether a refusal of this source gets a record of its own. If not, it is counted.
-    pub(super) fn is_recorded(&self, source: IpAddr, now_ms: i64) -> bool {
+    pub fn is_recorded(&self, source: IpAddr, now_ms: i64) -> bool {
         let hash = self.keys.hash_one(network(source)).to_le_bytes();
         let bucket = self.full_at_ms.get(usize::from(hash[0]) % BUCKETS);
         let is_recorded = bucket.is_some_and(|bucket| {

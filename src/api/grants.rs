@@ -1,0 +1,93 @@
+//! `/grants`
+
+use chrono::Utc;
+
+use crate::api::call::Call;
+use crate::api::problem::Failure;
+use crate::api::types::{Extension, GrantQuery, Page, Remark};
+use crate::api::{Answer, Api, requests, views};
+use crate::control::{Ask, Asked, GrantFilter, Manner, Query};
+use crate::model::{Grant, Pins};
+
+pub(super) async fn list(api: &Api, call: &Call) -> Result<Answer, Failure> {
+    let query: GrantQuery = call.query()?;
+    let query = Query {
+        filter: GrantFilter {
+            state: query.status.map(views::grant_state),
+            holder: query.principal,
+            policy: query.policy.map(|it| it.to_ascii_lowercase()),
+            task: query.task,
+            from: query.since,
+            until: query.until,
+            awaiting_review: query.awaiting_review.unwrap_or_default(),
+        },
+        whose: requests::whose(query.whose),
+        after: views::cursor(query.cursor.as_deref())?,
+        most: views::limit(query.limit),
+    };
+    let page = api.control.grants(call.who(), &query).await?;
+    let now = Utc::now();
+    Answer::ok(&Page {
+        items: page.items.iter().map(|it| views::grant(it, now)).collect(),
+        next: page.next.map(|it| it.to_string()),
+    })
+}
+
+pub(super) async fn show(api: &Api, call: &Call) -> Result<Answer, Failure> {
+    call.no_query()?;
+    shown(&api.control.grant(call.who(), call.id()?).await?)
+}
+
+fn shown(grant: &Grant) -> Result<Answer, Failure> {
+    Answer::ok(&views::grant(grant, Utc::now()))
+}
+
+fn remark(call: &Call) -> Result<Option<String>, Failure> {
+    call.no_query()?;
+    Ok(call.read::<Remark>()?.comment)
+}
+
+pub(super) async fn end(api: &Api, call: &Call) -> Result<Answer, Failure> {
+    let comment = remark(call)?;
+    shown(
+        &api.control
+            .end(call.caller.clone(), call.id()?, comment)
+            .await?,
+    )
+}
+
+pub(super) async fn review(api: &Api, call: &Call) -> Result<Answer, Failure> {
+    let comment = remark(call)?;
+    shown(
+        &api.control
+            .review(call.caller.clone(), call.id()?, comment)
+            .await?,
+    )
+}
+
+pub(super) async fn revoke(api: &Api, call: &Call) -> Result<Answer, Failure> {
+    let comment = remark(call)?;
+    shown(
+        &api.control
+            .revoke(call.caller.clone(), call.id()?, comment)
+            .await?,
+    )
+}
+
+/// Files a request; what comes of it is a request's business.
+pub(super) async fn extend(api: &Api, call: &Call) -> Result<Answer, Failure> {
+    call.no_query()?;
+    let extension: Extension = call.read()?;
+    let ask = Ask {
+        scope: Asked::Extension(call.id()?),
+        reason: extension.reason,
+        duration: views::seconds(extension.duration_seconds),
+        starts: None,
+        uses: None,
+        pins: Pins::default(),
+        manner: Manner::Ordinary,
+        context: Vec::new(),
+        external_identity: None,
+    };
+    requests::file(api, call, ask).await
+}

@@ -1,0 +1,141 @@
+"""Approvers and requesters read their mail: sent over STARTTLS to a real server, read back by IMAP; webhooks verified as documented."""
+
+import hashlib
+import hmac
+import http.server
+import json
+import os
+import shutil
+import threading
+import time
+
+import pytest
+
+import certificates
+import gateway as gateways
+import mailserver
+import tokens
+import upstream as upstreams
+from exo_module import Module
+
+KEY = b"a key of the tests"
+
+NOTIFY = """
+[notify]
+link = "https://pam.contoso.example"
+
+[notify.smtp]
+server = "localhost:{port}"
+tls = "starttls"
+ca = "ca.pem"
+from = "Portcullis <portcullis@contoso.example>"
+
+[[webhook]]
+name = "soc"
+url = "http://127.0.0.1:{hook}/portcullis"
+secret_file = "hook-key"
+"""
+
+ANA, AMY = "ana@contoso.example", "amy@contoso.example"
+GROUP = "mbmanagers@contoso.example"
+
+pytestmark = [
+    pytest.mark.skipif(not shutil.which("postfix") or not shutil.which("dovecot"), reason="no mail server is installed"),
+    pytest.mark.skipif(os.getuid() != 0, reason="only root can start a mail server"),
+]
+
+
+class Hook:
+    """A webhook's receiver that fails its first post."""
+
+    def __init__(self):
+        self.posts: list[tuple[dict, bytes]] = []
+        hook = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["content-length"]))
+                hook.posts.append(({k.lower(): v for k, v in self.headers.items()}, body))
+                self.send_response(503 if len(hook.posts) == 1 else 204)
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.port = self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def wait_for(self, count: int) -> list[tuple[dict, bytes]]:
+        deadline = time.monotonic() + gateways.PATIENCE
+        while len(self.posts) < count:
+            assert time.monotonic() < deadline, f"{len(self.posts)} posts, not {count}"
+            time.sleep(0.05)
+        return self.posts
+
+
+@pytest.fixture(scope="module")
+def post(tmp_path_factory):
+    """A gateway that sends mail, and the server that has it."""
+    directory = tmp_path_factory.mktemp("post")
+    certificates.write(directory)
+    (directory / "hook-key").write_bytes(KEY + b"\n")
+    mail = mailserver.MailServer(tmp_path_factory.mktemp("mail"), directory)
+    hook = Hook()
+    entra = tokens.Issuer(f"https://sts.windows.net/{tokens.TENANT}/")
+    rotating = tokens.Issuer("https://issuer.example/", "ES256")
+    keys = tokens.KeyServer(rotating)
+    upstream = upstreams.Upstream(certificates.server_context(directory))
+    more = NOTIFY.format(port=mail.port, hook=hook.port)
+    gateway = gateways.Gateway(directory, upstream.authority, entra, rotating, keys.url, more)
+
+    def run(upn: str, cmdlet: str, **parameters):
+        with Module(gateway.base, gateway.ca, tokens.TENANT, entra.user(upn), upn) as session:
+            return session.run(cmdlet, **parameters)
+
+    yield gateway, mail, hook, run
+    assert gateway.stop() == 0
+    hook.server.shutdown()
+    hook.server.server_close()
+    keys.stop()
+    upstream.stop()
+    mail.stop()
+
+
+def is_genuine(key: bytes, headers, body: bytes) -> bool:
+    """As docs/notifications.md has it."""
+    timestamp = headers["portcullis-timestamp"]
+    expected = "sha256=" + hmac.new(key, timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
+    return hmac.compare_digest(expected, headers["portcullis-signature"]) and abs(time.time() - int(timestamp)) < 300
+
+
+def test_a_request_is_read_by_its_approvers_and_the_decision_by_who_asked(post):
+    gateway, mail, hook, run = post
+    reason = "Umzug nach Köln\r\nBcc: all@contoso.example"
+    filed = run(ANA, "New-ElevatedAccessRequest", Task=r"Exchange\New-MoveRequest", Reason=reason)
+    identity = filed[0]["Identity"]
+
+    announced = mail.mailbox(GROUP, 1)[0]
+    assert announced["subject"] == rf"{ANA} asks for Exchange\New-MoveRequest"
+    assert (announced["auto-submitted"], announced["bcc"]) == ("auto-generated", None)
+    assert any("with ESMTPS" in it for it in announced.get_all("received")), "it came over TLS"
+    text = announced.get_body(("plain",)).get_content()
+    assert f"Sign in to decide: https://pam.contoso.example/requests/{identity}" in text
+    assert "  > Umzug nach Köln\n  > Bcc: all@contoso.example" in text.replace("\r\n", "\n")
+    page = announced.get_body(("html",)).get_content()
+    assert "Umzug nach Köln" in page and "approve?" not in page.lower(), "no message decides anything"
+
+    run(AMY, "Approve-ElevatedAccessRequest", RequestId=identity, Comment="fine")
+    decided = mail.mailbox(ANA, 1)[0]
+    assert decided["subject"] == rf"Approved: Exchange\New-MoveRequest for {ANA}"
+    assert decided["references"] == announced["references"], "one thread a request"
+    assert len(mail.mailbox(GROUP, 1)) == 1
+
+    posts = hook.wait_for(3)
+    assert all(is_genuine(KEY, headers, body) for headers, body in posts)
+    assert not is_genuine(b"another key", *posts[0])
+    deliveries = [headers["portcullis-delivery"] for headers, _ in posts]
+    kinds = [json.loads(body)["kind"] for _, body in posts]
+    again = next(index for index in range(1, 3) if deliveries[index] == deliveries[0])
+    assert posts[again][1] == posts[0][1], "what failed came again, the same"
+    assert sorted(set(kinds)) == ["request-approved", "request-filed"]
