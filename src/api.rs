@@ -96,7 +96,18 @@ impl Settings {
                 IdentityKind::Basic { .. } => types::LoginKind::Basic,
                 IdentityKind::Jwt { .. } => types::LoginKind::Bearer,
             },
-            device: None,
+            device: match &it.kind {
+                IdentityKind::Jwt {
+                    device: Some(device),
+                    ..
+                } => Some(types::DeviceLogin {
+                    device_authorization_endpoint: device.device_authorization_endpoint.to_string(),
+                    token_endpoint: device.token_endpoint.to_string(),
+                    client_id: device.client_id.clone(),
+                    scope: device.scope.clone(),
+                }),
+                IdentityKind::Basic { .. } | IdentityKind::Jwt { .. } => None,
+            },
         });
         Self {
             is_private: control.tls.is_some() || is_loopback || control.trusted_plaintext,

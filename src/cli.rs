@@ -4,12 +4,21 @@
 
 pub mod audit;
 mod check;
+mod client;
+pub mod completions;
+pub mod grant;
 pub mod init;
+mod listing;
+pub mod login;
 pub mod notify;
+pub mod online;
 pub mod output;
 mod password;
 pub mod policy;
+pub mod request;
 pub mod roles;
+mod times;
+pub mod token;
 pub mod who_can;
 
 use std::net::SocketAddr;
@@ -25,7 +34,9 @@ use crate::demo;
 use crate::serve;
 use crate::telemetry::{self, Verbosity};
 
+pub use client::Connection;
 pub use output::{ColorWhen, Format, Hint, Output};
+pub use times::Named;
 
 /// The configuration file, where neither `--config` nor the environment names one.
 const DEFAULT_FILE: &str = "portcullis.toml";
@@ -34,11 +45,18 @@ const EXIT_CODES: &str = "Exit codes:
   0  done, and nothing wrong
   1  problems were found, or it could not be done
   2  the command line is wrong
+  3  a request that was waited for was denied
+  4  a request that was waited for expired: nobody decided it
+  5  a request that was waited for was withdrawn
+  6  a request that was waited for was not decided within --timeout
 
 Environment:
   PORTCULLIS_CONFIG       the configuration file, where --config is not given
   PORTCULLIS_LOG          which log events are written, such as `info` or `portcullis=debug`
   PORTCULLIS_LOG_FORMAT   `text` or `json`; without it, text on a terminal and JSON elsewhere
+  PORTCULLIS_SERVER       the gateway's control address, where --server is not given
+  PORTCULLIS_CA           certificate authorities to verify it by, where --ca is not given
+  PORTCULLIS_TOKEN        a token, instead of what `portcullis login` keeps
   PORTCULLIS__SECTION__KEY  sets a key of the configuration, such as PORTCULLIS__PROXY__LISTEN";
 
 /// A command gateway for privileged access management: every cmdlet is decided, recorded, then forwarded or blocked.
@@ -72,21 +90,35 @@ pub enum Command {
     Audit(audit::AuditCommand),
     /// Check configuration, policies, certificates and the files they name: all problems at once.
     Check(ConfigFile),
+    /// Print what makes a shell complete this command line.
+    Completions(completions::CompletionsArguments),
     /// A gateway with sample policies, people and a sample management endpoint; prints what to try.
     Demo(Demo),
+    /// What is granted: list, give back, take away, review, extend.
+    Grant(grant::GrantArguments),
     /// Write a commented starter configuration, policies and development certificates.
     Init(init::Init),
+    /// Sign in at a gateway, for `request`, `grant`, `token` and whatever else asks it.
+    Login(login::LoginArguments),
+    /// Sign out.
+    Logout(login::LogoutArguments),
+    /// Print the manual page, or write one for each command.
+    Man(completions::ManArguments),
     /// Messages to people and programs: those that wait or were given up, and a test of the way.
     #[command(subcommand)]
     Notify(notify::NotifyCommand),
     /// List, check, explain, test and compare policies.
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// Ask for access, and decide what others ask for.
+    Request(request::RequestArguments),
     /// Roles and role groups for policies.
     #[command(subcommand)]
     Roles(roles::RolesCommand),
     /// Run the gateway.
     Serve(ConfigFile),
+    /// Tokens of the management API, for programs.
+    Token(token::TokenArguments),
     /// Local users.
     #[command(subcommand)]
     User(UserCommand),
@@ -126,10 +158,18 @@ pub enum UserCommand {
 /// How a command ended that did what it was told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
+    /// The request that was waited for was denied.
+    Denied,
     /// Nothing is wrong.
     Done,
+    /// Nobody decided the request that was waited for.
+    Expired,
     /// It found problems, and has told them.
     Problems,
+    /// The request that was waited for is still not decided.
+    Undecided,
+    /// The request that was waited for was taken back.
+    Withdrawn,
 }
 
 impl From<Outcome> for ExitCode {
@@ -137,6 +177,10 @@ impl From<Outcome> for ExitCode {
         match outcome {
             Outcome::Done => Self::SUCCESS,
             Outcome::Problems => Self::FAILURE,
+            Outcome::Denied => Self::from(3),
+            Outcome::Expired => Self::from(4),
+            Outcome::Withdrawn => Self::from(5),
+            Outcome::Undecided => Self::from(6),
         }
     }
 }
@@ -147,12 +191,19 @@ pub fn run(command: Command, output: &mut Output) -> anyhow::Result<Outcome> {
     match command {
         Command::Audit(command) => run_audit(command, output),
         Command::Check(file) => check::run(&file.path, &Environment::of_process(), output),
+        Command::Completions(arguments) => completions::completions(&arguments, output),
         Command::Demo(options) => run_demo(options),
+        Command::Grant(arguments) => runtime()?.block_on(grant::run(arguments, output)),
         Command::Init(options) => init::run(&options, output),
+        Command::Login(arguments) => runtime()?.block_on(login::run(&arguments, output)),
+        Command::Logout(arguments) => runtime()?.block_on(login::out(&arguments, output)),
+        Command::Man(arguments) => completions::man(&arguments, output),
         Command::Notify(command) => notify::run(command, &Environment::of_process(), output),
         Command::Policy(command) => policy::run(command, &Environment::of_process(), output),
+        Command::Request(arguments) => runtime()?.block_on(request::run(arguments, output)),
         Command::Roles(command) => roles::run(command, output),
         Command::Serve(file) => run_gateway(&file, output),
+        Command::Token(arguments) => runtime()?.block_on(token::run(arguments, output)),
         Command::User(UserCommand::HashPassword) => password::run(output),
         Command::WhoCan(arguments) => who_can::run(&arguments, &Environment::of_process(), output),
     }

@@ -397,7 +397,22 @@ pub enum IdentityKind {
         jwks: Jwks,
         /// Clock difference that is forgiven. Default 60 s.
         leeway: Duration,
+        /// How the command line comes by a token, if the issuer has the device flow.
+        device: Option<Box<DeviceFlow>>,
     },
+}
+
+/// Where and as what the command line asks for a token by the OAuth 2.0 device flow (RFC 8628). Nothing of it is secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceFlow {
+    /// Where the flow begins: `https://`, or `http://` on this host.
+    pub device_authorization_endpoint: url::Url,
+    /// Where tokens are given, likewise.
+    pub token_endpoint: url::Url,
+    /// The public client that the command line is.
+    pub client_id: String,
+    /// What the token is asked for.
+    pub scope: Option<String>,
 }
 
 /// Where a JWT issuer's keys are.

@@ -236,6 +236,7 @@ impl Section {
                 tenants,
                 jwks,
                 leeway,
+                device: _,
             } => {
                 let origin = match jwks {
                     config::Jwks::File(path) => Origin::File(path.clone()),

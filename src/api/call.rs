@@ -178,7 +178,14 @@ impl Api {
             );
             return Err(failure.with(RETRY_AFTER, HeaderValue::from_static("1")));
         }
-        self.check_right(route, &principal, token.as_ref())?;
+        // A token can always give itself up, so that whoever signs out by it needs nothing else.
+        let gives_itself_up = route.name == "revoke_token"
+            && token
+                .as_ref()
+                .is_some_and(|it| path.first().is_some_and(|id| *id == it.id.to_string()));
+        if !gives_itself_up {
+            self.check_right(route, &principal, token.as_ref())?;
+        }
         let query = parts.uri.query().unwrap_or_default().to_owned();
         if query.len() > MOST_QUERY {
             return Err(Failure::new(

@@ -306,7 +306,7 @@ pub const ROUTES: &[Route] = {
             "/tokens/{id}",
             PersonInPerson,
             Read,
-            "Revoke an own token; an operator, anybody's",
+            "Revoke an own token; an operator, anybody's. A token revokes itself alone",
         ),
         route(
             "who_can",

@@ -1,8 +1,11 @@
 //! Everything that commands print. Results go to standard output, as a table for people or as JSON for programs;
 //! everything else goes to standard error.
+//!
+//! INVARIANT: what is printed here cannot steer the terminal. Much of it was written by others (reasons, names, whatever a
+//! server answers), so control characters, and those that turn the direction of what follows, are replaced.
 
-use std::fmt;
-use std::io::{self, Write};
+use std::fmt::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write};
 use std::process::ExitCode;
 
 use anstream::{AutoStream, ColorChoice};
@@ -49,6 +52,8 @@ pub enum Severity {
 /// Where commands print.
 pub struct Output {
     format: Format,
+    /// How many columns a table may take; `None` where nobody looks at it on a terminal.
+    width: Option<u16>,
     results: Box<dyn Write>,
     messages: Box<dyn Write>,
 }
@@ -69,8 +74,13 @@ impl Output {
             ColorWhen::Auto => ColorChoice::Auto,
             ColorWhen::Never => ColorChoice::Never,
         };
+        let terminal = io::stdout()
+            .is_terminal()
+            .then(terminal_size::terminal_size)
+            .flatten();
         Self {
             format,
+            width: terminal.map(|(width, _)| width.0),
             results: Box::new(AutoStream::new(io::stdout(), choice)),
             messages: Box::new(AutoStream::new(io::stderr(), choice)),
         }
@@ -80,8 +90,18 @@ impl Output {
     pub fn to_writers(format: Format, results: Box<dyn Write>, messages: Box<dyn Write>) -> Self {
         Self {
             format,
+            width: None,
             results,
             messages,
+        }
+    }
+
+    /// Lays tables out for a terminal of this many columns.
+    #[must_use]
+    pub fn with_width(self, columns: u16) -> Self {
+        Self {
+            width: Some(columns),
+            ..self
         }
     }
 
@@ -97,17 +117,17 @@ impl Output {
 
     /// A line of a result.
     pub fn line(&mut self, text: impl fmt::Display) -> io::Result<()> {
-        writeln!(self.results, "{text}")
+        writeln!(self.results, "{}", Tame(text))
     }
 
     /// A line of a result, as what was hoped for.
     pub fn good(&mut self, text: impl fmt::Display) -> io::Result<()> {
-        writeln!(self.results, "{GOOD}{text}{GOOD:#}")
+        writeln!(self.results, "{GOOD}{}{GOOD:#}", Tame(text))
     }
 
     /// A line of a result, as a sign that something is wrong.
     pub fn bad(&mut self, text: impl fmt::Display) -> io::Result<()> {
-        writeln!(self.results, "{BAD}{text}{BAD:#}")
+        writeln!(self.results, "{BAD}{}{BAD:#}", Tame(text))
     }
 
     /// A problem or a warning as part of a result, with what to do about it.
@@ -121,9 +141,9 @@ impl Output {
             Severity::Error => (BAD, "error"),
             Severity::Warning => (DOUBTFUL, "warning"),
         };
-        writeln!(self.results, "{style}{word}{style:#}: {text}")?;
+        writeln!(self.results, "{style}{word}{style:#}: {}", Tame(text))?;
         match hint {
-            Some(hint) => writeln!(self.results, "  {ADVICE}hint{ADVICE:#}: {hint}"),
+            Some(hint) => writeln!(self.results, "  {ADVICE}hint{ADVICE:#}: {}", Tame(hint)),
             None => Ok(()),
         }
     }
@@ -146,6 +166,11 @@ impl Output {
         table
             .load_style(presets::NOTHING)
             .set_content_arrangement(ContentArrangement::Disabled);
+        if let Some(width) = self.width {
+            table
+                .set_content_arrangement(ContentArrangement::Dynamic)
+                .set_width(width);
+        }
         if let Some(head) = head {
             table.set_header(head);
         }
@@ -169,13 +194,42 @@ impl Output {
 
     /// A result as JSON.
     pub fn json(&mut self, value: &impl Serialize) -> io::Result<()> {
-        serde_json::to_writer_pretty(&mut self.results, value)?;
-        writeln!(self.results)
+        let text = serde_json::to_string_pretty(value)?;
+        let mut tame = String::with_capacity(text.len());
+        for it in text.chars() {
+            // Outside of strings the one control character is the line's end, so this is the same JSON.
+            if it != '\n' && steers(it) {
+                let mut units = [0; 2];
+                for unit in it.encode_utf16(&mut units) {
+                    // Writing to a string cannot fail.
+                    let _ = write!(tame, "\\u{unit:04x}");
+                }
+            } else {
+                tame.push(it);
+            }
+        }
+        writeln!(self.results, "{tame}")
     }
 
     /// A line that is no result: a question, or what goes on.
     pub fn note(&mut self, text: impl fmt::Display) -> io::Result<()> {
-        writeln!(self.messages, "{text}")?;
+        writeln!(self.messages, "{}", Tame(text))?;
+        self.messages.flush()
+    }
+
+    /// What to do next; no result either.
+    pub fn advice(&mut self, text: impl fmt::Display) -> io::Result<()> {
+        writeln!(self.messages, "{ADVICE}{}{ADVICE:#}", Tame(text))?;
+        self.messages.flush()
+    }
+
+    /// Something doubtful that is no result.
+    pub fn caution(&mut self, text: impl fmt::Display) -> io::Result<()> {
+        writeln!(
+            self.messages,
+            "{DOUBTFUL}warning{DOUBTFUL:#}: {}",
+            Tame(text)
+        )?;
         self.messages.flush()
     }
 
@@ -202,13 +256,13 @@ impl Output {
         let (hints, causes): (Vec<_>, Vec<_>) = error.chain().partition(|it| it.is::<Hint>());
         for (depth, cause) in causes.into_iter().enumerate() {
             if depth == 0 {
-                writeln!(self.messages, "{BAD}error{BAD:#}: {cause}")?;
+                writeln!(self.messages, "{BAD}error{BAD:#}: {}", Tame(cause))?;
             } else {
-                writeln!(self.messages, "  because {cause}")?;
+                writeln!(self.messages, "  because {}", Tame(cause))?;
             }
         }
         for hint in hints {
-            writeln!(self.messages, "  {ADVICE}hint{ADVICE:#}: {hint}")?;
+            writeln!(self.messages, "  {ADVICE}hint{ADVICE:#}: {}", Tame(hint))?;
         }
         self.messages.flush()
     }
@@ -219,17 +273,41 @@ impl Output {
 #[error("{0}")]
 pub struct Hint(pub String);
 
-/// A text without control characters, which would let what was recorded or configured steer the terminal.
-fn printable(text: &str) -> String {
-    text.chars()
-        .map(|it| {
-            if it.is_control() {
-                char::REPLACEMENT_CHARACTER
-            } else {
-                it
-            }
-        })
-        .collect()
+/// A text on one line, without what would let what was recorded, configured or answered steer the terminal.
+pub(super) fn printable(text: &str) -> String {
+    text.chars().map(tamed).collect()
+}
+
+/// Whether a terminal would act on it, or show what follows in another order than it is.
+fn steers(it: char) -> bool {
+    it.is_control()
+        || matches!(it, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+fn tamed(it: char) -> char {
+    if steers(it) {
+        char::REPLACEMENT_CHARACTER
+    } else {
+        it
+    }
+}
+
+/// Lines of text that cannot steer the terminal.
+struct Tame<T>(T);
+
+impl<T: fmt::Display> fmt::Display for Tame<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(Taming(f), "{}", self.0)
+    }
+}
+
+struct Taming<'a, 'b>(&'a mut fmt::Formatter<'b>);
+
+impl fmt::Write for Taming<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        text.chars()
+            .try_for_each(|it| self.0.write_char(if it == '\n' { it } else { tamed(it) }))
+    }
 }
 
 #[cfg(test)]
@@ -315,5 +393,42 @@ mod tests {
         NAME
         a�[2Jb�c
         ");
+    }
+
+    #[test]
+    fn no_text_can_steer_the_terminal_or_turn_its_direction() {
+        let evil = "a\u{1b}]0;b\u{7}\r\u{9b}2J\u{202e}c";
+        let (mut plain, results, messages) = output(Format::Table);
+        plain.line(evil).unwrap();
+        plain.good(evil).unwrap();
+        plain.finding(Severity::Error, evil, Some(evil)).unwrap();
+        plain.note(evil).unwrap();
+        plain.advice(evil).unwrap();
+        let error = anyhow::Error::new(Hint(evil.to_owned())).context(evil);
+        plain.failed(&error);
+        let tame = "a�]0;b���2J�c";
+        assert_eq!(results.text().matches(tame).count(), 4);
+        assert_eq!(messages.text().matches(tame).count(), 4);
+        assert!(!format!("{}{}", results.text(), messages.text()).contains(['\u{7}', '\r']));
+
+        let (mut json, results, _) = output(Format::Json);
+        json.json(&serde_json::json!({ "a": evil })).unwrap();
+        let text = results.text();
+        assert!(!text.contains(|it| it != '\n' && steers(it)), "{text:?}");
+        let back: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(back["a"], evil, "programs still read what it was");
+    }
+
+    #[test]
+    fn a_table_stays_within_the_terminal() {
+        let (wide, results, _) = output(Format::Table);
+        let mut narrow = wide.with_width(30);
+        let words = "many words that go on and on for longer than a line";
+        narrow
+            .table(&["A", "B"], [vec!["one".to_owned(), words.to_owned()]])
+            .unwrap();
+        let text = results.text();
+        assert!(text.lines().all(|it| it.chars().count() <= 30), "{text}");
+        assert!(text.lines().count() > 2, "{text}");
     }
 }

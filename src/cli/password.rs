@@ -29,6 +29,19 @@ pub(super) fn run(output: &mut Output) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
+/// Asks for a password once, for a sign-in; without a terminal, the next line is it.
+pub(super) fn once(output: &mut Output) -> anyhow::Result<SecretString> {
+    if !io::stdin().is_terminal() {
+        return line();
+    }
+    let echo = Echo::off();
+    if echo.is_none() {
+        output.note("The password will show as you type: `stty` does not work here.")?;
+    }
+    output.note("Password:")?;
+    line()
+}
+
 fn ask(output: &mut Output) -> anyhow::Result<SecretString> {
     let echo = Echo::off();
     if echo.is_none() {
@@ -46,7 +59,7 @@ fn ask(output: &mut Output) -> anyhow::Result<SecretString> {
 }
 
 /// One line of standard input, without its end.
-fn line() -> anyhow::Result<SecretString> {
+pub(super) fn line() -> anyhow::Result<SecretString> {
     let mut text = String::new();
     io::stdin()
         .lock()

@@ -1,4 +1,4 @@
-//! `portcullis who-can`: who has to do with a task, by the policy files.
+//! `portcullis who-can`: who has to do with a task, by the policy files, or by what a gateway says.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use crate::config::Environment;
 use crate::model::Task;
 use crate::policy::{Approval, Exemption, Governed, Group, PolicySet, WhoCan, who_can};
 
-use super::{ConfigFile, Format, Hint, Outcome, Output, check, policy};
+use super::{ConfigFile, Format, Hint, Outcome, Output, check, online, policy, runtime};
 
 /// What `who-can` may be told.
 #[derive(Clone, Debug, Args)]
@@ -19,6 +19,9 @@ pub struct WhoCanArguments {
     /// The configuration.
     #[command(flatten)]
     pub config: ConfigFile,
+    /// Whether a gateway is asked, which knows who holds a grant too.
+    #[command(flatten)]
+    pub online: online::Online,
 }
 
 pub(super) fn run(
@@ -30,6 +33,10 @@ pub(super) fn run(
         let hint = r"such as 'Exchange\Set-Mailbox', in single quotes";
         anyhow::Error::new(Hint(hint.to_owned())).context(error)
     })?;
+    if let Some(connection) = arguments.online.connection() {
+        let asked = online::who_can(&connection, &arguments.task, output);
+        return runtime()?.block_on(asked);
+    }
     let path: &PathBuf = &arguments.config.path;
     let set = match policy::load(path, environment) {
         Ok((set, _)) => set,

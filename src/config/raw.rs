@@ -324,6 +324,14 @@ section! {
         leeway: Duration = Optional("60s");
         /// With `basic`: the file of users; `portcullis user hash-password` makes its hashes.
         users: String = Optional("none");
+        /// With `jwt`, for `portcullis login --device`: where the issuer begins the device flow (RFC 8628).
+        device_authorization_endpoint: Url = Optional("no device flow");
+        /// With `jwt`, for `portcullis login --device`: where the issuer gives tokens.
+        token_endpoint: Url = Optional("no device flow");
+        /// With `jwt`, for `portcullis login --device`: what the command line is registered as at the issuer, as a public client.
+        client_id: String = Optional("no device flow");
+        /// With `jwt`, for `portcullis login --device`: what the token is asked for, such as `api://portcullis/.default offline_access`.
+        scope: String = Optional("whatever the issuer gives");
     }
 }
 

@@ -495,6 +495,33 @@ fn upstreams_and_keys_are_reached_over_https_or_on_this_host() {
 }
 
 #[test]
+fn a_device_flow_is_whole_and_reached_over_https_or_on_this_host() {
+    let whole = |device: &str, token: &str| {
+        let keys = format!(
+            "jwks = \"keys.json\"\nclient_id = \"cli\"\ndevice_authorization_endpoint = \"{device}\"\ntoken_endpoint = \"{token}\""
+        );
+        problems_with("jwks = \"keys.json\"", &keys)
+    };
+    assert_eq!(whole("https://i.example/d", "https://i.example/t"), "");
+    assert_eq!(whole("http://127.0.0.1/d", "http://localhost/t"), "");
+    for (device, token) in [
+        ("http://i.example/d", "https://i.example/t"),
+        ("https://i.example/d", "https://u:p@i.example/t"),
+        ("https://i.example/d", "ftp://127.0.0.1/t"),
+    ] {
+        assert_ne!(whole(device, token), "", "{device} {token}");
+    }
+    let half = problems_with(
+        "jwks = \"keys.json\"",
+        "jwks = \"keys.json\"\nclient_id = \"cli\"",
+    );
+    insta::assert_snapshot!(half, @r"
+    portcullis.toml:12: the device flow of `[[identity]]` is not whole
+        it wants `device_authorization_endpoint`, `token_endpoint` and `client_id`, or none of them
+    ");
+}
+
+#[test]
 fn the_two_listeners_do_not_want_one_port() {
     let control =
         |address: &str| problems(&format!("{LEAST}\n[control]\nlisten = \"{address}\"\n"));

@@ -191,6 +191,7 @@ pub(super) fn jwt_section(jwks: config::Jwks) -> config::Identity {
             tenants: vec![TENANT.to_owned()],
             jwks,
             leeway: Duration::from_mins(1),
+            device: None,
         },
     }
 }

@@ -18,6 +18,8 @@ mod attack;
 mod audit_failure;
 mod audit_log;
 mod bypass;
+mod cli_client;
+mod cli_life;
 mod client;
 mod connection;
 mod control;
@@ -32,6 +34,7 @@ mod life_cycle;
 mod limits;
 mod metrics;
 mod notify;
+mod people;
 #[path = "../../src/notify/testing.rs"]
 #[expect(dead_code, reason = "the library's own tests use the rest")]
 mod postbox;
@@ -40,3 +43,4 @@ mod psrp;
 mod reload;
 mod restart;
 mod scripted;
+mod stub;

@@ -44,7 +44,7 @@ fn the_starter_tree_is_fine() {
     let (outcome, text) = check(directory.path(), Format::Table);
     snapshot_settings().bind(|| {
         insta::assert_snapshot!(text, @r#"
-        warning: [dir]/portcullis.toml:121: `issuer` has the sample's tenant id: no token will fit
+        warning: [dir]/portcullis.toml:131: `issuer` has the sample's tenant id: no token will fit
           hint: put your tenant's id in its place
 
         proxy      https://127.0.0.1:8443
@@ -88,7 +88,11 @@ fn a_broken_tree_is_told_all_at_once() {
         "upstream = \"https://outlook.office365.com\"",
         "upstream = \"http://outlook.office365.com\"",
     );
-    edit(&config, "identity = [\"entra\"]", "identity = [\"enta\"]");
+    edit(
+        &config,
+        "\nidentity = [\"entra\"]",
+        "\nidentity = [\"enta\"]",
+    );
     edit(
         &config,
         "#upstream_auth = { mode = \"passthrough\" }",
@@ -106,17 +110,17 @@ fn a_broken_tree_is_told_all_at_once() {
       hint: did you mean `listen`?
     error: [dir]/portcullis.toml:44: `body`: `60` is not a span of time such as `30s` or `24h`
       hint: write it between quotes, with its unit
-    error: [dir]/portcullis.toml:66: `durability`: `strickt` is not one of `strict`, `buffered`
+    error: [dir]/portcullis.toml:74: `durability`: `strickt` is not one of `strict`, `buffered`
       hint: did you mean `strict`?
-    error: [dir]/portcullis.toml:99: `upstream`: plain HTTP to another host: credentials would be readable on the network
+    error: [dir]/portcullis.toml:109: `upstream`: plain HTTP to another host: credentials would be readable on the network
       hint: use `https://`; `http://` is for loopback addresses
-    error: [dir]/portcullis.toml:104: `identity`: there is no `[[identity]]` named `enta`
+    error: [dir]/portcullis.toml:114: `identity`: there is no `[[identity]]` named `enta`
       hint: did you mean `entra`?
-    error: [dir]/portcullis.toml:114: `token` would be a secret in the configuration
+    error: [dir]/portcullis.toml:124: `token` would be a secret in the configuration
       hint: put it into a file that only the gateway can read, and name that: `token_file = "…"`
-    warning: [dir]/portcullis.toml:118: `name`: no endpoint lists the identity `entra`
+    warning: [dir]/portcullis.toml:128: `name`: no endpoint lists the identity `entra`
       hint: add it to an endpoint's `identity`, or take the section out
-    warning: [dir]/portcullis.toml:121: `issuer` has the sample's tenant id: no token will fit
+    warning: [dir]/portcullis.toml:131: `issuer` has the sample's tenant id: no token will fit
       hint: put your tenant's id in its place
     error: [dir]/policies/exchange.toml:5: a policy has no `approval`
       hint: one of "manual", "auto", "never"
@@ -124,7 +128,7 @@ fn a_broken_tree_is_told_all_at_once() {
       hint: did you mean `approval`?
     error: [dir]/portcullis.toml:15: cannot read `[dir]/certs/server-key.pem`: No such file or directory (os error 2)
       hint: `portcullis init` makes development certificates; for others ask your certificate authority
-    error: [dir]/portcullis.toml:114: cannot read `[dir]/secrets/token`: No such file or directory (os error 2)
+    error: [dir]/portcullis.toml:124: cannot read `[dir]/secrets/token`: No such file or directory (os error 2)
       hint: write the secret into it, and let only the gateway's account read it
 
     10 problems, 2 warnings

@@ -65,6 +65,10 @@ fn the_commented_keys_show_their_defaults() {
         "escalate_after",
         "escalate_to",
         "templates",
+        "device_authorization_endpoint",
+        "token_endpoint",
+        "client_id",
+        "scope",
     ];
     let defaults: String = with_every_key()
         .lines()

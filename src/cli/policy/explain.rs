@@ -1,5 +1,6 @@
 //! `portcullis policy explain`
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use anyhow::Context as _;
@@ -7,8 +8,7 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 use serde_json::json;
 
-use crate::cli::check;
-use crate::cli::{ConfigFile, Format, Hint, Outcome, Output};
+use crate::cli::{ConfigFile, Format, Hint, Outcome, Output, check, online, runtime};
 use crate::config::Environment;
 use crate::model::{Command, Number, Parameter, Parameters, Task, Value};
 use crate::policy::{Asked, Holds, Trace, Verdict, trace};
@@ -16,11 +16,11 @@ use crate::policy::{Asked, Holds, Trace, Verdict, trace};
 /// What `policy explain` may be told.
 #[derive(Clone, Debug, Args)]
 pub struct Explain {
-    /// Who calls: an account's name or key, as policy files list it.
-    #[arg(long = "as", value_name = "WHO")]
-    pub account: String,
+    /// Who calls: an account's name or key, as policy files list it; with --online, you if it is left out.
+    #[arg(long = "as", value_name = "WHO", required_unless_present_any = ["online", "server"])]
+    pub account: Option<String>,
     /// A group that the caller's token names; may be repeated.
-    #[arg(long = "group", value_name = "ID")]
+    #[arg(long = "group", value_name = "ID", conflicts_with_all = ["online", "server"])]
     pub groups: Vec<String>,
     /// What is called, such as `Exchange\Set-Mailbox`.
     #[arg(long)]
@@ -28,18 +28,21 @@ pub struct Explain {
     /// A parameter; may be repeated. A value of JSON, such as `true`, `4` or `["a","b"]`, is that; anything else is a text.
     #[arg(long = "parameter", value_name = "NAME=VALUE")]
     pub parameters: Vec<String>,
-    /// From where.
-    #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
-    pub from: IpAddr,
+    /// From where; without it, from this host.
+    #[arg(long, value_name = "ADDRESS")]
+    pub from: Option<IpAddr>,
     /// When, such as 2026-11-21T15:30:00Z; without it, now.
     #[arg(long, value_name = "TIME")]
     pub at: Option<DateTime<Utc>>,
     /// As if the caller had a grant.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["online", "server"])]
     pub granted: bool,
     /// The configuration.
     #[command(flatten)]
     pub config: ConfigFile,
+    /// Whether a gateway is asked, which knows grants and groups too.
+    #[command(flatten)]
+    pub online: online::Online,
 }
 
 pub(super) fn run(
@@ -47,6 +50,10 @@ pub(super) fn run(
     environment: &Environment,
     output: &mut Output,
 ) -> anyhow::Result<Outcome> {
+    if let Some(connection) = arguments.online.connection() {
+        let question = question(arguments)?;
+        return runtime()?.block_on(online::explain(&connection, question, output));
+    }
     let asked = asked(arguments)?;
     let (set, reading) = match super::load(&arguments.config.path, environment) {
         Ok(loaded) => loaded,
@@ -62,6 +69,29 @@ pub(super) fn run(
     Ok(Outcome::Done)
 }
 
+/// The question as a gateway takes it.
+fn question(arguments: &Explain) -> anyhow::Result<online::Question> {
+    let mut parameters = BTreeMap::new();
+    for given in &arguments.parameters {
+        let (name, value) = named(given)?;
+        let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
+        parameters.insert(name.to_owned(), value);
+    }
+    Ok(online::Question {
+        principal: arguments.account.clone(),
+        task: arguments.task.clone(),
+        parameters,
+        source: arguments.from,
+        at: arguments.at,
+    })
+}
+
+fn named(given: &str) -> anyhow::Result<(&str, &str)> {
+    given
+        .split_once('=')
+        .with_context(|| format!("`{given}` is not NAME=VALUE"))
+}
+
 fn asked(arguments: &Explain) -> anyhow::Result<Asked> {
     let task: Task = arguments.task.parse().map_err(|error| {
         anyhow::Error::new(Hint(
@@ -71,9 +101,7 @@ fn asked(arguments: &Explain) -> anyhow::Result<Asked> {
     })?;
     let mut parameters = Parameters::default();
     for given in &arguments.parameters {
-        let (name, value) = given
-            .split_once('=')
-            .with_context(|| format!("`{given}` is not NAME=VALUE"))?;
+        let (name, value) = named(given)?;
         parameters.push(Parameter {
             name: name.parse()?,
             value: value_of(value),
@@ -81,10 +109,10 @@ fn asked(arguments: &Explain) -> anyhow::Result<Asked> {
         })?;
     }
     Ok(Asked {
-        account: arguments.account.clone(),
+        account: arguments.account.clone().unwrap_or_default(),
         groups: arguments.groups.clone(),
         command: Command { task, parameters },
-        source: arguments.from,
+        source: arguments.from.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         at: arguments.at,
         holds: if arguments.granted {
             Holds::Everything

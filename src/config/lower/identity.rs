@@ -8,7 +8,7 @@ use super::endpoint::{KnownIdentity, is_loopback};
 use super::{Lowering, at_least_one};
 use crate::config::raw::{KindWord, RawIdentity};
 use crate::config::reader::{At, Tables};
-use crate::config::{Identity, IdentityKind, Jwks, Role};
+use crate::config::{DeviceFlow, Identity, IdentityKind, Jwks, Place, Role};
 
 /// How far clocks may differ when the configuration does not say: what Microsoft's and most other verifiers forgive at the least.
 const DEFAULT_LEEWAY: Duration = Duration::from_mins(1);
@@ -81,6 +81,32 @@ impl Lowering<'_, '_> {
                 Need::May,
             ),
             (
+                "device_authorization_endpoint",
+                raw.device_authorization_endpoint
+                    .as_ref()
+                    .map(|it| &it.place),
+                KindWord::Jwt,
+                Need::May,
+            ),
+            (
+                "token_endpoint",
+                raw.token_endpoint.as_ref().map(|it| &it.place),
+                KindWord::Jwt,
+                Need::May,
+            ),
+            (
+                "client_id",
+                raw.client_id.as_ref().map(|it| &it.place),
+                KindWord::Jwt,
+                Need::May,
+            ),
+            (
+                "scope",
+                raw.scope.as_ref().map(|it| &it.place),
+                KindWord::Jwt,
+                Need::May,
+            ),
+            (
                 "users",
                 raw.users.as_ref().map(|it| &it.place),
                 KindWord::Basic,
@@ -134,12 +160,25 @@ impl Lowering<'_, '_> {
                     .map_or(Some(DEFAULT_LEEWAY), |it| self.leeway(&it));
                 let jwks = raw.jwks.and_then(|it| self.jwks(&it));
                 let tenants = raw.tenants.map(|it| it.value.0).unwrap_or_default();
+                let device = self.device_flow(
+                    &at.place,
+                    [
+                        (
+                            "device_authorization_endpoint",
+                            raw.device_authorization_endpoint,
+                        ),
+                        ("token_endpoint", raw.token_endpoint),
+                    ],
+                    raw.client_id,
+                    raw.scope,
+                );
                 IdentityKind::Jwt {
                     issuer: raw.issuer?.value,
                     audiences: audiences??,
                     tenants: tenants.into_iter().map(|it| it.value).collect(),
                     jwks: jwks?,
                     leeway: leeway?,
+                    device: device?.map(Box::new),
                 }
             }
         };
@@ -147,6 +186,64 @@ impl Lowering<'_, '_> {
             name: raw.name?.value,
             kind,
         })
+    }
+
+    /// All of it, or nothing; the outer `None` is a problem that has been told.
+    #[expect(
+        clippy::option_option,
+        reason = "wrong and absent are two things, as elsewhere here"
+    )]
+    fn device_flow(
+        &mut self,
+        place: &Place,
+        endpoints: [(&str, Option<At<Url>>); 2],
+        client_id: Option<At<String>>,
+        scope: Option<At<String>>,
+    ) -> Option<Option<DeviceFlow>> {
+        let mut is_good = true;
+        for (key, endpoint) in &endpoints {
+            let Some(At { value, place, .. }) = endpoint else {
+                continue;
+            };
+            let is_plain = value.scheme() == "http" && is_loopback(value);
+            let has_credentials = !value.username().is_empty() || value.password().is_some();
+            if has_credentials || value.fragment().is_some() {
+                let message = format!("`{key}` has a user, a password or a fragment");
+                self.problem(
+                    place,
+                    message,
+                    "the issuer's metadata document has its URLs",
+                );
+                is_good = false;
+            } else if value.scheme() != "https" && !is_plain {
+                let message = format!("`{key}` is not an `https://` URL");
+                self.problem(
+                    place,
+                    message,
+                    "whoever could change this on the way could sign in as its user",
+                );
+                is_good = false;
+            }
+        }
+        let [(_, device), (_, token)] = endpoints;
+        match (device, token, client_id, scope) {
+            _ if !is_good => None,
+            (None, None, None, None) => Some(None),
+            (Some(device), Some(token), Some(client_id), scope) => Some(Some(DeviceFlow {
+                device_authorization_endpoint: device.value,
+                token_endpoint: token.value,
+                client_id: client_id.value,
+                scope: scope.map(|it| it.value),
+            })),
+            _ => {
+                self.problem(
+                    place,
+                    "the device flow of `[[identity]]` is not whole",
+                    "it wants `device_authorization_endpoint`, `token_endpoint` and `client_id`, or none of them",
+                );
+                None
+            }
+        }
     }
 
     fn audiences(&mut self, at: At<crate::config::leaf::List<String>>) -> Option<Vec<String>> {

@@ -248,6 +248,7 @@ async fn a_remembered_token_counts_only_where_its_section_may_sign_in() {
             tenants: Vec::new(),
             jwks: config::Jwks::File(file.clone()),
             leeway: Duration::ZERO,
+            device: None,
         },
     };
     let identities = open(&[section("a", "https://a.example"), section("b", AUDIENCE)]).await;
