@@ -10,6 +10,7 @@
 
 pub mod exchange_rest;
 pub mod json;
+pub mod psrp;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};

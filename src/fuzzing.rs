@@ -8,6 +8,7 @@
 )]
 
 mod policies;
+mod psrp;
 mod records;
 mod wire;
 
@@ -48,4 +49,33 @@ pub fn policy_file(data: &[u8]) {
 /// Only intact lines are accepted: whatever byte of one is changed, it is refused. The tools read it as it was written.
 pub fn audit_record(data: &[u8]) {
     records::line(data);
+}
+
+/// A SOAP envelope, as a client's request and as a server's answer.
+///
+/// What is accepted reads the same after it was written.
+pub fn psrp_soap(data: &[u8]) {
+    psrp::soap(data);
+}
+
+/// Payloads of a stream of fragments.
+///
+/// What is held is bounded; messages read the same after they were written.
+pub fn psrp_fragment(data: &[u8]) {
+    psrp::fragments(data);
+}
+
+/// CLIXML, and the same as a pipeline.
+///
+/// What is accepted reads the same after it was written; a pipeline is decided on alike, holds no program text, and is
+/// permitted by nothing but a grant where a policy governs everything.
+pub fn psrp_clixml(data: &[u8]) {
+    psrp::values(data);
+}
+
+/// Requests to a shell, one after the other.
+///
+/// What is refused does not go upstream, and what goes upstream is whole, in our spelling, and without program text.
+pub fn psrp_session(data: &[u8]) {
+    psrp::session(data);
 }

@@ -39,6 +39,7 @@ mod people;
 #[expect(dead_code, reason = "the library's own tests use the rest")]
 mod postbox;
 mod proxy;
+mod psrp;
 mod reload;
 mod restart;
 mod scripted;

@@ -1,0 +1,300 @@
+//! Pipelines: what a `CREATE_PIPELINE` message runs ([MS-PSRP] 2.2.2.10), as commands to decide on, and written again.
+//!
+//! [`Pipeline::read`] takes the message apart in its exact shape, makes names of commands and parameters canonical, turns
+//! simple scripts into commands, and replaces values by plain ones. What is left over that only the server could resolve
+//! (a value without a name, output of one command that the next one takes) is part of the [`Judged`] command under a name of
+//! the gateway's, and marked. [`Pipeline::write`] writes the message from that, so what runs is what was decided.
+//!
+//! Absent by intent: nested pipelines, script blocks, cmdlets that run program text or change what names mean.
+
+mod catalogue;
+mod resolve;
+mod script;
+mod shape;
+mod value;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+use crate::dialect::Unreadable;
+use crate::model::{Command, Parameter, ParameterName, Parameters, Task, Value, Workload};
+
+use super::clixml::Item;
+
+pub use self::catalogue::{Catalogue, Coverage};
+pub(super) use self::shape::{check_host, fields, list};
+
+/// What stands for input of a command that is not in the message: values piped in, or the output of the command before it.
+pub const PIPELINE_INPUT: &str = "PipelineInput";
+/// What values without a name are called, with a number behind it.
+pub const UNNAMED_ARGUMENT: &str = "UnnamedArgument";
+
+/// A pipeline, understood.
+///
+/// INVARIANT: it has at least one statement, and each has at least one command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pipeline {
+    statements: Vec<Vec<Invocation>>,
+    input: Input,
+    settings: Settings,
+}
+
+/// Whether values are piped in from the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// There are none.
+    Absent,
+    /// They follow, each as a message of its own.
+    Expected,
+}
+
+/// One command of a pipeline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Invocation {
+    task: Task,
+    arguments: Vec<Argument>,
+    scope: Option<bool>,
+    /// How streams are merged, in the order of `shape::MERGES`.
+    merges: Vec<(&'static str, i32)>,
+}
+
+/// One argument, as it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Argument {
+    /// A name with its value.
+    Named(ParameterName, Plain),
+    /// A name that is a switch, or whose value is the next argument; only the server knows.
+    NameOnly(ParameterName),
+    /// A value whose parameter only the server knows.
+    Unnamed(Plain),
+}
+
+/// A value that holds no program text and no object of the server's types.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Plain {
+    /// As it is written.
+    item: Item,
+    /// As it is decided on.
+    value: Value,
+}
+
+/// What does not change what runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Settings {
+    apartment: i32,
+    streams: i32,
+    add_to_history: bool,
+    redirect_errors: bool,
+    host: Item,
+}
+
+/// A command to decide on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judged {
+    /// The command.
+    pub command: Command,
+    /// Whether each value is under the name that the server binds it to.
+    pub names: Names,
+}
+
+/// Whether the names of a command's parameters are all known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Names {
+    /// They are.
+    Known,
+    /// Some are the gateway's ([`PIPELINE_INPUT`], [`UNNAMED_ARGUMENT`]), or could be read in two ways. Such a command must not
+    /// pass where the governing policy has any rule on parameters.
+    Unknown,
+}
+
+/// Why a pipeline does not run.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PipelineError {
+    /// It is not what the protocol says: the request fails.
+    #[error("{0}")]
+    Malformed(Unreadable),
+    /// It is, but in a form that is not let through: the pipeline fails, with a text that says how to send it instead.
+    #[error("{0}")]
+    Refused(Unreadable),
+}
+
+impl From<Unreadable> for PipelineError {
+    fn from(problem: Unreadable) -> Self {
+        Self::Malformed(problem)
+    }
+}
+
+impl PipelineError {
+    fn refused(reason: &'static str, text: impl Into<String>) -> Self {
+        Self::Refused(Unreadable::bad(reason, text))
+    }
+}
+
+impl Pipeline {
+    /// Reads the body of a `CREATE_PIPELINE` message for `workload`, with what is known of the server's commands.
+    pub fn read(
+        item: &Item,
+        workload: &Workload,
+        catalogue: &Catalogue,
+    ) -> Result<Self, PipelineError> {
+        let shape = shape::read(item)?;
+        let mut statements = Vec::new();
+        for commands in shape.statements {
+            match commands.as_slice() {
+                [script] if script.is_script => {
+                    for commands in script::read(script)? {
+                        statements.push(commands);
+                    }
+                }
+                _ => statements.push(commands),
+            }
+        }
+        if statements.len() > shape::MAX_COMMANDS {
+            return Err(PipelineError::refused(
+                "too-many-commands",
+                "a pipeline has too many statements",
+            ));
+        }
+        let resolve = |commands: &Vec<shape::Command>| {
+            let commands = commands.iter();
+            commands
+                .map(|it| resolve::command(it, workload, catalogue))
+                .collect()
+        };
+        let statements: Vec<Vec<Invocation>> = statements
+            .iter()
+            .map(resolve)
+            .collect::<Result<_, PipelineError>>()?;
+        let is_own = |it: &Invocation| it.task.cmdlet.is_gateway_cmdlet();
+        let count: usize = statements.iter().map(Vec::len).sum();
+        if count > 1 && statements.iter().flatten().any(is_own) {
+            return Err(PipelineError::refused(
+                "gateway-cmdlet-in-pipe",
+                "a cmdlet of the gateway must be the only command of its pipeline; run it by itself",
+            ));
+        }
+        Ok(Self {
+            statements,
+            input: shape.input,
+            settings: shape.settings,
+        })
+    }
+
+    /// The commands to decide on: the pipeline may run if each of them may.
+    pub fn commands(&self) -> Result<Vec<Judged>, PipelineError> {
+        self.judged(None)
+    }
+
+    /// The commands to decide on when `item` is piped in, and the value to pass on for it.
+    pub fn commands_with_input(&self, item: &Item) -> Result<(Vec<Judged>, Item), PipelineError> {
+        let plain = value::plain(item)?;
+        let judged = self.judged(Some(&plain.value))?;
+        Ok((judged, plain.item))
+    }
+
+    /// Whether values are piped in.
+    pub fn input(&self) -> Input {
+        self.input
+    }
+
+    /// The one command, if the gateway answers it itself.
+    pub fn own_task(&self) -> Option<&Task> {
+        let mut tasks = self.statements.iter().flatten().map(|it| &it.task);
+        tasks.find(|it| it.cmdlet.is_gateway_cmdlet())
+    }
+
+    /// The body of the message that runs it.
+    pub fn write(&self) -> Item {
+        write::pipeline(self)
+    }
+
+    fn judged(&self, input: Option<&Value>) -> Result<Vec<Judged>, PipelineError> {
+        let mut judged = Vec::new();
+        for commands in &self.statements {
+            for (index, invocation) in commands.iter().enumerate() {
+                let piped = match (index, input) {
+                    (0, None) => None,
+                    (0, Some(value)) => Some(value.clone()),
+                    // The output of the command before it never comes by here.
+                    (_, _) => Some(Value::Null),
+                };
+                judged.push(invocation.judged(piped)?);
+            }
+        }
+        Ok(judged)
+    }
+}
+
+impl Invocation {
+    fn judged(&self, piped: Option<Value>) -> Result<Judged, PipelineError> {
+        let mut parameters = Parameters::default();
+        let mut names = Names::Known;
+        let mut unnamed = 0;
+        let mut waiting: Option<&ParameterName> = None;
+        for argument in &self.arguments {
+            // A name that may or may not take the value behind it.
+            if let Some(name) = waiting.take() {
+                names = Names::Unknown;
+                let value = match argument {
+                    Argument::Unnamed(plain) => Some(plain.value.clone()),
+                    Argument::Named(..) | Argument::NameOnly(_) => None,
+                };
+                add(
+                    &mut parameters,
+                    name.clone(),
+                    value.clone().unwrap_or(Value::Bool(true)),
+                )?;
+                if value.is_some() {
+                    continue;
+                }
+            }
+            match argument {
+                Argument::Named(name, plain) => {
+                    add(&mut parameters, name.clone(), plain.value.clone())?;
+                }
+                Argument::NameOnly(name) => waiting = Some(name),
+                Argument::Unnamed(plain) => {
+                    unnamed += 1;
+                    names = Names::Unknown;
+                    let name = format!("{UNNAMED_ARGUMENT}{unnamed}");
+                    add(&mut parameters, own_name(&name)?, plain.value.clone())?;
+                }
+            }
+        }
+        if let Some(name) = waiting {
+            add(&mut parameters, name.clone(), Value::Bool(true))?;
+        }
+        if let Some(value) = piped {
+            names = Names::Unknown;
+            add(&mut parameters, own_name(PIPELINE_INPUT)?, value)?;
+        }
+        Ok(Judged {
+            command: Command {
+                task: self.task.clone(),
+                parameters,
+            },
+            names,
+        })
+    }
+}
+
+fn own_name(name: &str) -> Result<ParameterName, PipelineError> {
+    name.parse()
+        .map_err(|error| PipelineError::refused("parameter-name", format!("{error}")))
+}
+
+fn add(
+    parameters: &mut Parameters,
+    name: ParameterName,
+    value: Value,
+) -> Result<(), PipelineError> {
+    let parameter = Parameter {
+        name,
+        value,
+        type_annotation: None,
+    };
+    parameters
+        .push(parameter)
+        .map_err(|error| PipelineError::refused("parameter-twice", format!("{error}")))
+}

@@ -1,0 +1,244 @@
+//! Names: what a client wrote becomes the server's own name, or is refused.
+
+use crate::dialect::psrp::clixml::Item;
+use crate::dialect::shown;
+use crate::model::{CmdletName, ParameterName, Task, Value, Workload};
+
+use super::catalogue::{Catalogue, Coverage, Found};
+use super::{Argument, Invocation, PipelineError, Plain, shape, value};
+
+/// Modules that a name may be qualified with.
+const MODULES: &[&str] = &[
+    "Microsoft.Exchange",
+    "Microsoft.Exchange.Management.PowerShell.E2010",
+    "Microsoft.PowerShell.Core",
+    "Microsoft.PowerShell.Utility",
+];
+
+/// Cmdlets that run program text, or change what names mean.
+const EXECUTING: &[&str] = &[
+    "Add-Type",
+    "Enter-PSSession",
+    "Export-Alias",
+    "ForEach-Object",
+    "Import-Alias",
+    "Import-Module",
+    "Import-PSSession",
+    "Invoke-Command",
+    "Invoke-Expression",
+    "Invoke-History",
+    "Invoke-Item",
+    "Measure-Command",
+    "New-Alias",
+    "New-Item",
+    "New-Module",
+    "New-Object",
+    "New-PSSession",
+    "Register-EngineEvent",
+    "Register-ObjectEvent",
+    "Register-ScheduledJob",
+    "Rename-Item",
+    "Set-Alias",
+    "Set-Content",
+    "Set-Item",
+    "Set-PSBreakpoint",
+    "Set-Variable",
+    "Start-Job",
+    "Start-Process",
+    "Start-ThreadJob",
+    "Trace-Command",
+    "Where-Object",
+];
+
+pub(super) fn command(
+    command: &shape::Command,
+    workload: &Workload,
+    catalogue: &Catalogue,
+) -> Result<Invocation, PipelineError> {
+    if command.is_script {
+        return Err(PipelineError::refused(
+            "script-in-pipe",
+            "a script among other commands is not let through; send each command by its name",
+        ));
+    }
+    let cmdlet = cmdlet(&command.text, catalogue)?;
+    let arguments = arguments(&cmdlet, &command.arguments, catalogue)?;
+    Ok(Invocation {
+        task: Task {
+            workload: workload.clone(),
+            cmdlet,
+        },
+        arguments,
+        scope: command.scope,
+        merges: command.merges.clone(),
+    })
+}
+
+fn cmdlet(text: &str, catalogue: &Catalogue) -> Result<CmdletName, PipelineError> {
+    let name = match text.split_once('\\') {
+        Some((module, name)) if MODULES.iter().any(|it| it.eq_ignore_ascii_case(module)) => name,
+        Some((module, _)) => {
+            let text = format!("module `{}` is not known here; leave it out", shown(module));
+            return Err(PipelineError::refused("unknown-module", text));
+        }
+        None => text,
+    };
+    may_run(name)?;
+    let known = catalogue.command(name);
+    // PowerShell tries a name without hyphen once more with `Get-` before it.
+    let implied = || catalogue.command(&format!("Get-{name}"));
+    let found = match (known, name.contains('-')) {
+        (Some(known), _) => known.clone(),
+        (None, false) => implied().cloned().ok_or_else(|| {
+            let text = format!(
+                "`{}` is not a cmdlet's whole name, such as `Get-Mailbox`",
+                shown(name)
+            );
+            PipelineError::refused("unknown-command", text)
+        })?,
+        (None, true) => {
+            let cmdlet: CmdletName = name
+                .parse()
+                .map_err(|error| PipelineError::refused("unknown-command", format!("{error}")))?;
+            if catalogue.coverage() == Coverage::All && !cmdlet.is_gateway_cmdlet() {
+                let text = format!("the server has no command `{cmdlet}`");
+                return Err(PipelineError::refused("unknown-command", text));
+            }
+            cmdlet
+        }
+    };
+    may_run(found.as_str())?;
+    Ok(found)
+}
+
+fn may_run(name: &str) -> Result<(), PipelineError> {
+    if EXECUTING.iter().any(|it| it.eq_ignore_ascii_case(name)) {
+        let text = format!(
+            "{name} runs program text or changes what names mean, and is not let through; send the commands by their own names (`Invoke-Command -Session $s {{ Get-Mailbox -Identity 'x' }}`, `AddCommand`)"
+        );
+        return Err(PipelineError::refused("executing-cmdlet", text));
+    }
+    Ok(())
+}
+
+fn arguments(
+    cmdlet: &CmdletName,
+    given: &[(Option<String>, Item)],
+    catalogue: &Catalogue,
+) -> Result<Vec<Argument>, PipelineError> {
+    let mut arguments = Vec::with_capacity(given.len());
+    let mut rest = given.iter().peekable();
+    while let Some((name, item)) = rest.next() {
+        let Some(written) = name else {
+            arguments.push(Argument::Unnamed(value::plain(item)?));
+            continue;
+        };
+        let name = Name::read(written)?;
+        let (parameter, is_switch) = match catalogue.parameter(cmdlet, &name.parameter) {
+            Found::Ambiguous => {
+                let text = format!(
+                    "`{}` could be more than one parameter of {cmdlet}; write its name in full",
+                    name.parameter
+                );
+                return Err(PipelineError::refused("parameter-ambiguous", text));
+            }
+            Found::One(parameter, is_switch) => (parameter, Some(is_switch)),
+            Found::Unknown => (name.parameter, None),
+        };
+        let argument = match (*item == Item::Nil, is_switch, name.form) {
+            (true, Some(true), _) => Argument::Named(
+                parameter,
+                Plain {
+                    item: Item::Bool(true),
+                    value: Value::Bool(true),
+                },
+            ),
+            (true, Some(false), Form::Dashed) => {
+                let Some((None, item)) = rest.next_if(|it| it.0.is_none()) else {
+                    let text = format!("`-{parameter}` of {cmdlet} has no value");
+                    return Err(PipelineError::refused("parameter-without-value", text));
+                };
+                Argument::Named(parameter, value::plain(item)?)
+            }
+            (true, None, Form::Dashed) => Argument::NameOnly(parameter),
+            (true, Some(false) | None, Form::Whole) | (false, _, _) => {
+                Argument::Named(parameter, value::plain(item)?)
+            }
+        };
+        arguments.push(argument);
+    }
+    Ok(placed(cmdlet, arguments, catalogue))
+}
+
+/// Gives values without a name the names of the parameters that take them, as PowerShell does after it has bound the others.
+fn placed(cmdlet: &CmdletName, arguments: Vec<Argument>, catalogue: &Catalogue) -> Vec<Argument> {
+    let is_taken = |name: &ParameterName| {
+        arguments.iter().any(|it| match it {
+            Argument::Named(other, _) | Argument::NameOnly(other) => other == name,
+            Argument::Unnamed(_) => false,
+        })
+    };
+    let is_open = arguments
+        .iter()
+        .any(|it| matches!(it, Argument::NameOnly(_)));
+    let free: Vec<ParameterName> = catalogue
+        .positions(cmdlet)
+        .into_iter()
+        .filter(|it| !is_taken(it))
+        .cloned()
+        .collect();
+    let count = arguments
+        .iter()
+        .filter(|it| matches!(it, Argument::Unnamed(_)))
+        .count();
+    // Which value belongs to which name is not clear.
+    if is_open || count > free.len() {
+        return arguments;
+    }
+    let mut free = free.into_iter();
+    let place = |argument| match argument {
+        Argument::Unnamed(plain) => match free.next() {
+            Some(name) => Argument::Named(name, plain),
+            None => Argument::Unnamed(plain),
+        },
+        Argument::Named(..) | Argument::NameOnly(_) => argument,
+    };
+    arguments.into_iter().map(place).collect()
+}
+
+struct Name {
+    parameter: ParameterName,
+    form: Form,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// `-Name`: what follows may be its value.
+    Dashed,
+    /// `Name` or `-Name:`: its value is beside it.
+    Whole,
+}
+
+impl Name {
+    /// Reads `Name`, `-Name`, `-Name:` or `-Name: `.
+    fn read(written: &str) -> Result<Self, PipelineError> {
+        let (name, form) = match written.strip_prefix('-') {
+            None => (written, Form::Whole),
+            Some(name) => {
+                let name = name.trim_end_matches(' ');
+                match name.strip_suffix(':') {
+                    Some(name) => (name, Form::Whole),
+                    None => (name, Form::Dashed),
+                }
+            }
+        };
+        let parameter = name.parse().map_err(|_| {
+            let text = format!(
+                "`{}` is not a parameter's name; write `-Name` with a plain hyphen",
+                shown(written)
+            );
+            PipelineError::refused("parameter-name", text)
+        })?;
+        Ok(Self { parameter, form })
+    }
+}

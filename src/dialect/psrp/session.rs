@@ -1,0 +1,535 @@
+//! A shell: what a client's request means in the state that its session is in.
+//!
+//! Pure, as a state machine: [`Shell::step`] takes a request and says what to do ([`Step`]); where something must be decided,
+//! the caller decides and comes back with [`Shell::permitted`], [`Shell::refused`] or [`Shell::answered`], which say what goes
+//! upstream and what the client hears ([`Go`]); what upstream says comes back through [`Shell::heard`]. Nothing of a pipeline
+//! goes upstream before it is whole and permitted, and each further step of it (input, waiting for output) is decided again.
+//!
+//! INVARIANT: an operation in [`Go`] or [`Step::Forward`] holds no byte of a client's; it is written from what was read.
+
+mod local;
+mod metadata;
+mod pool;
+mod step;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use uuid::Uuid;
+
+use crate::model::{Object, Workload};
+
+use super::answer::{self, Failure, OwnCmdlet};
+use super::clixml;
+use super::fragment::{self, MAX_BLOB, Reassembler};
+use super::message::{self, Destination, Kind, Message, Place};
+use super::pipeline::{Catalogue, Judged, Pipeline, PipelineError};
+use super::soap::{CommandState, Fault, Operation, Received, Request, Response, Signal, Stream};
+use crate::dialect::Unreadable;
+
+use self::local::Local;
+use self::metadata::Listing;
+
+/// The first number of a message of the gateway's own: far from those that servers give, since clients keep one table.
+const FIRST_OWN_OBJECT: u64 = 1 << 40;
+
+/// How much one shell may hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Commands at a time.
+    pub commands: usize,
+    /// Commands in its life: their ids are not used twice.
+    pub commands_ever: usize,
+    /// Bytes in messages that are not whole yet.
+    pub held_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            commands: 64,
+            commands_ever: 1 << 16,
+            held_bytes: 32 << 20,
+        }
+    }
+}
+
+/// What reading needs besides the shell.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// The workload that the endpoint stands for.
+    pub workload: &'a Workload,
+    /// What is known of the server's commands.
+    pub catalogue: &'a Catalogue,
+}
+
+/// A shell of one principal.
+#[derive(Debug)]
+pub struct Shell {
+    id: Uuid,
+    owner: String,
+    limits: Limits,
+    stdin: Reassembler,
+    pr: Reassembler,
+    commands: HashMap<Uuid, Running>,
+    used: HashSet<Uuid>,
+    /// Those that have ended at the server, which keeps them until it is told to forget them.
+    finished: HashSet<Uuid>,
+
+    messages: VecDeque<Uuid>,
+    next_own_object: u64,
+    is_closed: bool,
+}
+
+#[derive(Debug, Default)]
+struct Running {
+    stdin: Reassembler,
+    pr: Reassembler,
+    state: State,
+}
+
+#[derive(Debug, Default)]
+enum State {
+    /// Its first message is whole, and the caller decides.
+    Deciding,
+    /// Its first message is not whole.
+    #[default]
+    Incomplete,
+    /// The gateway answers it.
+    Local(Local),
+    /// The server runs it.
+    Running(Work),
+}
+
+#[derive(Debug)]
+enum Work {
+    Listing(Listing),
+    Pipeline(Box<Pipeline>),
+}
+
+/// What to do about a request.
+#[derive(Debug)]
+pub enum Step {
+    /// Answer with this.
+    Answer(Response),
+    /// Decide, then say so.
+    Decide(Box<Proposal>),
+    /// Send this upstream, in order, and pass on the answer to the last one as [`Shell::heard`] returns it.
+    Forward(Vec<Operation>),
+    /// There is nothing to say yet: ask again when something has changed, and answer [`Fault::timed_out`] in the end.
+    Hold,
+}
+
+/// What must be decided before a request goes on. It is used up by saying what was decided.
+#[derive(Debug)]
+pub struct Proposal {
+    /// The command's id.
+    command: Uuid,
+    subject: Subject,
+    next: Next,
+}
+
+/// What is decided on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// Each of these must pass.
+    Commands(Vec<Judged>),
+    /// The client lists the server's commands, which runs no cmdlet.
+    Listing,
+    /// The gateway answers this one.
+    Own(Judged),
+}
+
+#[derive(Debug)]
+enum Next {
+    /// Pass these on, and answer with what upstream says to the last.
+    Continue(Vec<Operation>, Option<Response>),
+    /// Start, with the number of the first message and its body.
+    Start(u64, Kind, String, Work, Response),
+}
+
+/// What to do after a decision.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Go {
+    /// These go upstream, in order; a fault in answer to one of them ends it and is passed on.
+    pub operations: Vec<Operation>,
+    /// What the client hears; if nothing, what [`Shell::heard`] makes of the answer to the last operation.
+    pub answer: Option<Response>,
+}
+
+impl Proposal {
+    /// What is decided on.
+    pub fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
+    /// The command's id, under which the pipeline is known to the client.
+    pub fn command(&self) -> Uuid {
+        self.command
+    }
+}
+
+impl Shell {
+    /// The shell that a Create asks for, on behalf of the principal with the key `owner`, and what goes upstream to open it.
+    pub fn open(
+        shell: Uuid,
+        protocol: Option<&str>,
+        creation: &[u8],
+        owner: &str,
+        limits: Limits,
+    ) -> Result<(Self, Operation), Unreadable> {
+        let objects = Reassembler::default().push(creation, &fragment::Limits::default())?;
+        let [first, second] = objects.as_slice() else {
+            return Err(bad("creation", "a session begins with two whole messages"));
+        };
+        let mut written = Vec::new();
+        for (object, place) in [
+            (first, Place::CreationFirst),
+            (second, Place::CreationSecond),
+        ] {
+            let message =
+                message::read_from_client(&object.bytes, place, shell, Some(Uuid::nil()))?;
+            written.push((object.id, rewrite(&message)?));
+        }
+        let mut payloads = pack(&written);
+        let (Some(creation), true) = (payloads.pop(), payloads.is_empty()) else {
+            return Err(bad("creation", "a session's first messages are too long"));
+        };
+        let opened = Self {
+            id: shell,
+            owner: owner.to_owned(),
+            limits,
+            stdin: Reassembler::default(),
+            pr: Reassembler::default(),
+            commands: HashMap::new(),
+            used: HashSet::new(),
+            finished: HashSet::new(),
+            messages: VecDeque::new(),
+            next_own_object: FIRST_OWN_OBJECT,
+            is_closed: false,
+        };
+        let operation = Operation::Create {
+            protocol: protocol.map(str::to_owned),
+            creation,
+        };
+        Ok((opened, operation))
+    }
+
+    /// Its id.
+    pub fn id(&self) -> Uuid {
+        self.id
+    }
+
+    /// Whether it belongs to the principal with this key. To others it must seem not to be there.
+    pub fn is_of(&self, owner: &str) -> bool {
+        self.owner == owner
+    }
+
+    /// Whether it is over.
+    pub fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
+    /// How many commands it has.
+    pub fn commands(&self) -> usize {
+        self.commands.len()
+    }
+
+    /// The proposal is permitted: what goes upstream.
+    pub fn permitted(&mut self, proposal: Proposal) -> Go {
+        let Proposal { command, next, .. } = proposal;
+        let (object, kind, data, work, answer) = match next {
+            Next::Continue(operations, answer) => {
+                // It may have been ended while it was decided on.
+                return match self.commands.get(&command).map(|it| &it.state) {
+                    Some(State::Running(_)) => Go { operations, answer },
+                    Some(State::Deciding | State::Incomplete | State::Local(_)) | None => {
+                        unknown_command()
+                    }
+                };
+            }
+            Next::Start(object, kind, data, work, answer) => (object, kind, data, work, answer),
+        };
+
+        let Some(running) = self.commands.get_mut(&command) else {
+            return unknown_command();
+        };
+        let State::Deciding = running.state else {
+            return Go {
+                operations: Vec::new(),
+                answer: Some(answer),
+            };
+        };
+        running.state = State::Running(work);
+        let message = Message {
+            destination: Destination::Server,
+            kind,
+            pool: self.id,
+            pipeline: command,
+            data,
+        };
+        let payloads = pack(&[(object, message::write(&message))]);
+        let operations = payloads.into_iter().enumerate().map(|(index, data)| {
+            if index == 0 {
+                Operation::Command {
+                    command,
+                    arguments: data,
+                }
+            } else {
+                Operation::Send {
+                    command: Some(command),
+                    stream: Stream::Stdin,
+                    data,
+                }
+            }
+        });
+        Go {
+            operations: operations.collect(),
+            answer: Some(answer),
+        }
+    }
+
+    /// The proposal is refused, with `text` for the person at the client: the pipeline fails, and the server is told to stop it
+    /// if it runs there.
+    pub fn refused(&mut self, proposal: Proposal, text: &str) -> Go {
+        let Proposal { command, next, .. } = proposal;
+        let state = answer::failed(Failure::Blocked, text);
+        let local = Local::new(self.id, command, &[], &state, &mut self.next_own_object);
+        let Some(running) = self.commands.get_mut(&command) else {
+            return unknown_command();
+        };
+        match next {
+            Next::Start(.., answer) => {
+                if let State::Deciding = running.state {
+                    running.state = State::Local(local);
+                }
+                Go {
+                    operations: Vec::new(),
+                    answer: Some(answer),
+                }
+            }
+            Next::Continue(_, answer) => {
+                running.state = State::Local(local);
+                let signal = |signal| Operation::Signal { command, signal };
+                Go {
+                    answer: Some(answer.unwrap_or_else(|| self.take(command, None))),
+                    operations: vec![signal(Signal::Stop), signal(Signal::Terminate)],
+                }
+            }
+        }
+    }
+
+    /// The gateway has run the proposal's cmdlet itself, and returns `objects`.
+    pub fn answered(&mut self, proposal: Proposal, objects: &[Object]) -> Go {
+        let Proposal { command, next, .. } = proposal;
+        let local = Local::new(
+            self.id,
+            command,
+            objects,
+            &answer::completed(),
+            &mut self.next_own_object,
+        );
+        let Some(running) = self.commands.get_mut(&command) else {
+            return unknown_command();
+        };
+        if let State::Deciding = running.state {
+            running.state = State::Local(local);
+        }
+        Go {
+            operations: Vec::new(),
+            answer: match next {
+                Next::Continue(_, answer) => answer,
+                Next::Start(.., answer) => Some(answer),
+            },
+        }
+    }
+
+    /// What the client hears of the server's answer to `operation`.
+    pub fn heard(
+        &mut self,
+        operation: &Operation,
+        response: Response,
+        own: &[OwnCmdlet],
+        catalogue: &mut Catalogue,
+    ) -> Result<Response, Unreadable> {
+        let odd = || Err(bad("upstream-answer", "the server answered something else"));
+        match (operation, response) {
+            (Operation::Command { command, .. }, Response::Fault(fault)) => {
+                self.commands.remove(command);
+                Ok(Response::Fault(fault))
+            }
+            (_, Response::Fault(fault)) => Ok(Response::Fault(fault)),
+
+            (Operation::Command { command, .. }, Response::Started { command: started }) => {
+                if started == *command {
+                    Ok(Response::Started { command: started })
+                } else {
+                    odd()
+                }
+            }
+            (Operation::Create { .. }, Response::Created { shell }) if shell == self.id => {
+                Ok(Response::Created { shell })
+            }
+            (Operation::Delete, Response::Deleted) => {
+                self.is_closed = true;
+                Ok(Response::Deleted)
+            }
+            (Operation::Receive { command, .. }, Response::Received(received)) => {
+                self.received(*command, received, own, catalogue)
+            }
+            (Operation::Send { .. }, Response::Sent) => Ok(Response::Sent),
+            (Operation::Signal { command, signal }, Response::Signalled) => {
+                let state = self.commands.get(command).map(|it| &it.state);
+                if *signal == Signal::Terminate && matches!(state, Some(State::Running(_))) {
+                    self.commands.remove(command);
+                }
+
+                Ok(Response::Signalled)
+            }
+            (
+                Operation::Command { .. }
+                | Operation::Create { .. }
+                | Operation::Delete
+                | Operation::Receive { .. }
+                | Operation::Send { .. }
+                | Operation::Signal { .. },
+                _,
+            ) => odd(),
+        }
+    }
+
+    /// What the gateway says for a command that it answers itself; with the last of it, the command is over.
+    fn take(&mut self, command: Uuid, max_envelope: Option<u32>) -> Response {
+        let Some(State::Local(local)) = self.commands.get_mut(&command).map(|it| &mut it.state)
+        else {
+            return unknown_response();
+        };
+        let received = local.take(max_envelope);
+        if received.state.is_some_and(|it| it.1 == CommandState::Done) {
+            self.commands.remove(&command);
+        }
+        Response::Received(received)
+    }
+
+    fn received(
+        &mut self,
+        command: Option<Uuid>,
+        received: Received,
+        own: &[OwnCmdlet],
+        catalogue: &mut Catalogue,
+    ) -> Result<Response, Unreadable> {
+        let Some(command) = command else {
+            return Ok(Response::Received(received));
+        };
+        // A revoke may have ended it while the answer was on its way.
+        let Some(running) = self.commands.get_mut(&command) else {
+            return Ok(unknown_response());
+        };
+        let Received { output, state } = received;
+        if state.is_some_and(|it| it.0 != command)
+            || output.iter().any(|it| it.0.is_some_and(|it| it != command))
+        {
+            return Err(bad(
+                "upstream-answer",
+                "the server answered for another command",
+            ));
+        }
+        let output = match &mut running.state {
+            State::Local(_) => return Ok(self.take(command, None)),
+            State::Running(Work::Listing(listing)) => {
+                let mut passed = Vec::new();
+                for (_, payload) in &output {
+                    let next_own_object = &mut self.next_own_object;
+                    let next = || {
+                        *next_own_object += 1;
+                        *next_own_object
+                    };
+                    for object in listing.pass(payload, own, catalogue, next)? {
+                        passed.push((object.id, object.bytes));
+                    }
+                }
+                pack(&passed)
+                    .into_iter()
+                    .map(|it| (Some(command), it))
+                    .collect()
+            }
+            State::Running(Work::Pipeline(_)) => output,
+            State::Deciding | State::Incomplete => {
+                return Err(bad(
+                    "upstream-answer",
+                    "the server answered for a command that does not run",
+                ));
+            }
+        };
+        if state.is_some_and(|it| it.1 == CommandState::Done) {
+            self.commands.remove(&command);
+            self.finished.insert(command);
+        }
+        Ok(Response::Received(Received { output, state }))
+    }
+}
+
+impl Work {
+    fn subject(&self) -> Result<Subject, Unreadable> {
+        match self {
+            Self::Listing(_) => Ok(Subject::Listing),
+            Self::Pipeline(pipeline) => pipeline.commands().map(Subject::Commands).map_err(plain),
+        }
+    }
+}
+
+fn plain(error: PipelineError) -> Unreadable {
+    match error {
+        PipelineError::Malformed(problem) | PipelineError::Refused(problem) => problem,
+    }
+}
+
+fn rewrite(message: &Message) -> Result<Vec<u8>, Unreadable> {
+    let data = pool::rewritten(message.kind, &message.data)?;
+    Ok(message::write(&Message {
+        data,
+        ..message.clone()
+    }))
+}
+
+/// Fragments of these messages, as many to a payload as fit.
+fn pack(messages: &[(u64, Vec<u8>)]) -> Vec<Vec<u8>> {
+    let mut payloads: Vec<Vec<u8>> = Vec::new();
+    for (id, bytes) in messages {
+        for fragment in fragment::write(*id, bytes, MAX_BLOB) {
+            match payloads.last_mut() {
+                Some(last) if last.len() + fragment.len() <= MAX_BLOB => {
+                    last.extend_from_slice(&fragment);
+                }
+                Some(_) | None => payloads.push(fragment),
+            }
+        }
+    }
+    payloads
+}
+
+fn sends(command: Option<Uuid>, stream: Stream, messages: &[(u64, Vec<u8>)]) -> Vec<Operation> {
+    let send = |data| Operation::Send {
+        command,
+        stream,
+        data,
+    };
+    pack(messages).into_iter().map(send).collect()
+}
+
+fn unknown_response() -> Response {
+    Response::Fault(Fault::unknown("such command"))
+}
+
+fn unknown_command() -> Go {
+    Go {
+        operations: Vec::new(),
+        answer: Some(unknown_response()),
+    }
+}
+
+fn bad(reason: &'static str, text: &str) -> Unreadable {
+    Unreadable::bad(reason, text)
+}

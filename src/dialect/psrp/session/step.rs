@@ -1,0 +1,358 @@
+//! What a request means: the first half of a session's way, up to what must be decided.
+
+use uuid::Uuid;
+
+use crate::dialect::Unreadable;
+use crate::dialect::psrp::answer::{self, Failure};
+use crate::dialect::psrp::clixml;
+use crate::dialect::psrp::fragment;
+use crate::dialect::psrp::message::{self, Kind, Message, Place};
+use crate::dialect::psrp::pipeline::{Input, Pipeline, PipelineError};
+use crate::dialect::psrp::soap::{Fault, Operation, Request, Response, Signal, Stream};
+
+use super::local::Local;
+use super::metadata::Listing;
+use super::{
+    Context, Next, Proposal, Running, Shell, State, Step, Subject, Work, bad, plain, pool, rewrite,
+    sends, unknown_response,
+};
+
+/// How many ids of a client's last requests are remembered.
+const REMEMBERED_MESSAGES: usize = 256;
+
+impl Shell {
+    /// What `request` of the principal with the key `caller` means. After an error the client gets it as a fault.
+    pub fn step(
+        &mut self,
+        caller: &str,
+        request: &Request,
+        context: &Context<'_>,
+    ) -> Result<Step, Unreadable> {
+        if !self.is_of(caller) || request.shell != self.id || self.is_closed {
+            return Ok(Step::Answer(Response::Fault(Fault::unknown("such shell"))));
+        }
+        let message = request.frame.message;
+        if self.messages.contains(&message) {
+            return Err(bad(
+                "message-twice",
+                "a request with this id was here before",
+            ));
+        }
+        if self.messages.len() >= REMEMBERED_MESSAGES {
+            self.messages.pop_front();
+        }
+        self.messages.push_back(message);
+        match &request.operation {
+            Operation::Command { command, arguments } => self.start(*command, arguments, context),
+            Operation::Create { .. } => Err(bad("shell-twice", "there is a shell with this id")),
+            Operation::Delete => {
+                self.commands.clear();
+                Ok(Step::Forward(vec![Operation::Delete]))
+            }
+            Operation::Receive {
+                command: None,
+                keep_alive,
+            } => Ok(Step::Forward(vec![Operation::Receive {
+                command: None,
+                keep_alive: *keep_alive,
+            }])),
+            Operation::Receive {
+                command: Some(command),
+                ..
+            } => self.receive(*command, request.frame.max_envelope),
+            Operation::Send {
+                command: None,
+                stream,
+                data,
+            } => self.send(*stream, data),
+            Operation::Send {
+                command: Some(command),
+                stream,
+                data,
+            } => self.send_to(*command, *stream, data, context),
+            Operation::Signal { command, signal } => Ok(self.signal(*command, *signal)),
+        }
+    }
+
+    fn start(
+        &mut self,
+        command: Uuid,
+        arguments: &[u8],
+        context: &Context<'_>,
+    ) -> Result<Step, Unreadable> {
+        if self.used.contains(&command) {
+            return Err(bad(
+                "command-twice",
+                "there was a command with this id in this session",
+            ));
+        }
+        if self.commands.len() >= self.limits.commands
+            || self.used.len() >= self.limits.commands_ever
+        {
+            return Err(bad(
+                "too-many-commands",
+                "this session has too many commands; open a new one",
+            ));
+        }
+        self.used.insert(command);
+        self.commands.insert(command, Running::default());
+        let answer = Response::Started { command };
+        let step = self.add_start(command, arguments, answer, context);
+        if step.is_err() {
+            self.commands.remove(&command);
+        }
+        step
+    }
+
+    /// Adds to the first message of `command`.
+    fn add_start(
+        &mut self,
+        command: Uuid,
+        payload: &[u8],
+        answer: Response,
+        context: &Context<'_>,
+    ) -> Result<Step, Unreadable> {
+        let limits = self.object_limits(command);
+        let Some(running) = self.commands.get_mut(&command) else {
+            return Ok(Step::Answer(unknown_response()));
+        };
+        let mut objects = running.stdin.push(payload, &limits)?;
+        let Some(object) = objects.pop() else {
+            return Ok(Step::Answer(answer));
+        };
+        if !objects.is_empty() || running.stdin.is_open() {
+            return Err(bad(
+                "command-start",
+                "a command begins with one message, and nothing behind it",
+            ));
+        }
+        let message =
+            message::read_from_client(&object.bytes, Place::CommandStart, self.id, Some(command))?;
+        running.state = State::Deciding;
+        let propose = |subject, data, work| {
+            Ok(Step::Decide(Box::new(Proposal {
+                command,
+                subject,
+                next: Next::Start(object.id, message.kind, data, work, answer.clone()),
+            })))
+        };
+        if message.kind == Kind::GetCommandMetadata {
+            let (data, names) = pool::metadata(&message.data)?;
+            return propose(Subject::Listing, data, Work::Listing(Listing::new(names)));
+        }
+        let item = clixml::read(&message.data)?;
+        let read = Pipeline::read(&item, context.workload, context.catalogue);
+        let judged = read.and_then(|it| it.commands().map(|judged| (it, judged)));
+        match judged {
+            Ok((pipeline, mut judged)) => {
+                let is_own = pipeline.own_task().is_some();
+                let subject = match (is_own, judged.pop()) {
+                    (true, Some(own)) => Subject::Own(own),
+                    (_, last) => {
+                        judged.extend(last);
+                        Subject::Commands(judged)
+                    }
+                };
+                let data = clixml::write(&pipeline.write());
+                propose(subject, data, Work::Pipeline(Box::new(pipeline)))
+            }
+            Err(PipelineError::Malformed(problem)) => Err(problem),
+            Err(PipelineError::Refused(problem)) => {
+                let state = answer::failed(Failure::Unsupported, &problem.text);
+                let local = Local::new(self.id, command, &[], &state, &mut self.next_own_object);
+                running.state = State::Local(local);
+                Ok(Step::Answer(answer))
+            }
+        }
+    }
+
+    /// How much `command` may still hold.
+    fn object_limits(&self, command: Uuid) -> fragment::Limits {
+        let others = self.commands.iter().filter(|it| *it.0 != command);
+        let held: usize = others.map(|it| it.1.stdin.held() + it.1.pr.held()).sum();
+        let held = held + self.stdin.held() + self.pr.held();
+        let limits = fragment::Limits::default();
+        fragment::Limits {
+            object_bytes: limits
+                .object_bytes
+                .min(self.limits.held_bytes.saturating_sub(held)),
+            ..limits
+        }
+    }
+
+    fn receive(&mut self, command: Uuid, max_envelope: Option<u32>) -> Result<Step, Unreadable> {
+        let Some(running) = self.commands.get(&command) else {
+            return Ok(Step::Answer(unknown_response()));
+        };
+        let operation = Operation::Receive {
+            command: Some(command),
+            keep_alive: false,
+        };
+        match &running.state {
+            State::Deciding | State::Incomplete => Ok(Step::Hold),
+            State::Local(_) => Ok(Step::Answer(self.take(command, max_envelope))),
+            State::Running(work) => {
+                let subject = work.subject()?;
+                Ok(Step::Decide(Box::new(Proposal {
+                    command,
+                    subject,
+                    next: Next::Continue(vec![operation], None),
+                })))
+            }
+        }
+    }
+
+    /// Input for the shell itself.
+    fn send(&mut self, stream: Stream, data: &[u8]) -> Result<Step, Unreadable> {
+        let limits = self.object_limits(Uuid::nil());
+        let (reassembler, place) = match stream {
+            Stream::Pr => (&mut self.pr, Place::ShellPr),
+            Stream::Stdin => (&mut self.stdin, Place::ShellStdin),
+        };
+        let mut written = Vec::new();
+        let mut answered: Option<Uuid> = None;
+        for object in reassembler.push(data, &limits)? {
+            let message = message::read_from_client(&object.bytes, place, self.id, None)?;
+            let is_for = if message.kind == Kind::PipelineHostResponse {
+                *answered.get_or_insert(message.pipeline)
+            } else {
+                Uuid::nil()
+            };
+            if message.pipeline != is_for {
+                return Err(bad(
+                    "message-ids",
+                    "a message is not for the pipeline that it could be for",
+                ));
+            }
+            written.push((object.id, rewrite(&message)?));
+        }
+        let Some(command) = answered else {
+            return Ok(forward(stream, &written));
+        };
+        match self.commands.get(&command).map(|it| &it.state) {
+            Some(State::Running(work)) => Ok(Step::Decide(Box::new(Proposal {
+                command,
+                subject: work.subject()?,
+                next: Next::Continue(sends(None, stream, &written), Some(Response::Sent)),
+            }))),
+            Some(State::Deciding | State::Incomplete | State::Local(_)) | None => Err(bad(
+                "message-ids",
+                "a message is for a pipeline that does not run",
+            )),
+        }
+    }
+
+    /// Input for a command.
+    fn send_to(
+        &mut self,
+        command: Uuid,
+        stream: Stream,
+        data: &[u8],
+        context: &Context<'_>,
+    ) -> Result<Step, Unreadable> {
+        let limits = self.object_limits(command);
+        let Some(running) = self.commands.get_mut(&command) else {
+            // What is late for a command that has ended goes nowhere.
+            return Ok(Step::Answer(if self.used.contains(&command) {
+                Response::Sent
+            } else {
+                unknown_response()
+            }));
+        };
+        match (&running.state, stream) {
+            (State::Incomplete, Stream::Stdin) => {
+                return self.add_start(command, data, Response::Sent, context);
+            }
+            (State::Deciding | State::Incomplete, _) => {
+                return Err(bad(
+                    "input-early",
+                    "input for a command that has not started",
+                ));
+            }
+            (State::Local(_) | State::Running(_), _) => {}
+        }
+        let (reassembler, place) = match stream {
+            Stream::Pr => (&mut running.pr, Place::CommandPr),
+            Stream::Stdin => (&mut running.stdin, Place::CommandStdin),
+        };
+        let objects = reassembler.push(data, &limits)?;
+        let mut judged = Vec::new();
+        let mut written = Vec::new();
+        for object in objects {
+            let message = message::read_from_client(&object.bytes, place, self.id, Some(command))?;
+            let body = match (&running.state, message.kind) {
+                (State::Running(Work::Pipeline(pipeline)), Kind::PipelineInput) => {
+                    if pipeline.input() == Input::Absent {
+                        return Err(bad("input-unasked", "input for a pipeline that takes none"));
+                    }
+                    let item = clixml::read(&message.data)?;
+                    let (commands, item) = pipeline.commands_with_input(&item).map_err(plain)?;
+                    judged.extend(commands);
+                    clixml::write(&item)
+                }
+                (State::Running(_), Kind::EndOfPipelineInput | Kind::PipelineHostResponse) => {
+                    pool::rewritten(message.kind, &message.data)?
+                }
+                // A cmdlet of the gateway takes no input, and a pipeline that has failed none any more.
+                (State::Local(_), Kind::EndOfPipelineInput | Kind::PipelineInput) => continue,
+                _ => return Err(bad("input-unasked", "input for a command that takes none")),
+            };
+            let message = Message {
+                data: body,
+                ..message
+            };
+            written.push((object.id, message::write(&message)));
+        }
+        if written.is_empty() {
+            return Ok(Step::Answer(Response::Sent));
+        }
+        let State::Running(work) = &running.state else {
+            return Ok(Step::Answer(Response::Sent));
+        };
+        let subject = if judged.is_empty() {
+            work.subject()?
+        } else {
+            Subject::Commands(judged)
+        };
+        Ok(Step::Decide(Box::new(Proposal {
+            command,
+            subject,
+            next: Next::Continue(sends(Some(command), stream, &written), Some(Response::Sent)),
+        })))
+    }
+
+    fn signal(&mut self, command: Uuid, signal: Signal) -> Step {
+        let Some(running) = self.commands.get_mut(&command) else {
+            if self.finished.remove(&command) {
+                return Step::Forward(vec![Operation::Signal { command, signal }]);
+            }
+            return Step::Answer(if self.used.contains(&command) {
+                Response::Signalled
+            } else {
+                unknown_response()
+            });
+        };
+        if let State::Running(_) = running.state {
+            return Step::Forward(vec![Operation::Signal { command, signal }]);
+        }
+        match signal {
+            Signal::Stop => {
+                let state = answer::stopped();
+                let local = Local::new(self.id, command, &[], &state, &mut self.next_own_object);
+                running.state = State::Local(local);
+            }
+            Signal::Terminate => {
+                self.commands.remove(&command);
+            }
+        }
+        Step::Answer(Response::Signalled)
+    }
+}
+
+fn forward(stream: Stream, messages: &[(u64, Vec<u8>)]) -> Step {
+    if messages.is_empty() {
+        Step::Answer(Response::Sent)
+    } else {
+        Step::Forward(sends(None, stream, messages))
+    }
+}
