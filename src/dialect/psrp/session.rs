@@ -22,11 +22,10 @@ use uuid::Uuid;
 use crate::model::{Object, Workload};
 
 use super::answer::{self, Failure, OwnCmdlet};
-use super::clixml;
 use super::fragment::{self, MAX_BLOB, Reassembler};
 use super::message::{self, Destination, Kind, Message, Place};
 use super::pipeline::{Catalogue, Judged, Pipeline, PipelineError};
-use super::soap::{CommandState, Fault, Operation, Received, Request, Response, Signal, Stream};
+use super::soap::{CommandState, Fault, Operation, Received, Response, Signal, Stream};
 use crate::dialect::Unreadable;
 
 use self::local::Local;

@@ -1,7 +1,7 @@
 //! Tests of the session: what goes upstream after which request, and what never does.
 
-use crate::dialect::psrp::clixml::Item;
-use crate::dialect::psrp::soap::{Frame, Subcode};
+use crate::dialect::psrp::clixml::{self, Item};
+use crate::dialect::psrp::soap::{Frame, Request, Subcode};
 use crate::model::{Property, Value};
 
 use super::*;
