@@ -120,15 +120,21 @@ class Data:
                 for cmdlet in self.cmdlets:
                     request, grant = (str(fixed_uuid(kind, key, cmdlet)) for kind in ("request", "grant"))
                     policy = f"exchange\\{cmdlet.lower()}"
-                    requests.append((request, key, person, policy, "because", "{}", DAY_S * 1000, "approved", now, ends, now, 1))
-                    grants.append((grant, request, key, person, policy, now - 1000, ends, "[]", now, "live", 0))
-        with sqlite3.connect(path) as store:
-            store.executemany("insert into requests (id, principal_key, principal_name, policy, reason, context, duration_ms, state, "
-                              "created_ms, expires_ms, decided_ms, version) values (?,?,?,?,?,?,?,?,?,?,?,?)", requests)
-            store.executemany("insert into grants (id, request_id, principal_key, principal_name, policy, starts_ms, ends_ms, approved_by, "
-                              "created_ms, state, version) values (?,?,?,?,?,?,?,?,?,?,?)", grants)
-        store.close()
+                    requests.append((request, key, person, policy, "approved", now, ends, now))
+                    grants.append((grant, request, key, person, policy, now - 1000, ends, now))
+        insert(path, requests, grants)
         return len(grants)
+
+
+def insert(path, requests, grants):
+    """Puts requests (id, key, name, policy, state, created, expires, decided) and grants (id, request, key, name, policy, starts, ends, created) into
+    the gateway's store, times in milliseconds."""
+    with sqlite3.connect(path) as store:
+        store.executemany("insert into requests (id, principal_key, principal_name, policy, subject, pins, reason, context, duration_ms, break_glass, state, "
+                          f"created_ms, expires_ms, decided_ms, version) values (?,?,?,?,'','[]','because','{{}}',{DAY_S * 1000},0,?,?,?,?,1)", requests)
+        store.executemany("insert into grants (id, request_id, principal_key, principal_name, policy, pins, starts_ms, ends_ms, used, break_glass, approved_by, "
+                          "created_ms, state, version) values (?,?,?,?,?,'[]',?,?,0,0,'[]',?,'live',0)", grants)
+    store.close()
 
 
 def body(cmdlet):
