@@ -131,7 +131,7 @@ def insert(path, requests, grants):
     the gateway's store, times in milliseconds."""
     with sqlite3.connect(path) as store:
         store.executemany("insert into requests (id, principal_key, principal_name, policy, subject, pins, reason, context, duration_ms, break_glass, state, "
-                          f"created_ms, expires_ms, decided_ms, version) values (?,?,?,?,'','[]','because','{{}}',{DAY_S * 1000},0,?,?,?,?,1)", requests)
+                          f"created_ms, expires_ms, decided_ms, version) values (?,?,?,?,'','[]','because','[]',{DAY_S * 1000},0,?,?,?,?,1)", requests)
         store.executemany("insert into grants (id, request_id, principal_key, principal_name, policy, pins, starts_ms, ends_ms, used, break_glass, approved_by, "
                           "created_ms, state, version) values (?,?,?,?,?,'[]',?,?,0,0,'[]',?,'live',0)", grants)
     store.close()
