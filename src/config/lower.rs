@@ -59,7 +59,8 @@ impl Lowering<'_, '_> {
             self.ports(proxy, control);
         }
         if let (Some(known), Some(endpoints)) = (&known, &raw.endpoint) {
-            self.unused(known, endpoints);
+            let of_control = control.as_ref().map(|it| it.0.identity.as_slice());
+            self.unused(known, endpoints, of_control.unwrap_or_default());
         }
         let endpoints = raw
             .endpoint

@@ -531,6 +531,17 @@ fn the_two_listeners_do_not_want_one_port() {
 }
 
 #[test]
+fn an_identity_of_the_control_listener_alone_is_in_use() {
+    let text = format!(
+        "{LEAST}\n[[identity]]\nname = \"desk\"\nkind = \"basic\"\nusers = \"users.toml\"\n"
+    );
+    let warnings = |text: &str| shown(&reading(text, &[]).warnings);
+    assert!(warnings(&text).contains("no endpoint lists the identity `desk`"));
+    let used = format!("{text}[control]\nlisten = \"127.0.0.1:8444\"\nidentity = [\"desk\"]\n");
+    assert!(!warnings(&used).contains("`desk`"), "{}", warnings(&used));
+}
+
+#[test]
 fn what_is_doubtful_is_a_warning_and_no_problem() {
     let text = LEAST.replace("[\"entra\"]", "[\"local\", \"entra\"]")
         + "[[identity]]\nname = \"local\"\nkind = \"basic\"\nusers = \"users.toml\"\n[[identity]]\nname = \"idle\"\nkind = \"basic\"\nusers = \"users.toml\"\n[control]\nlisten = \"0.0.0.0:8444\"\n[access_control]\nmode = \"disabled\"\n";

@@ -40,13 +40,17 @@ impl Lowering<'_, '_> {
             .collect()
     }
 
-    /// Warns of identities that no endpoint lists.
+    /// Warns of identities that neither an endpoint lists nor `[control]`, whose names are `of_control`.
     pub(super) fn unused(
         &mut self,
         identities: &[KnownIdentity],
         endpoints: &At<Tables<RawEndpoint>>,
+        of_control: &[String],
     ) {
         for identity in identities {
+            if of_control.contains(&identity.name) {
+                continue;
+            }
             let is_listed = endpoints
                 .value
                 .0
