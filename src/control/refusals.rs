@@ -123,7 +123,7 @@ pub(super) fn not_reached(error: StoreError) -> WorkflowError {
         error @ (StoreError::Damaged { .. } | StoreError::Unavailable { .. }) => {
             tracing::error!(error = %chain(&error), "Store failed");
             WorkflowError::Unavailable(
-                "the gateway's store cannot be used now; if you asked for a change, look with Get-ElevatedAccessRequest whether it was made before you repeat it".to_owned(),
+                "the gateway's store cannot be used now; if you asked for a change, look whether it was made (Get-ElevatedAccessRequest, or `portcullis request ls`) before you repeat it".to_owned(),
             )
         }
     }

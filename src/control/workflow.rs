@@ -274,7 +274,7 @@ impl Control {
         let work = work(Arc::clone(&self.desk));
         let task = self.tasks.spawn_on(work, &self.runtime);
         task.await.unwrap_or_else(|_| {
-            let text = "the gateway stopped before this was done: look with Get-ElevatedAccessRequest whether it was";
+            let text = "the gateway stopped before this was done: look whether it was (Get-ElevatedAccessRequest, or `portcullis request ls`)";
             Err(WorkflowError::Unavailable(text.to_owned()))
         })
     }
