@@ -8,9 +8,10 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::model::{Command, PolicyId, Principal, PrincipalId, Task};
+use crate::model::{Command, Names, PolicyId, Principal, PrincipalId, Task};
 
 use super::explain::Blocked;
+use super::parameters::Breach;
 use super::{
     Approval, Decision, Judgement, OwnCall, ParameterRules, Permit, Policy, PolicySet, Refusal,
     Rule, Verdict, explain,
@@ -218,6 +219,15 @@ fn decide_command(command: &Command, facts: &Facts<'_>) -> Decision {
             ..allow(Rule::Exempt, governing)
         };
     }
+    if let Some(policy) = hidden_policy(command, governing, facts.policies) {
+        let blocked = Blocked {
+            command,
+            policy,
+            policies: facts.policies,
+        };
+        let explanation = explain::parameter_rule(blocked, &Breach::Unclear);
+        return block(Rule::ParameterRule, Some(policy), facts, explanation);
+    }
     let Some(policy) = governing else {
         return match facts.endpoint.ungoverned {
             Ungoverned::Allow => allow(Rule::UngovernedAllowed, None),
@@ -268,6 +278,26 @@ fn decide_command(command: &Command, facts: &Facts<'_>) -> Decision {
             let explanation = explain::needs_approval(blocked);
             block(Rule::NeedsApproval, governing, facts, explanation)
         }
+    }
+}
+
+/// The policy whose word depends on parameters that cannot be told apart ([`Names::Unknown`]): the one of a more severe effect
+/// that one of them might have, or the governing one, if it counts identities.
+fn hidden_policy<'a>(
+    command: &Command,
+    governing: Option<&'a Policy>,
+    policies: &'a PolicySet,
+) -> Option<&'a Policy> {
+    if command.parameters.names() == Names::Known {
+        return None;
+    }
+    let worst = policies.possible(&command.task).next()?;
+    match governing {
+        Some(policy) if policy.id == worst.id => policy
+            .spread
+            .is_some_and(|it| it.counts_identities())
+            .then_some(policy),
+        Some(_) | None => Some(worst),
     }
 }
 

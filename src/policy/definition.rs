@@ -208,6 +208,13 @@ pub struct Spread {
     pub identities_per_grant: Option<u32>,
 }
 
+impl Spread {
+    /// Whether it bounds how many different identities are named.
+    pub fn counts_identities(&self) -> bool {
+        self.identities_per_minute.is_some() || self.identities_per_grant.is_some()
+    }
+}
+
 /// Who wrote a policy, and so who alone changes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {

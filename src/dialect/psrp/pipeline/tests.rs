@@ -89,13 +89,13 @@ fn catalogue() -> Catalogue {
     catalogue
 }
 
-fn shown(judged: &[Judged]) -> String {
-    let one = |it: &Judged| {
-        let mut out = it.command.task.cmdlet.to_string();
-        for parameter in &it.command.parameters {
+fn shown(judged: &[Command]) -> String {
+    let one = |it: &Command| {
+        let mut out = it.task.cmdlet.to_string();
+        for parameter in &it.parameters {
             write!(out, " {}={}", parameter.name, parameter.value.display()).unwrap();
         }
-        if it.names == Names::Unknown {
+        if it.parameters.names() == Names::Unknown {
             out.push_str(" (unknown)");
         }
         out

@@ -3,11 +3,12 @@
 use uuid::Uuid;
 
 use crate::dialect::Unreadable;
-use crate::dialect::psrp::answer::{self, OwnCmdlet};
+use crate::dialect::psrp::answer;
 use crate::dialect::psrp::clixml::{self, Item};
 use crate::dialect::psrp::fragment::{self, Object, Reassembler};
 use crate::dialect::psrp::message::{self, Destination, Kind, Message};
 use crate::dialect::psrp::pipeline::Catalogue;
+use crate::model::OwnCmdlet;
 
 /// A running `GET_COMMAND_METADATA`.
 #[derive(Debug)]

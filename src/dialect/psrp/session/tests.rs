@@ -213,11 +213,8 @@ fn receive(id: Uuid) -> Operation {
 
 fn names(proposal: &Proposal) -> Vec<String> {
     match proposal.subject() {
-        Subject::Commands(judged) => judged
-            .iter()
-            .map(|it| it.command.task.cmdlet.to_string())
-            .collect(),
-        Subject::Own(judged) => vec![format!("own {}", judged.command.task.cmdlet)],
+        Subject::Commands(judged) => judged.iter().map(|it| it.task.cmdlet.to_string()).collect(),
+        Subject::Own(command) => vec![format!("own {}", command.task.cmdlet)],
         Subject::Listing => vec!["listing".to_owned()],
     }
 }
@@ -294,9 +291,11 @@ fn a_large_pipeline_is_sent_in_parts_that_fit() {
 fn a_refused_pipeline_fails_with_its_reason_and_the_session_goes_on() {
     let mut client = Client::new();
     let proposal = client.proposal(command(ONE, &pipeline("Remove-Mailbox", false)));
-    let go = client
-        .shell
-        .refused(proposal, "Remove-Mailbox needs approval. <Request it>");
+    let go = client.shell.refused(
+        proposal,
+        Failure::Blocked,
+        "Remove-Mailbox needs approval. <Request it>",
+    );
     assert_eq!(go.operations, []);
     assert_eq!(go.answer, Some(Response::Started { command: ONE }));
     // Input that was on its way goes nowhere.
@@ -355,7 +354,9 @@ fn a_revoke_stops_a_running_pipeline_at_its_next_step() {
         assert_eq!(go.operations.len(), 1);
     }
     let proposal = client.proposal(receive(ONE));
-    let go = client.shell.refused(proposal, "it was revoked");
+    let go = client
+        .shell
+        .refused(proposal, Failure::Blocked, "it was revoked");
     let signal = |signal| Operation::Signal {
         command: ONE,
         signal,
@@ -389,7 +390,7 @@ fn input_is_decided_on_with_its_value() {
     };
     let values: Vec<_> = judged
         .iter()
-        .map(|it| it.command.parameters.get("PipelineInput"))
+        .map(|it| it.parameters.get("PipelineInput"))
         .collect();
     assert_eq!(
         values,

@@ -35,6 +35,17 @@ const OPTIONS: &[(&str, &str, &[&str])] = &[
     ),
 ];
 
+/// The id of a request that may be wrong in all else, so that the answer to it can say which one it answers.
+pub fn message_of(bytes: &[u8]) -> Option<Uuid> {
+    let root = envelope(bytes, &LIMITS).ok()?;
+    let parts = parts(&root).ok()?;
+    let mut ids = parts
+        .headers
+        .iter()
+        .filter(|it| it.is(ADDRESSING, "MessageID"));
+    id(text(ids.next()?).ok()?).ok()
+}
+
 /// Reads a request for the one configuration (such as `Microsoft.Exchange`) that the endpoint serves.
 pub fn read_request(bytes: &[u8], configuration: &str) -> Result<Request, Unreadable> {
     let root = envelope(bytes, &LIMITS)?;
