@@ -38,6 +38,7 @@
 pub mod answer;
 mod binary;
 pub mod clixml;
+mod console;
 pub mod fragment;
 pub mod message;
 pub mod pipeline;

@@ -136,7 +136,19 @@ fn state(number: i32) -> Item {
 /// The pipeline failed, for the reason in `text`.
 pub(super) fn failed(failure: Failure, text: &str) -> Item {
     const FAILED: i32 = 5;
-    let (id, category, number, exception) = failure.shape();
+    Item::of_properties([
+        ("PipelineState", Item::i32(FAILED)),
+        ("ExceptionAsErrorRecord", record(failure.shape(), text)),
+    ])
+}
+
+/// An error of the client's own, in answer to a question of the server.
+pub(super) fn client_error(text: &str) -> Item {
+    record(("ClientError", "NotSpecified", 0, "Exception"), text)
+}
+
+/// An error record: its id, the category's name and number, and the exception.
+fn record((id, category, number, exception): (&str, &str, i32, &str), text: &str) -> Item {
     let class = format!("System.{exception}");
     let exception_object = Wrapped {
         types: types(&[&class, "System.Exception", "System.Object"]),
@@ -179,10 +191,7 @@ pub(super) fn failed(failure: Failure, text: &str) -> Item {
         ],
         base: Base::Nothing,
     };
-    Item::of_properties([
-        ("PipelineState", Item::i32(FAILED)),
-        ("ExceptionAsErrorRecord", Item::Object(Box::new(record))),
-    ])
+    Item::Object(Box::new(record))
 }
 
 /// A gateway cmdlet among the server's commands.

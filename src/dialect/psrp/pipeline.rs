@@ -23,7 +23,8 @@ use crate::model::{Command, Names, Parameter, ParameterName, Parameters, Task, V
 use super::clixml::Item;
 
 pub use self::catalogue::{Catalogue, Coverage};
-pub(super) use self::shape::{check_host, fields, list};
+pub(super) use self::shape::{fields, host, list};
+pub(super) use self::value::credential;
 
 /// What stands for input of a command that is not in the message: values piped in, or the output of the command before it.
 pub const PIPELINE_INPUT: &str = "PipelineInput";
