@@ -52,7 +52,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::warn;
 use uuid::Uuid;
 
-use crate::model::{Command, Object, Principal, RequestState};
+use crate::model::{Command, Object, OwnCmdlet, Principal, RequestState};
 use crate::notify::Channels;
 use crate::policy::Mode;
 use crate::state::{
@@ -206,6 +206,10 @@ impl Control {
 }
 
 impl OwnCmdlets for Control {
+    fn cmdlets(&self) -> Vec<OwnCmdlet> {
+        cmdlets::listed()
+    }
+
     fn answer<'a>(
         &'a self,
         caller: &'a Principal,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use crate::model::{Command, Interner, Object, Principal, RequestState};
+use crate::model::{Command, Interner, Object, OwnCmdlet, Principal, RequestState};
 use crate::policy::{Mode, PolicySet};
 
 pub use grants::GrantTable;
@@ -78,6 +78,9 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Answers the gateway's own cmdlets (DESIGN 5.4). `control` is one; `data` knows no more of it than this.
 pub trait OwnCmdlets: Send + Sync {
+    /// The cmdlets that there are, for clients that list commands.
+    fn cmdlets(&self) -> Vec<OwnCmdlet>;
+
     /// Does what `command` says, as `caller`, who called from `source`; `decision` is the id of the call's decision record.
     fn answer<'a>(
         &'a self,

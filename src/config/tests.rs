@@ -234,7 +234,7 @@ mode = 7
 
 [[endpoint]]
 workload = "Ex change"
-dialect = "psrp"
+dialect = "routes"
 path = "/a"
 upstream = "http://outlook.example"
 identity = ["one"]
@@ -293,8 +293,8 @@ kind = "oidc"
         write it between quotes
     portcullis.toml:35: `workload`: `Ex change` is not a workload's name, such as `Exchange`
         a letter, then letters, digits and underscores
-    portcullis.toml:36: `dialect`: `psrp` is not supported in this version
-        one of `exchange-rest`
+    portcullis.toml:36: `dialect`: `routes` is not supported in this version
+        one of `exchange-rest`, `psrp`
     portcullis.toml:38: `upstream`: plain HTTP to another host: credentials would be readable on the network
         use `https://`; `http://` is for loopback addresses
     portcullis.toml:39: `identity`: there is no `[[identity]]` named `one`

@@ -111,9 +111,7 @@ impl Replay {
                 Some(Response::Sent) if matches!(operation, Operation::Command { .. }) => {
                     return out;
                 }
-                _ => shell
-                    .heard(operation, response, &[], &mut self.catalogue)
-                    .unwrap(),
+                _ => shell.heard(operation, response, &[]).unwrap(),
             };
             let written = write_response(
                 &heard,

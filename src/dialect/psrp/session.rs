@@ -24,6 +24,7 @@ use uuid::Uuid;
 use crate::model::{Command, Object, OwnCmdlet, Workload};
 
 use super::answer::{self, Failure};
+use super::clixml::Item;
 use super::fragment::{self, MAX_BLOB, Reassembler};
 use super::message::{self, Destination, Kind, Message, Place};
 use super::pipeline::{Catalogue, Pipeline, PipelineError};
@@ -81,6 +82,8 @@ pub struct Shell {
     finished: HashSet<Uuid>,
     /// How pipelines ended since it was asked for the last time.
     endings: Vec<(Uuid, Ending)>,
+    /// Commands that the server listed since it was asked for the last time.
+    learned: Vec<Item>,
     messages: VecDeque<Uuid>,
     next_own_object: u64,
     is_closed: bool,
@@ -260,6 +263,7 @@ impl Shell {
             used: HashSet::new(),
             finished: HashSet::new(),
             endings: Vec::new(),
+            learned: Vec::new(),
             messages: VecDeque::new(),
             next_own_object: FIRST_OWN_OBJECT,
             is_closed: false,
@@ -308,6 +312,22 @@ impl Shell {
     /// How pipelines ended since this was asked for the last time.
     pub fn take_endings(&mut self) -> Vec<(Uuid, Ending)> {
         std::mem::take(&mut self.endings)
+    }
+
+    /// Commands that the server listed since this was asked for the last time, for [`Catalogue::add`].
+    pub fn take_learned(&mut self) -> Vec<Item> {
+        std::mem::take(&mut self.learned)
+    }
+
+    /// Whether it has a command with this id.
+    pub fn has(&self, command: Uuid) -> bool {
+        self.commands.contains_key(&command)
+    }
+
+    /// The server has not taken the command.
+    pub fn lost(&mut self, command: Uuid) {
+        self.end(command, Ending::Failed);
+        self.commands.remove(&command);
     }
 
     /// Nobody decides on the proposal any more: a pipeline that has not begun never was.
@@ -441,7 +461,6 @@ impl Shell {
         operation: &Operation,
         response: Response,
         own: &[OwnCmdlet],
-        catalogue: &mut Catalogue,
     ) -> Result<Response, Unreadable> {
         let odd = || Err(bad("upstream-answer", "the server answered something else"));
         match (operation, response) {
@@ -464,7 +483,7 @@ impl Shell {
                 Ok(Response::Deleted)
             }
             (Operation::Receive { command, .. }, Response::Received(received)) => {
-                self.received(*command, received, own, catalogue)
+                self.received(*command, received, own)
             }
             (Operation::Send { .. }, Response::Sent) => Ok(Response::Sent),
             (Operation::Signal { command, signal }, Response::Signalled) => {
@@ -494,10 +513,7 @@ impl Shell {
             Subcode::InvalidSelectors | Subcode::OperationAborted
         );
         match operation {
-            Operation::Command { command, .. } => {
-                self.end(*command, Ending::Failed);
-                self.commands.remove(command);
-            }
+            Operation::Command { command, .. } => self.lost(*command),
             Operation::Create { .. } => self.is_closed = true,
             Operation::Delete
             | Operation::Receive { command: None, .. }
@@ -544,7 +560,6 @@ impl Shell {
         command: Option<Uuid>,
         received: Received,
         own: &[OwnCmdlet],
-        catalogue: &mut Catalogue,
     ) -> Result<Response, Unreadable> {
         let Some(command) = command else {
             return Ok(Response::Received(received));
@@ -580,7 +595,7 @@ impl Shell {
                         *next_own_object += 1;
                         *next_own_object
                     };
-                    for object in listing.pass(payload, own, catalogue, next)? {
+                    for object in listing.pass(payload, own, &mut self.learned, next)? {
                         passed.push((object.id, object.bytes));
                     }
                 }

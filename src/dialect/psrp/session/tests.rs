@@ -90,8 +90,11 @@ impl Client {
     }
 
     fn hear(&mut self, operation: &Operation, response: Response) -> Result<Response, Unreadable> {
-        self.shell
-            .heard(operation, response, &[own()], &mut self.catalogue)
+        let heard = self.shell.heard(operation, response, &[own()]);
+        for item in self.shell.take_learned() {
+            self.catalogue.add(&item).unwrap();
+        }
+        heard
     }
 
     fn output(&mut self, id: Uuid) -> (Vec<Message>, CommandState) {

@@ -1,0 +1,463 @@
+//! What a session proposes is decided, recorded, and carried out or refused.
+//!
+//! A pipeline's commands are decided together: all pass, or none runs. Where it begins, and where values are piped into it,
+//! each is on record before anything goes upstream; where it only goes on it is decided again, and on record only if that
+//! ends it.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::audit::{CallContext, Recorded};
+use crate::data::judge::{Judged as _, recordable};
+use crate::data::outcome::OutcomeGuard;
+use crate::data::reject::Rejection;
+use crate::data::uses::{Receipt, passes_by};
+use crate::dialect::psrp::answer::Failure;
+use crate::dialect::psrp::session::{Go, Proposal, Stage, Subject};
+use crate::dialect::psrp::soap::{Fault, Response};
+use crate::model::Command;
+use crate::policy::{Judgement, Permit, Refusal};
+use crate::state::OwnCmdletError;
+
+use super::clearance::Cleared;
+use super::shells::Kept;
+use super::standing::{Act, LISTING, Permitted, Standing};
+use super::upstream::Heard;
+use super::visit::Visit;
+
+/// A proposal that is being decided on: dropped before that, because the client went away or the record cannot be written, a
+/// pipeline that has not begun never was.
+struct Pending<'a> {
+    kept: &'a Kept,
+    proposal: Option<Box<Proposal>>,
+}
+
+/// What became of the commands of a pipeline.
+enum Judged {
+    /// All pass.
+    Permitted(Vec<Permitted>, Vec<OutcomeGuard>),
+    /// At least one does not.
+    Refused(Vec<(Uuid, Refusal<Act>)>),
+}
+
+impl Visit<'_> {
+    /// Decides on a proposal and carries out what comes of it.
+    pub(super) async fn decide(
+        &mut self,
+        kept: &Kept,
+        proposal: Box<Proposal>,
+    ) -> Result<Response, Rejection> {
+        let context = self.context(Some(proposal.command()));
+        let pending = Pending {
+            kept,
+            proposal: Some(proposal),
+        };
+        match (pending.subject(), pending.stage()) {
+            (Some(Subject::Own(command)), _) => {
+                let command = Arc::clone(command);
+                self.run_own(pending, command, &context).await
+            }
+            (Some(_), Stage::Start | Stage::Input) => self.begin(pending, &context).await,
+            (Some(_), Stage::Onward) => self.go_on(pending, &context).await,
+            (None, _) => Ok(unknown()),
+        }
+    }
+
+    /// A pipeline begins, or values are piped into it.
+    async fn begin(
+        &mut self,
+        mut pending: Pending<'_>,
+        context: &CallContext,
+    ) -> Result<Response, Rejection> {
+        let stage = pending.stage();
+        let kept = pending.kept;
+        let acts = pending.acts();
+        let grants = match stage {
+            Stage::Input | Stage::Onward => kept.grants_of(pending.command()),
+            Stage::Start => Vec::new(),
+        };
+        match self.judge_all(acts, stage, &grants, context).await? {
+            Judged::Refused(refusals) => {
+                let text = self.refusal_text(&refusals, context).await;
+                self.refuse(pending, &text).await
+            }
+            Judged::Permitted(permitted, outcomes) => {
+                let Some(proposal) = pending.proposal.take() else {
+                    return Ok(unknown());
+                };
+                let command = proposal.command();
+                let cleared = {
+                    let mut inner = kept.lock();
+                    let permits = permitted.iter().map(|it| &it.permit);
+                    let cleared = Cleared::recorded(&mut inner.shell, *proposal, permits);
+                    if stage == Stage::Start {
+                        let counted = self.arrival.scene.route.metrics.pipeline();
+                        let standing = Standing::new(permitted, outcomes, counted);
+                        inner.standing.insert(command, standing);
+                        // It may have been ended while it was decided on.
+                        inner.settle();
+                        return_cleared(cleared, Vec::new())
+                    } else {
+                        return_cleared(cleared, outcomes)
+                    }
+                };
+                let (cleared, mut outcomes) = cleared?;
+                let heard = self.line(kept).send(cleared).await;
+                let (status, result) = ended(&heard);
+                for outcome in &mut outcomes {
+                    outcome.upstream_answered(status);
+                    outcome.finish(result);
+                }
+                if stage == Stage::Start {
+                    kept.started(command, &heard);
+                }
+                answer(heard)
+            }
+        }
+    }
+
+    /// A pipeline goes on, if it would be permitted now.
+    async fn go_on(
+        &mut self,
+        mut pending: Pending<'_>,
+        context: &CallContext,
+    ) -> Result<Response, Rejection> {
+        let kept = pending.kept;
+        let scene = &self.arrival.scene;
+        let grants = kept.grants_of(pending.command());
+        let mut permits: Vec<Permit<Act>> = Vec::new();
+        let mut refused = Vec::new();
+        for (index, act) in pending.acts().into_iter().enumerate() {
+            let grant = grants.get(index).copied().flatten();
+            match scene.decided(act, context, grant) {
+                Judgement::Permitted(permit) => permits.push(permit),
+                refusal @ (Judgement::Own(_) | Judgement::Refused(_)) => refused.push(refusal),
+            }
+        }
+        if refused.is_empty() {
+            let Some(proposal) = pending.proposal.take() else {
+                return Ok(unknown());
+            };
+            let cleared = {
+                let mut inner = kept.lock();
+                let standing = inner.standing.get(&proposal.command());
+                let standing = standing.map(|it| Arc::clone(&it.permitted));
+                let standing = standing.unwrap_or_default();
+                Cleared::again(&mut inner.shell, *proposal, &standing, &permits)
+            };
+            let cleared = cleared.ok_or_else(Rejection::not_cleared)?;
+            return answer(self.wait_or_send(kept, cleared).await);
+        }
+        for judgement in &refused {
+            scene.count(judgement.decision());
+        }
+        let audit = &scene.worker.gate.audit;
+        let recorded = audit.record(context, refused, recordable).await;
+        // A pipeline that may not go on is stopped, even if that cannot be recorded.
+        let text = match &recorded {
+            Ok(recorded) => {
+                self.seen_decided();
+                let refusals: Vec<_> = recorded
+                    .iter()
+                    .filter_map(|it| match it {
+                        Recorded::Refused(id, refusal) => Some(block_text(*id, refusal, None)),
+                        Recorded::Own(..) | Recorded::Permitted(_) => None,
+                    })
+                    .collect();
+                refusals.join("\n")
+            }
+            Err(unavailable) => format!("the pipeline may not go on any more, and {unavailable}"),
+        };
+        self.refuse(pending, &text).await
+    }
+
+    /// The gateway runs its own cmdlet.
+    async fn run_own(
+        &mut self,
+        mut pending: Pending<'_>,
+        command: Arc<Command>,
+        context: &CallContext,
+    ) -> Result<Response, Rejection> {
+        let gate = &*self.arrival.scene.worker.gate;
+        let act = Act::Command(Arc::clone(&command));
+        let judgement = self.arrival.scene.decided(act, context, None);
+        self.arrival.scene.count(judgement.decision());
+        let recorded = gate
+            .audit
+            .record_one(context, judgement, recordable)
+            .await?;
+        self.seen_decided();
+        let decision = match recorded {
+            Recorded::Own(decision, _) => decision,
+            Recorded::Permitted(_) => return Err(Rejection::not_cleared()),
+            Recorded::Refused(id, refusal) => {
+                return self.refuse(pending, &block_text(id, &refusal, None)).await;
+            }
+        };
+        let mut outcome = OutcomeGuard::new(&gate.audit, decision);
+        let result = gate
+            .own_cmdlets
+            .answer(&context.principal, context.source, &command, decision)
+            .await;
+        outcome.answers(http::StatusCode::OK.as_u16());
+        let Some(proposal) = pending.proposal.take() else {
+            return Ok(unknown());
+        };
+        let mut inner = pending.kept.lock();
+        let go = match result {
+            Ok(objects) => {
+                outcome.finish("answered");
+                inner.shell.answered(*proposal, &objects)
+            }
+            Err(error) => {
+                outcome.finish("failed");
+                let failure = match &error {
+                    OwnCmdletError::Forbidden(_) => Failure::Forbidden,
+                    OwnCmdletError::Invalid(_) => Failure::Invalid,
+                    OwnCmdletError::NotFound(_) => Failure::NotFound,
+                    OwnCmdletError::Unavailable(_) => Failure::Unavailable,
+                };
+                let text = format!("{error} (decision {decision})");
+                inner.shell.refused(*proposal, failure, &text)
+            }
+        };
+        drop(inner);
+        pending.kept.changed.notify_waiters();
+        let Go { answer, .. } = go;
+        Ok(answer.unwrap_or_else(unknown))
+    }
+
+    /// Decides each command, takes the uses that they need if all pass, and puts it all on record.
+    async fn judge_all(
+        &mut self,
+        acts: Vec<Act>,
+        stage: Stage,
+        grants: &[Option<Uuid>],
+        context: &CallContext,
+    ) -> Result<Judged, Rejection> {
+        let scene = self.arrival.scene;
+        let mut judgements: Vec<Judgement<Act>> = acts
+            .into_iter()
+            .enumerate()
+            .map(|(index, act)| scene.decided(act, context, grants.get(index).copied().flatten()))
+            .collect();
+        let mut receipts: Vec<Option<Receipt>> = Vec::new();
+        // A use is taken once, where the pipeline begins, and only if nothing else is against it.
+        if stage == Stage::Start && judgements.iter().all(is_permitted) {
+            let mut settled = Vec::with_capacity(judgements.len());
+            let mut all_pass = true;
+            for judgement in judgements {
+                if all_pass {
+                    let (judgement, receipt) = scene.settled(judgement, context, None).await?;
+                    all_pass = is_permitted(&judgement);
+                    settled.push(judgement);
+                    receipts.push(receipt);
+                } else {
+                    scene.count(judgement.decision());
+                    settled.push(judgement);
+                }
+            }
+            judgements = settled;
+        } else {
+            for judgement in &judgements {
+                scene.count(judgement.decision());
+            }
+        }
+        let grants: Vec<_> = judgements
+            .iter()
+            .map(|it| passes_by(it.decision()))
+            .collect();
+        let audit = &scene.worker.gate.audit;
+        let recorded = audit.record(context, judgements, recordable).await?;
+        self.seen_decided();
+        let mut permitted = Vec::new();
+        let mut outcomes = Vec::new();
+        let mut refused = Vec::new();
+        let mut receipts = receipts.into_iter();
+        for (recorded, grant) in recorded.into_iter().zip(grants) {
+            let receipt = receipts.next().flatten();
+            match recorded {
+                Recorded::Permitted(permit) => {
+                    let mut outcome = OutcomeGuard::new(audit, permit.decision_id());
+                    outcome.took(receipt);
+                    outcomes.push(outcome);
+                    permitted.push(Permitted { permit, grant });
+                }
+                Recorded::Refused(id, refusal) => refused.push((id, refusal)),
+                // A gateway cmdlet is the only command of its pipeline, and proposed as such.
+                Recorded::Own(..) => return Err(Rejection::not_cleared()),
+            }
+        }
+        if refused.is_empty() {
+            return Ok(Judged::Permitted(permitted, outcomes));
+        }
+        for outcome in &mut outcomes {
+            outcome.finish("not-run");
+        }
+        Ok(Judged::Refused(refused))
+    }
+
+    /// What the client is told of the commands that do not pass. Where a policy says so, each files the request that it needs.
+    async fn refusal_text(
+        &self,
+        refusals: &[(Uuid, Refusal<Act>)],
+        context: &CallContext,
+    ) -> String {
+        let mut texts = Vec::new();
+        for (id, refusal) in refusals {
+            let filed = match refusal.subject().command() {
+                Some(command) => {
+                    self.arrival
+                        .scene
+                        .file_request(command, refusal.decision(), *id, context)
+                        .await
+                }
+                None => None,
+            };
+            texts.push(block_text(*id, refusal, filed));
+        }
+        texts.join("\n")
+    }
+
+    /// Ends a pipeline with `text`, here and at the server if it runs there.
+    async fn refuse(
+        &mut self,
+        mut pending: Pending<'_>,
+        text: &str,
+    ) -> Result<Response, Rejection> {
+        let Some(proposal) = pending.proposal.take() else {
+            return Ok(unknown());
+        };
+        let kept = pending.kept;
+        let go = {
+            let mut inner = kept.lock();
+            let go = inner.shell.refused(*proposal, Failure::Blocked, text);
+            inner.settle();
+            go
+        };
+        kept.changed.notify_waiters();
+        let cleared = Cleared::refused(go).ok_or_else(Rejection::not_cleared)?;
+        let answer = self.line(kept).send_ending(cleared).await;
+        Ok(answer.unwrap_or_else(unknown))
+    }
+}
+
+impl Pending<'_> {
+    fn subject(&self) -> Option<&Subject> {
+        self.proposal.as_ref().map(|it| it.subject())
+    }
+
+    fn stage(&self) -> Stage {
+        self.proposal
+            .as_ref()
+            .map_or(Stage::Onward, |it| it.stage())
+    }
+
+    fn command(&self) -> Uuid {
+        self.proposal
+            .as_ref()
+            .map_or(Uuid::nil(), |it| it.command())
+    }
+
+    fn acts(&self) -> Vec<Act> {
+        match self.subject() {
+            Some(Subject::Commands(commands)) => commands
+                .iter()
+                .map(|it| Act::Command(Arc::clone(it)))
+                .collect(),
+            Some(Subject::Listing) => vec![Act::Session(LISTING)],
+            Some(Subject::Own(command)) => vec![Act::Command(Arc::clone(command))],
+            None => Vec::new(),
+        }
+    }
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        if let Some(proposal) = self.proposal.take() {
+            let mut inner = self.kept.lock();
+            inner.shell.dropped(*proposal);
+            inner.settle();
+        }
+    }
+}
+
+impl Kept {
+    /// The grants by which the commands of a pipeline passed.
+    fn grants_of(&self, command: Uuid) -> Vec<Option<Uuid>> {
+        let inner = self.lock();
+        let standing = inner.standing.get(&command);
+        standing.map_or_else(Vec::new, |it| {
+            it.permitted.iter().map(|it| it.grant).collect()
+        })
+    }
+
+    /// The server has taken a pipeline, or not.
+    fn started(&self, command: Uuid, heard: &Heard) {
+        let mut inner = self.lock();
+        let (status, result) = ended(heard);
+        match heard {
+            Heard::Answer(Response::Fault(_)) | Heard::Lost(_) => {
+                if let Some(mut standing) = inner.standing.remove(&command) {
+                    match heard {
+                        Heard::Answer(_) => standing.upstream_answered(status),
+                        Heard::Lost(_) => standing.answers(status),
+                    }
+                    standing.finish(result);
+                }
+                inner.shell.lost(command);
+                inner.settle();
+            }
+            Heard::Answer(_) => {
+                if let Some(standing) = inner.standing.get_mut(&command) {
+                    standing.upstream_answered(status);
+                }
+            }
+        }
+        drop(inner);
+        self.changed.notify_waiters();
+    }
+}
+
+/// The text of a block: what is missing, and the decision by which it is found again.
+fn block_text(decision: Uuid, refusal: &Refusal<Act>, filed: Option<String>) -> String {
+    let text = filed.unwrap_or_else(|| refusal.decision().explanation.clone());
+    format!("{text} (decision {decision})")
+}
+
+fn is_permitted(judgement: &Judgement<Act>) -> bool {
+    match judgement {
+        Judgement::Permitted(_) => true,
+        Judgement::Own(_) | Judgement::Refused(_) => false,
+    }
+}
+
+/// The status and the word for the record.
+fn ended(heard: &Heard) -> (u16, &'static str) {
+    match heard {
+        Heard::Answer(Response::Fault(_)) => (500, "failed"),
+        Heard::Answer(_) => (200, "ok"),
+        Heard::Lost(rejection) => (500, rejection.reason_of_outcome()),
+    }
+}
+
+pub(super) fn answer(heard: Heard) -> Result<Response, Rejection> {
+    match heard {
+        Heard::Answer(response) => Ok(response),
+        Heard::Lost(rejection) => Err(*rejection),
+    }
+}
+
+fn return_cleared(
+    cleared: Option<Cleared>,
+    outcomes: Vec<OutcomeGuard>,
+) -> Result<(Cleared, Vec<OutcomeGuard>), Rejection> {
+    cleared
+        .map(|it| (it, outcomes))
+        .ok_or_else(Rejection::not_cleared)
+}
+
+fn unknown() -> Response {
+    Response::Fault(Fault::unknown("such command"))
+}
