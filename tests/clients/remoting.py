@@ -39,7 +39,6 @@ approvers = ["approvers"]
 [[policy]]
 task = 'Exchange\Start-Sleep'
 approval = "auto"
-approvers = []
 
 [[policy]]
 task = 'Exchange\Get-Date'
@@ -62,7 +61,7 @@ approvers = ["approvers"]
 task = 'Exchange\New-Mailbox'
 approval = "manual"
 approvers = ["approvers"]
-on_block = "hold"
+on_block = "request"
 """
 
 CONFIGURATION = """

@@ -28,7 +28,6 @@ EXCHANGE = PWSH + "/Microsoft.Exchange"
 CONTENT_TYPE = "application/soap+xml;charset=UTF-8"
 PATIENCE = 60
 
-TYPES = itertools.count(100)
 MERGES = "MergeMyResult MergeToResult MergePreviousResults MergeError MergeWarning MergeVerbose MergeDebug MergeInformation".split()
 CAPABILITY, INIT, PUBLIC_KEY, CONNECT = 0x10002, 0x10004, 0x10005, 0x10008
 SET_MAX, SET_MIN, AVAILABLE, RESET = 0x21002, 0x21003, 0x21007, 0x2100C
@@ -74,6 +73,7 @@ class Wire:
     ca: Path | None = None
     path: str = "/PowerShell/"
     connection: http.client.HTTPConnection = field(init=False)
+    sessions: list[Session] = field(default_factory=list)
 
     def __post_init__(self):
         scheme, authority = self.base.split("://")
@@ -136,7 +136,15 @@ def fragments(data: bytes, size: int, number: int = 1) -> list[bytes]:
 
 def message(kind: int, shell: uuid.UUID, pipeline: uuid.UUID | None, data: str = "", destination: int = 2) -> bytes:
     ids = shell.bytes_le + (pipeline.bytes_le if pipeline else bytes(16))
-    return struct.pack("<II", destination, kind) + ids + data.encode()
+    return struct.pack("<II", destination, kind) + ids + numbered(data).encode()
+
+
+def numbered(data: str) -> str:
+    """CLIXML with numbers on its objects and types, as clients write it."""
+    for name in ("Obj", "TN"):
+        numbers = itertools.count()
+        data = re.sub(f"<{name}(?=[ >])(?![^>]*RefId)", lambda it: f'{it.group()} RefId="{next(numbers)}"', data)
+    return data
 
 
 def text(name: str | None, value: str) -> str:
@@ -152,9 +160,9 @@ def named(name: str | None) -> str:
 
 
 def enumeration(name: str, kind: str, value: int) -> str:
-    """An enumeration; the number of its types is one that no other has."""
+    """An enumeration."""
     return (
-        f'<Obj{named(name)}><TN RefId="{next(TYPES)}"><T>System.Management.Automation.{kind}</T><T>System.Enum</T>'
+        f'<Obj{named(name)}><TN><T>System.Management.Automation.{kind}</T><T>System.Enum</T>'
         f"<T>System.ValueType</T><T>System.Object</T></TN><ToString>x</ToString><I32>{value}</I32></Obj>"
     )
 
@@ -228,6 +236,7 @@ class Session:
         self.wire, self.resource = wire, resource
         self.shell = shell or uuid.uuid4()
         self.number = 1
+        wire.sessions.append(self)
 
     def open(self, more: bytes = b"") -> Answer:
         """Creates it; `more` is put behind the two messages that belong there."""

@@ -5,7 +5,7 @@ import uuid
 import wsman
 from wsman import ENUMERATION, PWSH, RSP, TRANSFER, command_line, encoded, envelope, message
 
-from . import EVE, HARMLESS, MARK, MARKED, NO, REMOVE, UNA, Stage, Trick, pipeline, ran_what_it_must_not, whole
+from . import EVE, HARMLESS, MARK, MARKED, REMOVE, UNA, Stage, Trick, pipeline, ran_what_is_marked, whole
 
 
 def in_anothers_shell(stage: Stage) -> wsman.Session:
@@ -263,8 +263,8 @@ TRICKS = [
     Trick("a list of shells", enumerated, worked=arrived("Enumerate")),
     Trick("a look at a shell", asked(TRANSFER + "/Get"), worked=arrived("Get")),
     Trick("a shell that is over", after_the_end, fools=False),
-    Trick("a pipeline behind an answer", behind_an_answer, control=answered),
-    Trick("a pipeline behind an answer on the shell's stream", behind_an_answer_to_the_shell, control=answered),
+    Trick("a pipeline behind an answer", behind_an_answer, worked=ran_what_is_marked, control=answered),
+    Trick("a pipeline behind an answer on the shell's stream", behind_an_answer_to_the_shell, worked=ran_what_is_marked, control=answered),
     Trick("program text as an answer", answered_with(f'<SBK N="mr">{MARK}</SBK>'), worked=mark_arrived, control=answered),
     Trick("an object of the server's own types as an answer", answered_with(OBJECT), worked=mark_arrived, control=answered),
     Trick("such an object as the error of an answer", answered_with(OBJECT.replace('N="mr"', 'N="me"')), worked=mark_arrived, control=answered),
@@ -273,5 +273,3 @@ TRICKS = [
     Trick("headers that back ends believe", named_in_headers, worked=mark_arrived),
     Trick("two ends of one message at once", two_at_once),
 ]
-
-__all__ = ["NO", "TRICKS", "ran_what_it_must_not"]
