@@ -93,6 +93,8 @@ pub struct Shell {
 struct Running {
     stdin: Reassembler,
     pr: Reassembler,
+    /// The client has said that no more input comes.
+    has_all_input: bool,
     state: State,
 }
 

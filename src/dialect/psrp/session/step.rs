@@ -293,6 +293,11 @@ impl Shell {
         let mut written = Vec::new();
         for object in objects {
             let message = message::read_from_client(&object.bytes, place, self.id, Some(command))?;
+            let is_input = matches!(message.kind, Kind::EndOfPipelineInput | Kind::PipelineInput);
+            if is_input && running.has_all_input {
+                return Err(bad("input-ended", "input after the end of input"));
+            }
+            running.has_all_input |= message.kind == Kind::EndOfPipelineInput;
             let body = match (&running.state, message.kind) {
                 (
                     State::Running(Work {

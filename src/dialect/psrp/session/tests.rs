@@ -408,6 +408,30 @@ fn input_is_decided_on_with_its_value() {
 }
 
 #[test]
+fn after_the_end_of_input_there_is_no_more() {
+    let mut client = Client::new();
+    client.run(ONE, "Set-Mailbox", false);
+    let end = |number| {
+        let end = Message {
+            destination: Destination::Server,
+            kind: Kind::EndOfPipelineInput,
+            pool: SHELL,
+            pipeline: ONE,
+            data: String::new(),
+        };
+        fragment::write(number, &message::write(&end), MAX_BLOB).concat()
+    };
+    let input = || whole(5, Kind::PipelineInput, ONE, &Item::text("anna"));
+    let behind = [end(4), input()].concat();
+    let reason = client.reason(send(Some(ONE), Stream::Stdin, behind));
+    assert_eq!(reason, "input-ended");
+    for more in [input(), end(6)] {
+        let reason = client.reason(send(Some(ONE), Stream::Stdin, more));
+        assert_eq!(reason, "input-ended");
+    }
+}
+
+#[test]
 fn the_gateways_own_cmdlets_never_go_upstream() {
     let mut client = Client::new();
     let proposal = client.proposal(command(ONE, &pipeline("New-ElevatedAccessRequest", true)));
