@@ -253,6 +253,10 @@ impl OwnCmdlets for Control {
             Ok(filed.await?)
         })
     }
+
+    fn settled(&self, request: Uuid) -> BoxFuture<'_, Result<RequestState, OwnCmdletError>> {
+        Box::pin(async move { Ok(blocked::settled(&self.desk, request).await?) })
+    }
 }
 
 impl GrantUses for Control {

@@ -100,4 +100,8 @@ pub trait OwnCmdlets: Send + Sync {
         policy: &'a str,
         decision: uuid::Uuid,
     ) -> BoxFuture<'a, Result<(uuid::Uuid, RequestState), OwnCmdletError>>;
+
+    /// Waits until a request is not pending any more, and what came of it is in force; where it stands then. May be dropped
+    /// while it waits.
+    fn settled(&self, request: uuid::Uuid) -> BoxFuture<'_, Result<RequestState, OwnCmdletError>>;
 }

@@ -1,9 +1,10 @@
-//! Requests that blocked calls file for themselves, where their policy has `on_block = "request"`.
+//! Requests that blocked calls file for themselves, where their policy has `on_block = "request"` or `"hold"`.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::broadcast::error::RecvError;
 use uuid::Uuid;
 
 use crate::model::{Command, Pins, RequestState, Task};
@@ -45,6 +46,44 @@ pub(super) async fn file_for_blocked(
     let request = file(desk, caller, ask).await?.case.request;
     desk.blocks.remember(key, request.id, now);
     Ok((request.id, request.state))
+}
+
+/// Waits until a request is decided, and what came of it is in force.
+pub(super) async fn settled(desk: &Desk, request: Uuid) -> Result<RequestState, WorkflowError> {
+    let mut happenings = desk.happenings.subscribe();
+    loop {
+        let known = desk.store.request(request).await.map_err(not_reached)?;
+        match known.map(|it| it.state) {
+            Some(RequestState::Pending) => {}
+            Some(state) => {
+                // A change is told of before its grant is in force.
+                let in_force = desk.record_owed().await;
+                return in_force.map(|()| state).map_err(|error| {
+                    WorkflowError::Unavailable(format!(
+                        "the request is decided, and its grant not in force yet: {error}"
+                    ))
+                });
+            }
+            None => {
+                return Err(WorkflowError::NotFound(format!(
+                    "there is no request {request}"
+                )));
+            }
+        }
+        loop {
+            match happenings.recv().await {
+                Ok(happening) if happening.request == Some(request) => break,
+                Ok(_) => {}
+                // Some were missed: it may have been among them.
+                Err(RecvError::Lagged(_)) => break,
+                Err(RecvError::Closed) => {
+                    return Err(WorkflowError::Unavailable(
+                        "the gateway is stopping".to_owned(),
+                    ));
+                }
+            }
+        }
+    }
 }
 
 impl Blocks {

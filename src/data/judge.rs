@@ -2,13 +2,14 @@
 //! counts them. Also what a block does besides: it files the request that it asks for, where its policy says so.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tracing::debug;
 use uuid::Uuid;
 
 use crate::audit::{CallContext, Recordable};
 use crate::identity::Authenticated;
-use crate::model::{Command, RequestState};
+use crate::model::{CmdletName, Command, RequestState};
 use crate::policy::{
     Decision, Facts, Judgement, OnBlock, Permit, Rule, Spread, Subject, Withheld, decide, withhold,
 };
@@ -235,17 +236,17 @@ impl Scene<'_> {
         }
     }
 
-    /// Files the request that a blocked command needs, if its policy has `on_block = "request"`; what the caller is told then.
+    /// Files the request that a blocked command needs, if its policy says that it does.
     pub(super) async fn file_request(
         &self,
         command: &Command,
         blocked: &Decision,
         decision: Uuid,
         context: &CallContext,
-    ) -> Option<String> {
+    ) -> Option<Filed> {
         let policy = self.snapshot.policies.policy(blocked.policy.as_deref()?)?;
         let is_asked_for = matches!(blocked.rule, Rule::NeedsApproval | Rule::UsedUp);
-        if policy.on_block != OnBlock::Request || !is_asked_for || command.is_trial() {
+        if policy.on_block == OnBlock::Block || !is_asked_for || command.is_trial() {
             return None;
         }
         let filed = self
@@ -261,18 +262,44 @@ impl Scene<'_> {
             )
             .await;
         match filed {
-            Ok((request, RequestState::Approved)) => Some(format!(
-                "{} needed approval, and its request {request} was filed and approved just now: run it again",
-                command.task.cmdlet
-            )),
-            Ok((request, _)) => Some(format!(
-                "{} needs approval. The request {request} was filed for it: run it again when it is approved; Get-ElevatedAccessRequest -RequestId {request} shows where it stands",
-                command.task.cmdlet
-            )),
+            Ok((request, state)) => Some(Filed {
+                cmdlet: command.task.cmdlet.clone(),
+                request,
+                state,
+                hold: (policy.on_block == OnBlock::Hold).then_some(policy.hold),
+            }),
             Err(error) => {
                 debug!(%error, "A blocked call could not file its request");
                 None
             }
+        }
+    }
+}
+
+/// A request that a blocked command filed.
+#[derive(Clone, Debug)]
+pub(super) struct Filed {
+    pub(super) cmdlet: CmdletName,
+    pub(super) request: Uuid,
+    pub(super) state: RequestState,
+    /// How long the command may wait for it, if it may.
+    pub(super) hold: Option<Duration>,
+}
+
+impl Filed {
+    /// What the caller is told, who does not wait for it.
+    pub(super) fn text(&self) -> String {
+        let Self {
+            cmdlet, request, ..
+        } = self;
+        if self.state == RequestState::Approved {
+            format!(
+                "{cmdlet} needed approval, and its request {request} was filed and approved just now: run it again"
+            )
+        } else {
+            format!(
+                "{cmdlet} needs approval. The request {request} was filed for it: run it again when it is approved; Get-ElevatedAccessRequest -RequestId {request} shows where it stands"
+            )
         }
     }
 }

@@ -260,6 +260,7 @@ impl Rest<'_> {
             }
             None => None,
         };
+        let filed = filed.map(|it| it.text());
         let text = filed.as_deref().unwrap_or(&refusal.decision().explanation);
         // No outcome: a block is complete by its decision's record.
         Self::problem(StatusCode::FORBIDDEN, &target, text, decision)

@@ -57,9 +57,12 @@ pub struct Definition {
     /// Groups whose members may take a grant without an approval.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub break_glass: Option<Vec<String>>,
-    /// `block` or `request`.
+    /// `block`, `hold` or `request`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_block: Option<String>,
+    /// With `on_block` `hold`: how many seconds a call in a session waits for its approval.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hold_seconds: Option<u32>,
     /// The most uses that a grant can have.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_uses: Option<u32>,

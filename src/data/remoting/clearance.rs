@@ -72,9 +72,10 @@ impl Cleared {
     }
 
     /// A pipeline was refused: all that goes upstream is that it ends there.
-    pub(super) fn refused(go: Go) -> Option<Self> {
-        let is_signal = |it: &Operation| matches!(it, Operation::Signal { .. });
-        go.operations.iter().all(is_signal).then(|| Self::of(go))
+    pub(super) fn refused(mut go: Go) -> Self {
+        go.operations
+            .retain(|it| matches!(it, Operation::Signal { .. }));
+        Self::of(go)
     }
 
     /// The gateway closes a session that nobody uses any more.

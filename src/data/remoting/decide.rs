@@ -9,7 +9,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::audit::{CallContext, Recorded};
-use crate::data::judge::{Judged as _, recordable};
+use crate::data::judge::{Filed, Judged as _, recordable};
 use crate::data::outcome::OutcomeGuard;
 use crate::data::reject::Rejection;
 use crate::data::uses::{Receipt, passes_by};
@@ -21,6 +21,7 @@ use crate::policy::{Judgement, Permit, Refusal};
 use crate::state::OwnCmdletError;
 
 use super::clearance::Cleared;
+use super::hold::Held;
 use super::shells::Kept;
 use super::standing::{Act, LISTING, Permitted, Standing};
 use super::upstream::Heard;
@@ -31,6 +32,15 @@ use super::visit::Visit;
 struct Pending<'a> {
     kept: &'a Kept,
     proposal: Option<Box<Proposal>>,
+}
+
+/// Whether a pipeline may wait for approval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Patience {
+    /// It did, and does not again.
+    HasWaited,
+    /// It may, where the policies say so.
+    Waits,
 }
 
 /// What became of the commands of a pipeline.
@@ -58,7 +68,9 @@ impl Visit<'_> {
                 let command = Arc::clone(command);
                 self.run_own(pending, command, &context).await
             }
-            (Some(_), Stage::Start | Stage::Input) => self.begin(pending, &context).await,
+            (Some(_), Stage::Start | Stage::Input) => {
+                self.begin(pending, &context, Patience::Waits).await
+            }
             (Some(_), Stage::Onward) => self.go_on(pending, &context).await,
             (None, _) => Ok(unknown()),
         }
@@ -69,6 +81,7 @@ impl Visit<'_> {
         &mut self,
         mut pending: Pending<'_>,
         context: &CallContext,
+        patience: Patience,
     ) -> Result<Response, Rejection> {
         let stage = pending.stage();
         let kept = pending.kept;
@@ -79,8 +92,19 @@ impl Visit<'_> {
         };
         match self.judge_all(acts, stage, &grants, context).await? {
             Judged::Refused(refusals) => {
-                let text = self.refusal_text(&refusals, context).await;
-                self.refuse(pending, &text).await
+                let filed = self.file_requests(&refusals, context).await;
+                if stage == Stage::Start
+                    && patience == Patience::Waits
+                    && let Some(waiting) = pending.hold(&filed)
+                {
+                    return Ok(waiting);
+                }
+                let texts: Vec<String> = refusals
+                    .iter()
+                    .zip(filed)
+                    .map(|((id, refusal), filed)| block_text(*id, refusal, filed))
+                    .collect();
+                Ok(self.refuse(pending, &texts.join("\n")).await)
             }
             Judged::Permitted(permitted, outcomes) => {
                 let Some(proposal) = pending.proposal.take() else {
@@ -169,7 +193,7 @@ impl Visit<'_> {
             }
             Err(unavailable) => format!("the pipeline may not go on any more, and {unavailable}"),
         };
-        self.refuse(pending, &text).await
+        Ok(self.refuse(pending, &text).await)
     }
 
     /// The gateway runs its own cmdlet.
@@ -192,7 +216,8 @@ impl Visit<'_> {
             Recorded::Own(decision, _) => decision,
             Recorded::Permitted(_) => return Err(Rejection::not_cleared()),
             Recorded::Refused(id, refusal) => {
-                return self.refuse(pending, &block_text(id, &refusal, None)).await;
+                let text = block_text(id, &refusal, None);
+                return Ok(self.refuse(pending, &text).await);
             }
         };
         let mut outcome = OutcomeGuard::new(&gate.audit, decision);
@@ -298,36 +323,56 @@ impl Visit<'_> {
         Ok(Judged::Refused(refused))
     }
 
-    /// What the client is told of the commands that do not pass. Where a policy says so, each files the request that it needs.
-    async fn refusal_text(
+    /// Files the request that each refused command needs, where its policy says so.
+    async fn file_requests(
         &self,
         refusals: &[(Uuid, Refusal<Act>)],
         context: &CallContext,
-    ) -> String {
-        let mut texts = Vec::new();
+    ) -> Vec<Option<Filed>> {
+        let scene = &self.arrival.scene;
+        let mut filed = Vec::with_capacity(refusals.len());
         for (id, refusal) in refusals {
-            let filed = match refusal.subject().command() {
+            filed.push(match refusal.subject().command() {
                 Some(command) => {
-                    self.arrival
-                        .scene
+                    scene
                         .file_request(command, refusal.decision(), *id, context)
                         .await
                 }
                 None => None,
-            };
-            texts.push(block_text(*id, refusal, filed));
+            });
         }
-        texts.join("\n")
+        filed
+    }
+
+    /// A pipeline that waited for approval begins, or is refused.
+    pub(super) async fn begin_held(
+        &mut self,
+        kept: &Kept,
+        proposal: Box<Proposal>,
+    ) -> Result<(), Rejection> {
+        let context = self.context(Some(proposal.command()));
+        let pending = Pending {
+            kept,
+            proposal: Some(proposal),
+        };
+        self.begin(pending, &context, Patience::HasWaited)
+            .await
+            .map(drop)
+    }
+
+    /// A pipeline that waited for approval is refused.
+    pub(super) async fn refuse_held(&mut self, kept: &Kept, proposal: Box<Proposal>, text: &str) {
+        let pending = Pending {
+            kept,
+            proposal: Some(proposal),
+        };
+        self.refuse(pending, text).await;
     }
 
     /// Ends a pipeline with `text`, here and at the server if it runs there.
-    async fn refuse(
-        &mut self,
-        mut pending: Pending<'_>,
-        text: &str,
-    ) -> Result<Response, Rejection> {
+    async fn refuse(&mut self, mut pending: Pending<'_>, text: &str) -> Response {
         let Some(proposal) = pending.proposal.take() else {
-            return Ok(unknown());
+            return unknown();
         };
         let kept = pending.kept;
         let go = {
@@ -337,9 +382,8 @@ impl Visit<'_> {
             go
         };
         kept.changed.notify_waiters();
-        let cleared = Cleared::refused(go).ok_or_else(Rejection::not_cleared)?;
-        let answer = self.line(kept).send_ending(cleared).await;
-        Ok(answer.unwrap_or_else(unknown))
+        let answer = self.line(kept).send_ending(Cleared::refused(go)).await;
+        answer.unwrap_or_else(unknown)
     }
 }
 
@@ -369,6 +413,29 @@ impl Pending<'_> {
             Some(Subject::Listing) => vec![Act::Session(LISTING)],
             Some(Subject::Own(command)) => vec![Act::Command(Arc::clone(command))],
             None => Vec::new(),
+        }
+    }
+}
+
+impl Pending<'_> {
+    /// Lets the pipeline wait for approval, if all that it lacks may be waited for; what the client hears meanwhile.
+    fn hold(&mut self, filed: &[Option<Filed>]) -> Option<Response> {
+        let proposal = self.proposal.take()?;
+        let waiting = proposal.while_waiting();
+        let command = proposal.command();
+        match (Held::new(proposal, filed), waiting) {
+            (Ok(held), Some(waiting)) => {
+                let mut inner = self.kept.lock();
+                inner.held.insert(command, held);
+                // It may have been ended while it was decided on.
+                inner.settle();
+                Some(waiting)
+            }
+            (Ok(_), None) => None,
+            (Err(proposal), _) => {
+                self.proposal = Some(proposal);
+                None
+            }
         }
     }
 }
@@ -421,8 +488,8 @@ impl Kept {
 }
 
 /// The text of a block: what is missing, and the decision by which it is found again.
-fn block_text(decision: Uuid, refusal: &Refusal<Act>, filed: Option<String>) -> String {
-    let text = filed.unwrap_or_else(|| refusal.decision().explanation.clone());
+fn block_text(decision: Uuid, refusal: &Refusal<Act>, filed: Option<Filed>) -> String {
+    let text = filed.map_or_else(|| refusal.decision().explanation.clone(), |it| it.text());
     format!("{text} (decision {decision})")
 }
 

@@ -186,7 +186,7 @@ impl Inner {
             ..
         } = self;
         standing.retain(|command, _| shell.has(*command));
-        held.retain(|command, _| shell.has(*command));
+        held.retain(|command, _| shell.is_deciding(*command));
     }
 }
 

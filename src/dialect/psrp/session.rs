@@ -326,6 +326,12 @@ impl Shell {
         self.commands.contains_key(&command)
     }
 
+    /// Whether it has a pipeline with this id that is not decided on.
+    pub fn is_deciding(&self, command: Uuid) -> bool {
+        let state = self.commands.get(&command).map(|it| &it.state);
+        matches!(state, Some(State::Deciding))
+    }
+
     /// The server has not taken the command.
     pub fn lost(&mut self, command: Uuid) {
         self.end(command, Ending::Failed);

@@ -1,5 +1,7 @@
 //! What a `[[policy]]` says besides its scope and its approval: reasons, hours, uses, spread, emergencies.
 
+use std::time::Duration;
+
 use chrono::{NaiveTime, Weekday};
 use chrono_tz::Tz;
 
@@ -127,8 +129,41 @@ pub(super) fn comment(text: Option<&Located<String>>, report: &mut Report<'_>) -
 }
 
 pub(super) fn on_block(text: Option<&Located<String>>, report: &mut Report<'_>) -> OnBlock {
-    let all = [OnBlock::Block, OnBlock::Request];
+    let all = [OnBlock::Block, OnBlock::Hold, OnBlock::Request];
     word("on_block", text, all, OnBlock::as_str, report).unwrap_or_default()
+}
+
+/// How long a call waits for its approval.
+pub(super) fn hold(
+    seconds: Option<&Located<i64>>,
+    on_block: OnBlock,
+    report: &mut Report<'_>,
+) -> Duration {
+    const USUAL: Duration = Duration::from_mins(10);
+    const LONGEST: Duration = Duration::from_hours(1);
+    let Some(Located { value, at }) = seconds else {
+        return USUAL;
+    };
+    if on_block != OnBlock::Hold {
+        report.problem_with_hint(
+            *at,
+            "`hold_seconds` without `on_block = \"hold\"`",
+            "nothing waits then: take it out, or set `on_block`",
+        );
+    }
+    match u64::try_from(*value).map(Duration::from_secs) {
+        Ok(hold) if !hold.is_zero() && hold <= LONGEST => hold,
+        Ok(_) | Err(_) => {
+            let message = format!(
+                "`hold_seconds` must be from 1 to {}, not {value}",
+                LONGEST.as_secs()
+            );
+            let hint =
+                "servers close sessions that say nothing for long: Exchange after 15 minutes";
+            report.problem_with_hint(*at, message, hint);
+            USUAL
+        }
+    }
 }
 
 fn word<T: Copy, const N: usize>(
