@@ -61,7 +61,7 @@ approvers = ["approvers"]
 task = 'Exchange\New-Mailbox'
 approval = "manual"
 approvers = ["approvers"]
-on_block = "request"
+on_block = "hold"
 """
 
 CONFIGURATION = """

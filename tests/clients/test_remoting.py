@@ -299,7 +299,7 @@ def test_what_the_protocol_does_not_allow_is_a_fault_on_the_clients_exception(re
 def test_sessions_cannot_be_left_and_taken_up(remote, runspaces):
     with pytest.raises(WSManFaultError, match="cannot be left and taken up again"):
         runspaces.disconnect()
-    with remote.wsman() as wsman, pytest.raises(WSManFaultError):
+    with remote.wsman() as wsman, pytest.raises(WSManFaultError, match="cannot be left and taken up again"):
         RunspacePool.get_runspace_pools(wsman)
     assert names(run(runspaces, "Get-Mailbox", Identity="x")) == ["Xenia Dahl"], "the session goes on"
     assert not {it.action for it in remote.exchange.arrived()} & {"Disconnect", "Reconnect", "Enumerate"}
