@@ -168,11 +168,28 @@ impl Pipeline {
         self.judged(None)
     }
 
-    /// The commands to decide on when `item` is piped in, and the value to pass on for it.
-    pub fn commands_with_input(&self, item: &Item) -> Result<(Vec<Command>, Item), PipelineError> {
-        let plain = value::plain(item)?;
-        let judged = self.judged(Some(&plain.value))?;
-        Ok((judged, plain.item))
+    /// The commands to decide on when these values, at least one, are piped in, and the values to pass on for them.
+    ///
+    /// They are decided on together: a record for each would let small requests fill the log.
+    pub fn commands_with_input(
+        &self,
+        items: &[Item],
+    ) -> Result<(Vec<Command>, Vec<Item>), PipelineError> {
+        if self.statements.len() > 1 {
+            return Err(PipelineError::refused(
+                "input-for-statements",
+                "values cannot be piped into several statements; pipe them into one",
+            ));
+        }
+        let plain = items.iter().map(value::plain);
+        let plain: Vec<Plain> = plain.collect::<Result<_, _>>()?;
+        let (items, mut values): (Vec<_>, Vec<_>) =
+            plain.into_iter().map(|it| (it.item, it.value)).unzip();
+        let value = match values.len() {
+            1 => values.swap_remove(0),
+            _ => Value::List(values),
+        };
+        Ok((self.judged(Some(&value))?, items))
     }
 
     /// Whether values are piped in.

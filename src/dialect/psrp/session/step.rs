@@ -8,7 +8,7 @@ use crate::dialect::Unreadable;
 use crate::dialect::psrp::answer::{self, Failure};
 use crate::dialect::psrp::clixml;
 use crate::dialect::psrp::fragment;
-use crate::dialect::psrp::message::{self, Kind, Message, Place};
+use crate::dialect::psrp::message::{self, Destination, Kind, Message, Place};
 use crate::dialect::psrp::pipeline::{Input, Pipeline, PipelineError};
 use crate::dialect::psrp::soap::{Fault, Operation, Request, Response, Signal, Stream};
 
@@ -289,7 +289,8 @@ impl Shell {
             Stream::Stdin => (&mut running.stdin, Place::CommandStdin),
         };
         let objects = reassembler.push(data, &limits)?;
-        let mut judged = Vec::new();
+        let mut numbers = Vec::new();
+        let mut inputs = Vec::new();
         let mut written = Vec::new();
         for object in objects {
             let message = message::read_from_client(&object.bytes, place, self.id, Some(command))?;
@@ -298,7 +299,7 @@ impl Shell {
                 return Err(bad("input-ended", "input after the end of input"));
             }
             running.has_all_input |= message.kind == Kind::EndOfPipelineInput;
-            let body = match (&running.state, message.kind) {
+            match (&running.state, message.kind) {
                 (
                     State::Running(Work {
                         kind: WorkKind::Pipeline(pipeline, _),
@@ -309,30 +310,38 @@ impl Shell {
                     if pipeline.input() == Input::Absent {
                         return Err(bad("input-unasked", "input for a pipeline that takes none"));
                     }
-                    let item = clixml::read(&message.data)?;
-                    let (commands, item) = pipeline.commands_with_input(&item).map_err(plain)?;
-                    judged.extend(commands.into_iter().map(Arc::new));
-                    clixml::write(&item)
+                    numbers.push(object.id);
+                    inputs.push(clixml::read(&message.data)?);
                 }
                 (State::Running(_), Kind::EndOfPipelineInput | Kind::PipelineHostResponse) => {
-                    pool::rewritten(message.kind, &message.data)?
+                    written.push((object.id, rewrite(&message)?));
                 }
                 // A cmdlet of the gateway takes no input, and a pipeline that has failed none any more.
-                (State::Local(_), Kind::EndOfPipelineInput | Kind::PipelineInput) => continue,
+                (State::Local(_), Kind::EndOfPipelineInput | Kind::PipelineInput) => {}
                 _ => return Err(bad("input-unasked", "input for a command that takes none")),
-            };
-            let message = Message {
-                data: body,
-                ..message
-            };
-            written.push((object.id, message::write(&message)));
-        }
-        if written.is_empty() {
-            return Ok(Step::Answer(Response::Sent));
+            }
         }
         let State::Running(work) = &running.state else {
             return Ok(Step::Answer(Response::Sent));
         };
+        let mut judged = Vec::new();
+        if let (WorkKind::Pipeline(pipeline, _), false) = (&work.kind, inputs.is_empty()) {
+            let (commands, items) = pipeline.commands_with_input(&inputs).map_err(plain)?;
+            judged.extend(commands.into_iter().map(Arc::new));
+            let message = |item| Message {
+                destination: Destination::Server,
+                kind: Kind::PipelineInput,
+                pool: self.id,
+                pipeline: command,
+                data: clixml::write(item),
+            };
+            let items = items.iter().map(|it| message::write(&message(it)));
+            // Behind the end of input there is none: what else is written comes after it.
+            written.splice(0..0, numbers.into_iter().zip(items));
+        }
+        if written.is_empty() {
+            return Ok(Step::Answer(Response::Sent));
+        }
         let (subject, stage) = if judged.is_empty() {
             (work.subject(), Stage::Onward)
         } else {

@@ -391,13 +391,12 @@ fn input_is_decided_on_with_its_value() {
     let Subject::Commands(judged) = proposal.subject() else {
         panic!("{proposal:?}");
     };
-    let values: Vec<_> = judged
-        .iter()
-        .map(|it| it.parameters.get("PipelineInput"))
-        .collect();
+    let [command] = judged.as_slice() else {
+        panic!("what comes together is decided on together: {judged:?}");
+    };
     assert_eq!(
-        values,
-        [Some(&Value::text("anna")), Some(&Value::text("bo"))]
+        command.parameters.get("PipelineInput"),
+        Some(&Value::List(vec![Value::text("anna"), Value::text("bo")]))
     );
     client.run(TWO, "Set-Mailbox", true);
     let input = whole(6, Kind::PipelineInput, TWO, &Item::text("x"));
