@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::broadcast::error::RecvError;
 use uuid::Uuid;
 
-use crate::model::{Command, Pins, RequestState, Task};
+use crate::model::{Command, HowClosed, Pins, RequestState, Task};
 
 use super::desk::Desk;
 use super::filing::{file, no_policy};
@@ -40,12 +40,23 @@ pub(super) async fn file_for_blocked(
     let now = desk.now();
     if let Some(id) = desk.blocks.lately(&key, now)
         && let Some(known) = desk.store.request(id).await.map_err(not_reached)?
+        && !is_spent(desk, id, known.state).await?
     {
         return Ok((id, known.state));
     }
     let request = file(desk, caller, ask).await?.case.request;
     desk.blocks.remember(key, request.id, now);
     Ok((request.id, request.state))
+}
+
+/// Whether a request was approved and its grant came to its end as it should: the next call has to ask again.
+async fn is_spent(desk: &Desk, id: Uuid, state: RequestState) -> Result<bool, WorkflowError> {
+    if state != RequestState::Approved {
+        return Ok(false);
+    }
+    let grant = desk.store.grant_of_request(id).await.map_err(not_reached)?;
+    let closed = grant.and_then(|it| it.closed).map(|it| it.how);
+    Ok(matches!(closed, Some(HowClosed::Ended | HowClosed::UsedUp)))
 }
 
 /// Waits until a request is decided, and what came of it is in force.

@@ -14,6 +14,7 @@ use portcullis::dialect::psrp::soap::{
     Operation, Peer, Received, Request, Response, read_head, read_request, read_response,
     write_request, write_response,
 };
+use portcullis::model::Names;
 
 const CONFIGURATION: &str = "Microsoft.Exchange";
 const OWNER: &str = "local:alice";

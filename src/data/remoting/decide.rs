@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use http::StatusCode;
 use uuid::Uuid;
 
 use crate::audit::{CallContext, Recorded};
@@ -24,7 +25,7 @@ use super::clearance::Cleared;
 use super::hold::Held;
 use super::shells::Kept;
 use super::standing::{Act, LISTING, Permitted, Standing};
-use super::upstream::Heard;
+use super::upstream::{Heard, status};
 use super::visit::Visit;
 
 /// A proposal that is being decided on: dropped before that, because the client went away or the record cannot be written, a
@@ -92,7 +93,11 @@ impl Visit<'_> {
         };
         match self.judge_all(acts, stage, &grants, context).await? {
             Judged::Refused(refusals) => {
-                let filed = self.file_requests(&refusals, context).await;
+                let filed = match patience {
+                    // Its requests were filed, and are approved.
+                    Patience::HasWaited => vec![None; refusals.len()],
+                    Patience::Waits => self.file_requests(&refusals, context).await,
+                };
                 if stage == Stage::Start
                     && patience == Patience::Waits
                     && let Some(waiting) = pending.hold(&filed)
@@ -102,11 +107,19 @@ impl Visit<'_> {
                 let texts: Vec<String> = refusals
                     .iter()
                     .zip(filed)
-                    .map(|((id, refusal), filed)| block_text(*id, refusal, filed))
+                    .map(|((id, refusal), filed)| {
+                        let text = block_text(*id, refusal, filed);
+                        match patience {
+                            Patience::HasWaited => format!(
+                                "{text}. What was approved does not cover it; Get-ElevatedAccessAuthorization shows your grants"
+                            ),
+                            Patience::Waits => text,
+                        }
+                    })
                     .collect();
                 Ok(self.refuse(pending, &texts.join("\n")).await)
             }
-            Judged::Permitted(permitted, outcomes) => {
+            Judged::Permitted(permitted, mut outcomes) => {
                 let Some(proposal) = pending.proposal.take() else {
                     return Ok(unknown());
                 };
@@ -115,26 +128,24 @@ impl Visit<'_> {
                     let mut inner = kept.lock();
                     let permits = permitted.iter().map(|it| &it.permit);
                     let cleared = Cleared::recorded(&mut inner.shell, *proposal, permits);
-                    if stage == Stage::Start {
+                    // It may have been ended while it was decided on.
+                    if stage == Stage::Start && inner.shell.runs(command) {
                         let counted = self.arrival.scene.route.metrics.pipeline();
+                        let outcomes = std::mem::take(&mut outcomes);
                         let standing = Standing::new(permitted, outcomes, counted);
                         inner.standing.insert(command, standing);
-                        // It may have been ended while it was decided on.
-                        inner.settle();
-                        return_cleared(cleared, Vec::new())
-                    } else {
-                        return_cleared(cleared, outcomes)
+                    } else if stage == Stage::Start {
+                        not_run(&mut outcomes);
                     }
+                    inner.settle();
+                    cleared.ok_or_else(Rejection::not_cleared)?
                 };
-                let (cleared, mut outcomes) = cleared?;
                 let heard = self.line(kept).send(cleared).await;
-                let (status, result) = ended(&heard);
                 for outcome in &mut outcomes {
-                    outcome.upstream_answered(status);
-                    outcome.finish(result);
+                    record_end(outcome, &heard);
                 }
-                if stage == Stage::Start {
-                    kept.started(command, &heard);
+                if let (Stage::Start, Heard::Lost(rejection)) = (stage, &heard) {
+                    kept.lost(command, rejection);
                 }
                 answer(heard)
             }
@@ -225,7 +236,7 @@ impl Visit<'_> {
             .own_cmdlets
             .answer(&context.principal, context.source, &command, decision)
             .await;
-        outcome.answers(http::StatusCode::OK.as_u16());
+        outcome.answers(StatusCode::OK.as_u16());
         let Some(proposal) = pending.proposal.take() else {
             return Ok(unknown());
         };
@@ -317,9 +328,7 @@ impl Visit<'_> {
         if refused.is_empty() {
             return Ok(Judged::Permitted(permitted, outcomes));
         }
-        for outcome in &mut outcomes {
-            outcome.finish("not-run");
-        }
+        not_run(&mut outcomes);
         Ok(Judged::Refused(refused))
     }
 
@@ -460,28 +469,15 @@ impl Kept {
         })
     }
 
-    /// The server has taken a pipeline, or not.
-    fn started(&self, command: Uuid, heard: &Heard) {
+    /// The server did not say whether it takes a pipeline: whether it runs is not known, and nobody can ask for its output.
+    fn lost(&self, command: Uuid, rejection: &Rejection) {
         let mut inner = self.lock();
-        let (status, result) = ended(heard);
-        match heard {
-            Heard::Answer(Response::Fault(_)) | Heard::Lost(_) => {
-                if let Some(mut standing) = inner.standing.remove(&command) {
-                    match heard {
-                        Heard::Answer(_) => standing.upstream_answered(status),
-                        Heard::Lost(_) => standing.answers(status),
-                    }
-                    standing.finish(result);
-                }
-                inner.shell.lost(command);
-                inner.settle();
-            }
-            Heard::Answer(_) => {
-                if let Some(standing) = inner.standing.get_mut(&command) {
-                    standing.upstream_answered(status);
-                }
-            }
+        if let Some(mut standing) = inner.standing.remove(&command) {
+            standing.answers(StatusCode::INTERNAL_SERVER_ERROR.as_u16());
+            standing.finish(rejection.reason_of_outcome());
         }
+        inner.shell.lost(command);
+        inner.settle();
         drop(inner);
         self.changed.notify_waiters();
     }
@@ -500,12 +496,17 @@ fn is_permitted(judgement: &Judgement<Act>) -> bool {
     }
 }
 
-/// The status and the word for the record.
-fn ended(heard: &Heard) -> (u16, &'static str) {
+/// Puts on record what came of something that the server answers at once.
+pub(super) fn record_end(outcome: &mut OutcomeGuard, heard: &Heard) {
     match heard {
-        Heard::Answer(Response::Fault(_)) => (500, "failed"),
-        Heard::Answer(_) => (200, "ok"),
-        Heard::Lost(rejection) => (500, rejection.reason_of_outcome()),
+        Heard::Answer(response) => {
+            outcome.upstream_answered(status(response).as_u16());
+            outcome.finish_answered();
+        }
+        Heard::Lost(rejection) => {
+            outcome.answers(StatusCode::INTERNAL_SERVER_ERROR.as_u16());
+            outcome.finish(rejection.reason_of_outcome());
+        }
     }
 }
 
@@ -516,13 +517,11 @@ pub(super) fn answer(heard: Heard) -> Result<Response, Rejection> {
     }
 }
 
-fn return_cleared(
-    cleared: Option<Cleared>,
-    outcomes: Vec<OutcomeGuard>,
-) -> Result<(Cleared, Vec<OutcomeGuard>), Rejection> {
-    cleared
-        .map(|it| (it, outcomes))
-        .ok_or_else(Rejection::not_cleared)
+/// What passed by itself is not run, because of what stands beside it or because it was ended before.
+fn not_run(outcomes: &mut [OutcomeGuard]) {
+    for outcome in outcomes {
+        outcome.finish("not-run");
+    }
 }
 
 fn unknown() -> Response {

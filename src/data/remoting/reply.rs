@@ -10,6 +10,8 @@ use crate::dialect::Reply;
 use crate::dialect::psrp::soap::{Fault, Peer, Response, write_response};
 use crate::telemetry::metrics::RefusedReason;
 
+use super::upstream::status;
+
 const SOAP: HeaderValue = HeaderValue::from_static("application/soap+xml;charset=UTF-8");
 
 /// An answer to the request `relates`, in an envelope with the id `message`.
@@ -19,19 +21,10 @@ pub(super) fn reply(
     relates: Option<Uuid>,
     peer: &Peer<'_>,
 ) -> Reply {
-    let status = match response {
-        Response::Fault(_) => StatusCode::INTERNAL_SERVER_ERROR,
-        Response::Created { .. }
-        | Response::Deleted
-        | Response::Received(_)
-        | Response::Sent
-        | Response::Signalled
-        | Response::Started { .. } => StatusCode::OK,
-    };
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, SOAP);
     Reply {
-        status,
+        status: status(response),
         headers,
         body: Bytes::from(write_response(response, message, relates, peer)),
     }

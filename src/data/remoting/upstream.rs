@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::data::gate::Route;
 use crate::data::reject::Rejection;
 use crate::dialect::psrp::soap::{
-    self, Fault, Frame, Operation, Peer, Response, Target, read_response, write_request,
+    self, Frame, Operation, Peer, Response, Target, read_response, write_request,
 };
 use crate::upstream::{Pool, UpstreamBody, UpstreamError};
 
@@ -61,17 +61,7 @@ impl Line<'_> {
             match heard {
                 Ok(Response::Fault(fault)) => return Heard::Answer(Response::Fault(fault)),
                 Ok(response) => last = Some(response),
-                Err(rejection) => {
-                    let fault = Fault::unavailable(rejection.text.clone());
-                    // What was not started is not there; all else may be tried again.
-                    if matches!(
-                        operation,
-                        Operation::Command { .. } | Operation::Create { .. }
-                    ) {
-                        drop(self.hear(&operation, Response::Fault(fault)));
-                    }
-                    return Heard::Lost(Box::new(rejection));
-                }
+                Err(rejection) => return Heard::Lost(Box::new(rejection)),
             }
         }
         match answer.or(last) {
@@ -95,6 +85,11 @@ impl Line<'_> {
     fn hear(&self, operation: &Operation, response: Response) -> Result<Response, Rejection> {
         let (heard, learned) = {
             let mut inner = self.kept.lock();
+            if let Operation::Command { command, .. } = operation
+                && let Some(standing) = inner.standing.get_mut(command)
+            {
+                standing.upstream_answered(status(&response).as_u16());
+            }
             let heard = inner.shell.heard(operation, response, &self.remoting.own);
             let learned = inner.shell.take_learned();
             inner.settle();
@@ -193,5 +188,18 @@ impl Line<'_> {
     fn failed(&self, error: &UpstreamError) -> Rejection {
         warn!(endpoint = %self.route.path, %error, cause = error.source().map(tracing::field::display), "Upstream did not answer");
         Rejection::from(error)
+    }
+}
+
+/// The status that an answer comes with.
+pub(super) fn status(response: &Response) -> StatusCode {
+    match response {
+        Response::Fault(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        Response::Created { .. }
+        | Response::Deleted
+        | Response::Received(_)
+        | Response::Sent
+        | Response::Signalled
+        | Response::Started { .. } => StatusCode::OK,
     }
 }

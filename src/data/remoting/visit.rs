@@ -16,7 +16,7 @@ use crate::policy::{Judgement, SessionCall};
 
 use super::Remoting;
 use super::clearance::Cleared;
-use super::decide::answer;
+use super::decide::{answer, record_end};
 use super::hold::stopping;
 use super::shells::{Kept, NoRoom};
 use super::standing::{Act, CREATE, DELETE};
@@ -170,20 +170,7 @@ impl Visit<'_> {
         let mut outcome = OutcomeGuard::new(audit, permit.decision_id());
         let cleared = Cleared::session(operation, &permit).ok_or_else(Rejection::not_cleared)?;
         let heard = self.line(kept).send(cleared).await;
-        match &heard {
-            Heard::Answer(Response::Fault(_)) => {
-                outcome.upstream_answered(500);
-                outcome.finish("failed");
-            }
-            Heard::Answer(_) => {
-                outcome.upstream_answered(200);
-                outcome.finish("ok");
-            }
-            Heard::Lost(rejection) => {
-                outcome.answers(500);
-                outcome.finish(rejection.reason_of_outcome());
-            }
-        }
+        record_end(&mut outcome, &heard);
         answer(heard)
     }
 

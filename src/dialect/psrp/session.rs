@@ -326,6 +326,12 @@ impl Shell {
         self.commands.contains_key(&command)
     }
 
+    /// Whether the server runs a pipeline with this id, as far as is known.
+    pub fn runs(&self, command: Uuid) -> bool {
+        let state = self.commands.get(&command).map(|it| &it.state);
+        matches!(state, Some(State::Running(_)))
+    }
+
     /// Whether it has a pipeline with this id that is not decided on.
     pub fn is_deciding(&self, command: Uuid) -> bool {
         let state = self.commands.get(&command).map(|it| &it.state);

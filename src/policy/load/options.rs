@@ -401,3 +401,54 @@ pub(super) fn refuse_of_never(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Interner;
+    use crate::policy::{PolicyFile, PolicySet};
+
+    /// How long a policy with these lines lets calls wait, or what is wrong with it.
+    fn hold(lines: &str) -> Result<(OnBlock, u64), String> {
+        let files = [PolicyFile {
+            path: "p.toml".to_owned(),
+            text: format!("[[policy]]\ntask = 'X\\Get-It'\napproval = 'auto'\n{lines}"),
+        }];
+        let set = PolicySet::load(&files, &[], None, &Interner::default());
+        match set {
+            Ok(set) => {
+                let policy = &set.policies()[0];
+                Ok((policy.on_block, policy.hold.as_secs()))
+            }
+            Err(problems) => Err(problems.iter().map(ToString::to_string).collect()),
+        }
+    }
+
+    #[test]
+    fn a_call_waits_ten_minutes_unless_it_is_said_and_an_hour_at_most() {
+        assert_eq!(hold(""), Ok((OnBlock::Block, 600)));
+        assert_eq!(hold("on_block = 'hold'"), Ok((OnBlock::Hold, 600)));
+        assert_eq!(
+            hold("on_block = 'hold'\nhold_seconds = 3600"),
+            Ok((OnBlock::Hold, 3600))
+        );
+        for (lines, text) in [
+            (
+                "on_block = 'hold'\nhold_seconds = 0",
+                "must be from 1 to 3600, not 0",
+            ),
+            (
+                "on_block = 'hold'\nhold_seconds = 3601",
+                "must be from 1 to 3600, not 3601",
+            ),
+            (
+                "on_block = 'request'\nhold_seconds = 5",
+                "without `on_block = \"hold\"`",
+            ),
+            ("hold_seconds = 5", "without `on_block = \"hold\"`"),
+        ] {
+            let told = hold(lines).unwrap_err();
+            assert!(told.contains(text), "{told}");
+        }
+    }
+}
