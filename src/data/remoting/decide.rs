@@ -16,7 +16,7 @@ use crate::data::reject::Rejection;
 use crate::data::uses::{Receipt, passes_by};
 use crate::dialect::psrp::answer::Failure;
 use crate::dialect::psrp::session::{Go, Proposal, Stage, Subject};
-use crate::dialect::psrp::soap::{Fault, Response};
+use crate::dialect::psrp::soap::{Fault, Operation, Response};
 use crate::model::Command;
 use crate::policy::{Judgement, Permit, Refusal};
 use crate::state::OwnCmdletError;
@@ -87,11 +87,7 @@ impl Visit<'_> {
         let stage = pending.stage();
         let kept = pending.kept;
         let acts = pending.acts();
-        let grants = match stage {
-            Stage::Input | Stage::Onward => kept.grants_of(pending.command()),
-            Stage::Start => Vec::new(),
-        };
-        match self.judge_all(acts, stage, &grants, context).await? {
+        match self.judge_all(acts, stage, context).await? {
             Judged::Refused(refusals) => {
                 let filed = match patience {
                     // Its requests were filed, and are approved.
@@ -163,7 +159,8 @@ impl Visit<'_> {
         let grants = kept.grants_of(pending.command());
         let mut permits: Vec<Permit<Act>> = Vec::new();
         let mut refused = Vec::new();
-        for (index, act) in pending.acts().into_iter().enumerate() {
+        let acts = pending.acts();
+        for (index, act) in acts.iter().cloned().enumerate() {
             let grant = grants.get(index).copied().flatten();
             match scene.decided(act, context, grant) {
                 Judgement::Permitted(permit) => permits.push(permit),
@@ -182,7 +179,16 @@ impl Visit<'_> {
                 Cleared::again(&mut inner.shell, *proposal, &standing, &permits)
             };
             let cleared = cleared.ok_or_else(Rejection::not_cleared)?;
-            return answer(self.wait_or_send(kept, cleared).await);
+            if !matches!(self.request.operation, Operation::Receive { .. }) {
+                return answer(self.line(kept).send(cleared).await);
+            }
+            return match self
+                .wait_while_permitted(kept, cleared, &acts, &grants)
+                .await
+            {
+                Some(heard) => answer(heard),
+                None => self.look_again(kept).await,
+            };
         }
         for judgement in &refused {
             scene.count(judgement.decision());
@@ -205,6 +211,57 @@ impl Visit<'_> {
             Err(unavailable) => format!("the pipeline may not go on any more, and {unavailable}"),
         };
         Ok(self.refuse(pending, &text).await)
+    }
+
+    /// Waits for output as long as the pipeline would be permitted; none if it is not any more.
+    async fn wait_while_permitted(
+        &self,
+        kept: &Kept,
+        cleared: Cleared,
+        acts: &[Act],
+        grants: &[Option<Uuid>],
+    ) -> Option<Heard> {
+        let state = &self.arrival.scene.worker.gate.state;
+        let mut waiting = std::pin::pin!(self.wait_or_send(kept, cleared));
+        loop {
+            let mut changed = std::pin::pin!(state.changes().notified());
+            changed.as_mut().enable();
+            if !self.would_go_on(acts, grants) {
+                return None;
+            }
+            tokio::select! {
+                heard = &mut waiting => return Some(heard),
+                () = changed => {}
+            }
+        }
+    }
+
+    /// Whether a pipeline would be permitted by the policies and grants of this moment.
+    fn would_go_on(&self, acts: &[Act], grants: &[Option<Uuid>]) -> bool {
+        let snapshot = self.arrival.scene.worker.gate.state.snapshot();
+        let arrival = self.arrival.with(&snapshot);
+        let context = arrival.context(None);
+        acts.iter().enumerate().all(|(index, act)| {
+            let grant = grants.get(index).copied().flatten();
+            is_permitted(&arrival.scene.decided(act.clone(), &context, grant))
+        })
+    }
+
+    /// Answers the request anew, by the policies and grants of this moment.
+    async fn look_again(&mut self, kept: &Kept) -> Result<Response, Rejection> {
+        let snapshot = self.arrival.scene.worker.gate.state.snapshot();
+        let arrival = self.arrival.with(&snapshot);
+        let mut now = Visit {
+            arrival: &arrival,
+            remoting: self.remoting,
+            request: self.request,
+            target: self.target,
+            decided: self.decided,
+        };
+        let step = now.again(kept)?;
+        let answer = Box::pin(now.carry_out(kept, step)).await;
+        self.decided = now.decided;
+        answer
     }
 
     /// The gateway runs its own cmdlet.
@@ -269,14 +326,12 @@ impl Visit<'_> {
         &mut self,
         acts: Vec<Act>,
         stage: Stage,
-        grants: &[Option<Uuid>],
         context: &CallContext,
     ) -> Result<Judged, Rejection> {
         let scene = self.arrival.scene;
         let mut judgements: Vec<Judgement<Act>> = acts
             .into_iter()
-            .enumerate()
-            .map(|(index, act)| scene.decided(act, context, grants.get(index).copied().flatten()))
+            .map(|act| scene.decided(act, context, None))
             .collect();
         let mut receipts: Vec<Option<Receipt>> = Vec::new();
         // A use is taken once, where the pipeline begins, and only if nothing else is against it.

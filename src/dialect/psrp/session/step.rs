@@ -71,7 +71,7 @@ impl Shell {
             Operation::Receive {
                 command: Some(command),
                 ..
-            } => self.receive(*command, request.frame.max_envelope),
+            } => Ok(self.receive(*command, request.frame.max_envelope)),
             Operation::Send {
                 command: None,
                 stream,
@@ -194,23 +194,23 @@ impl Shell {
         }
     }
 
-    fn receive(&mut self, command: Uuid, max_envelope: Option<u32>) -> Result<Step, Unreadable> {
+    fn receive(&mut self, command: Uuid, max_envelope: Option<u32>) -> Step {
         let Some(running) = self.commands.get(&command) else {
-            return Ok(Step::Answer(unknown_response()));
+            return Step::Answer(unknown_response());
         };
         let operation = Operation::Receive {
             command: Some(command),
             keep_alive: false,
         };
         match &running.state {
-            State::Deciding | State::Incomplete => Ok(Step::Hold),
-            State::Local(_) => Ok(Step::Answer(self.take(command, max_envelope))),
-            State::Running(work) => Ok(Step::Decide(Box::new(Proposal {
+            State::Deciding | State::Incomplete => Step::Hold,
+            State::Local(_) => Step::Answer(self.take(command, max_envelope)),
+            State::Running(work) => Step::Decide(Box::new(Proposal {
                 command,
                 subject: work.subject(),
                 stage: Stage::Onward,
                 next: Next::Continue(vec![operation], None),
-            }))),
+            })),
         }
     }
 
@@ -274,7 +274,11 @@ impl Shell {
         };
         match (&running.state, stream) {
             (State::Incomplete, Stream::Stdin) => {
-                return self.add_start(command, data, Response::Sent, context);
+                let step = self.add_start(command, data, Response::Sent, context);
+                if step.is_err() {
+                    self.commands.remove(&command);
+                }
+                return step;
             }
             (State::Deciding | State::Incomplete, _) => {
                 return Err(bad(
