@@ -7,7 +7,9 @@
 mod clearance;
 mod closing;
 mod decide;
+mod going;
 mod hold;
+mod own;
 mod reply;
 mod shells;
 mod standing;
