@@ -4,9 +4,12 @@
 //! each is on record before anything goes upstream; where it only goes on it is decided again, and on record only if that
 //! ends it.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::StatusCode;
+use tokio::time::{MissedTickBehavior, interval};
 use uuid::Uuid;
 
 use crate::audit::{CallContext, Recorded};
@@ -16,7 +19,7 @@ use crate::data::reject::Rejection;
 use crate::data::uses::{Receipt, passes_by};
 use crate::dialect::psrp::answer::Failure;
 use crate::dialect::psrp::session::{Go, Proposal, Stage, Subject};
-use crate::dialect::psrp::soap::{Fault, Response};
+use crate::dialect::psrp::soap::{Fault, Operation, Response};
 use crate::model::Command;
 use crate::policy::{Judgement, Permit, Refusal};
 use crate::state::OwnCmdletError;
@@ -27,6 +30,9 @@ use super::shells::Kept;
 use super::standing::{Act, LISTING, Permitted, Standing};
 use super::upstream::{Heard, status};
 use super::visit::Visit;
+
+/// How often a pipeline whose client waits for output is decided again.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// A proposal that is being decided on: dropped before that, because the client went away or the record cannot be written, a
 /// pipeline that has not begun never was.
@@ -160,16 +166,10 @@ impl Visit<'_> {
     ) -> Result<Response, Rejection> {
         let kept = pending.kept;
         let scene = &self.arrival.scene;
-        let grants = kept.grants_of(pending.command());
-        let mut permits: Vec<Permit<Act>> = Vec::new();
-        let mut refused = Vec::new();
-        for (index, act) in pending.acts().into_iter().enumerate() {
-            let grant = grants.get(index).copied().flatten();
-            match scene.decided(act, context, grant) {
-                Judgement::Permitted(permit) => permits.push(permit),
-                refusal @ (Judgement::Own(_) | Judgement::Refused(_)) => refused.push(refusal),
-            }
-        }
+        let command = pending.command();
+        let grants = kept.grants_of(command);
+        let acts = pending.acts();
+        let (permits, refused) = self.decided_now(&acts, &grants, context);
         if refused.is_empty() {
             let Some(proposal) = pending.proposal.take() else {
                 return Ok(unknown());
@@ -182,7 +182,16 @@ impl Visit<'_> {
                 Cleared::again(&mut inner.shell, *proposal, &standing, &permits)
             };
             let cleared = cleared.ok_or_else(Rejection::not_cleared)?;
-            return answer(self.wait_or_send(kept, cleared).await);
+            let is_revoked = || {
+                let now = self.context(Some(command));
+                !self.decided_now(&acts, &grants, &now).1.is_empty()
+            };
+            if let Some(heard) = self.send_unless(kept, cleared, is_revoked).await {
+                return answer(heard);
+            }
+            // It may not go on any more: as if its client had asked now.
+            let step = self.again(kept)?;
+            return Box::pin(self.carry_out(kept, step)).await;
         }
         for judgement in &refused {
             scene.count(judgement.decision());
@@ -205,6 +214,50 @@ impl Visit<'_> {
             Err(unavailable) => format!("the pipeline may not go on any more, and {unavailable}"),
         };
         Ok(self.refuse(pending, &text).await)
+    }
+
+    /// What is decided on the commands of a pipeline that runs, with the grants of this moment: what permits it, and what is
+    /// against it.
+    fn decided_now(
+        &self,
+        acts: &[Act],
+        grants: &[Option<Uuid>],
+        context: &CallContext,
+    ) -> (Vec<Permit<Act>>, Vec<Judgement<Act>>) {
+        let mut permits = Vec::with_capacity(acts.len());
+        let mut refused = Vec::new();
+        for (index, act) in acts.iter().enumerate() {
+            let grant = grants.get(index).copied().flatten();
+            match self.arrival.scene.decided(act.clone(), context, grant) {
+                Judgement::Permitted(permit) => permits.push(permit),
+                refusal @ (Judgement::Own(_) | Judgement::Refused(_)) => refused.push(refusal),
+            }
+        }
+        (permits, refused)
+    }
+
+    /// Sends what was cleared. A server may hold its answer back for minutes: nothing is heard if `is_revoked` in between.
+    async fn send_unless(
+        &self,
+        kept: &Kept,
+        cleared: Cleared,
+        is_revoked: impl Fn() -> bool,
+    ) -> Option<Heard> {
+        if !matches!(self.request.operation, Operation::Receive { .. }) {
+            return Some(self.wait_or_send(kept, cleared).await);
+        }
+        let mut sending = pin!(self.wait_or_send(kept, cleared));
+        let mut looks = interval(LOOK_AGAIN);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                heard = &mut sending => return Some(heard),
+                _ = looks.tick() => {}
+            }
+            if is_revoked() {
+                return None;
+            }
+        }
     }
 
     /// The gateway runs its own cmdlet.
