@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use tokio::sync::Notify;
 
 use crate::model::{Command, Interner, Object, OwnCmdlet, Principal, RequestState};
 use crate::policy::{Mode, PolicySet};
@@ -53,6 +54,12 @@ impl State {
     /// Puts new policies and settings in force, all at once.
     pub fn publish(&self, snapshot: Snapshot) {
         self.snapshot.store(Arc::new(snapshot));
+        self.grants.changes().notify_waiters();
+    }
+
+    /// Tells whoever waits that policies, settings or grants are others than before.
+    pub fn changes(&self) -> &Notify {
+        self.grants.changes()
     }
 }
 

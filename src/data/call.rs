@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::audit::{CallContext, Event};
 use crate::model::Principal;
+use crate::state::Snapshot;
 use crate::telemetry::metrics::StatusClass;
 
 use super::body::read_whole;
@@ -145,7 +146,21 @@ pub(super) struct Arrival<'a> {
     pub(super) source: IpAddr,
 }
 
-impl Arrival<'_> {
+impl<'a> Arrival<'a> {
+    /// It, with other policies and settings.
+    pub(super) fn with<'s>(&'s self, snapshot: &'s Snapshot) -> Arrival<'s>
+    where
+        'a: 's,
+    {
+        Arrival {
+            scene: Scene {
+                snapshot,
+                ..self.scene
+            },
+            ..*self
+        }
+    }
+
     /// What records tell of it besides decisions.
     pub(super) fn context(&self, client_request_id: Option<String>) -> CallContext {
         let Scene {

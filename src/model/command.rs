@@ -24,6 +24,9 @@ pub enum Names {
     /// Each value is under the name that the server binds it to.
     #[default]
     Known,
+    /// Values come from elsewhere while the command runs: only the server knows what they are for, and nobody how many they
+    /// are. Such a command passes no rule on parameters, and nothing that is counted.
+    Piped,
     /// Some values are under a name of the gateway's, or could be read in two ways: only the server knows what they are for.
     /// Such a command passes no rule on parameters.
     Unknown,

@@ -14,7 +14,7 @@ use super::explain::Blocked;
 use super::parameters::Breach;
 use super::{
     Approval, Decision, Judgement, OwnCall, ParameterRules, Permit, Policy, PolicySet, Refusal,
-    Rule, Verdict, explain,
+    Rule, Spread, Verdict, explain,
 };
 
 /// What the whole gateway does with decisions (`[access_control] mode`).
@@ -281,22 +281,23 @@ fn decide_command(command: &Command, facts: &Facts<'_>) -> Decision {
     }
 }
 
-/// The policy whose word depends on parameters that cannot be told apart ([`Names::Unknown`]): the one of a more severe effect
-/// that one of them might have, or the governing one, if it counts identities.
+/// The policy whose word depends on parameters that cannot be told apart ([`Names`]): the one of a more severe effect that one
+/// of them might have, or the governing one, if it counts what they name.
 fn hidden_policy<'a>(
     command: &Command,
     governing: Option<&'a Policy>,
     policies: &'a PolicySet,
 ) -> Option<&'a Policy> {
-    if command.parameters.names() == Names::Known {
+    let names = command.parameters.names();
+    if names == Names::Known {
         return None;
     }
     let worst = policies.possible(&command.task).next()?;
     match governing {
-        Some(policy) if policy.id == worst.id => policy
-            .spread
-            .is_some_and(|it| it.counts_identities())
-            .then_some(policy),
+        Some(policy) if policy.id == worst.id => {
+            let is_counted = |it: Spread| names == Names::Piped || it.counts_identities();
+            policy.spread.is_some_and(is_counted).then_some(policy)
+        }
         Some(_) | None => Some(worst),
     }
 }
@@ -362,6 +363,10 @@ fn examine(grant: &HeldGrant, command: &Command) -> Found {
     }
     if grant.uses_left == Some(0) {
         return Found::UsedUp(grant.id);
+    }
+    if grant.uses_left.is_some() && command.parameters.names() == Names::Piped {
+        let breach = "its uses are counted, and values that are piped in are not, so name what it is about by a parameter";
+        return Found::PinnedOtherwise(grant.id, breach.to_owned());
     }
     Found::Covers {
         grant: grant.id,

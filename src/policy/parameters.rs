@@ -100,7 +100,7 @@ impl ParameterRules {
 
     /// The first way in which `parameters` break the rules.
     pub(super) fn check<'a>(&'a self, parameters: &'a Parameters) -> Result<(), Breach<'a>> {
-        if parameters.names() == Names::Unknown && !self.is_empty() {
+        if parameters.names() != Names::Known && !self.is_empty() {
             return Err(Breach::Unclear);
         }
         for Parameter { name, .. } in parameters {

@@ -10,6 +10,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use dashmap::{DashMap, DashSet, Entry};
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::model::{Grant, Interner, PolicyId, PrincipalId, Task};
@@ -21,6 +22,7 @@ pub struct GrantTable {
     held: DashMap<Key, Held, BuildHasherDefault<KeyHasher>>,
     /// Each task that a grant was ever narrowed to, once: there are few, and their grants share them.
     tasks: DashSet<Arc<Task>>,
+    changes: Notify,
 }
 
 /// Holder and policy in one number.
@@ -62,7 +64,13 @@ impl GrantTable {
                 entry.insert(Held::One(held));
             }
         }
+        self.changes.notify_waiters();
         Ok(())
+    }
+
+    /// Tells whoever waits that grants came into force or are over.
+    pub fn changes(&self) -> &Notify {
+        &self.changes
     }
 
     /// Tells how many uses of a grant are left, if it is in force and had more.
@@ -94,6 +102,7 @@ impl GrantTable {
         {
             entry.remove();
         }
+        self.changes.notify_waiters();
     }
 
     /// Drops grants that ended at or before `now_ms` (milliseconds since the Unix epoch); how many.
@@ -105,6 +114,9 @@ impl GrantTable {
             dropped += before - if any { held.grants().len() } else { 0 };
             any
         });
+        if dropped > 0 {
+            self.changes.notify_waiters();
+        }
         dropped
     }
 

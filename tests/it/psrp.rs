@@ -183,7 +183,7 @@ fn subject(subject: &Subject) -> String {
             let value: String = parameter.value.display().escape_debug().take(40).collect();
             write!(text, " {}={value}", parameter.name).unwrap();
         }
-        if it.parameters.names() == Names::Unknown {
+        if it.parameters.names() != Names::Known {
             text.push_str(" (names unknown)");
         }
         out.push(text);

@@ -4,12 +4,9 @@
 //! each is on record before anything goes upstream; where it only goes on it is decided again, and on record only if that
 //! ends it.
 
-use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::StatusCode;
-use tokio::time::{MissedTickBehavior, interval};
 use uuid::Uuid;
 
 use crate::audit::{CallContext, Recorded};
@@ -30,9 +27,6 @@ use super::shells::Kept;
 use super::standing::{Act, LISTING, Permitted, Standing};
 use super::upstream::{Heard, status};
 use super::visit::Visit;
-
-/// How often a pipeline whose client waits for output is decided again.
-const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// A proposal that is being decided on: dropped before that, because the client went away or the record cannot be written, a
 /// pipeline that has not begun never was.
@@ -93,11 +87,7 @@ impl Visit<'_> {
         let stage = pending.stage();
         let kept = pending.kept;
         let acts = pending.acts();
-        let grants = match stage {
-            Stage::Input | Stage::Onward => kept.grants_of(pending.command()),
-            Stage::Start => Vec::new(),
-        };
-        match self.judge_all(acts, stage, &grants, context).await? {
+        match self.judge_all(acts, stage, context).await? {
             Judged::Refused(refusals) => {
                 let filed = match patience {
                     // Its requests were filed, and are approved.
@@ -166,10 +156,17 @@ impl Visit<'_> {
     ) -> Result<Response, Rejection> {
         let kept = pending.kept;
         let scene = &self.arrival.scene;
-        let command = pending.command();
-        let grants = kept.grants_of(command);
+        let grants = kept.grants_of(pending.command());
+        let mut permits: Vec<Permit<Act>> = Vec::new();
+        let mut refused = Vec::new();
         let acts = pending.acts();
-        let (permits, refused) = self.decided_now(&acts, &grants, context);
+        for (index, act) in acts.iter().cloned().enumerate() {
+            let grant = grants.get(index).copied().flatten();
+            match scene.decided(act, context, grant) {
+                Judgement::Permitted(permit) => permits.push(permit),
+                refusal @ (Judgement::Own(_) | Judgement::Refused(_)) => refused.push(refusal),
+            }
+        }
         if refused.is_empty() {
             let Some(proposal) = pending.proposal.take() else {
                 return Ok(unknown());
@@ -182,16 +179,16 @@ impl Visit<'_> {
                 Cleared::again(&mut inner.shell, *proposal, &standing, &permits)
             };
             let cleared = cleared.ok_or_else(Rejection::not_cleared)?;
-            let is_revoked = || {
-                let now = self.context(Some(command));
-                !self.decided_now(&acts, &grants, &now).1.is_empty()
-            };
-            if let Some(heard) = self.send_unless(kept, cleared, is_revoked).await {
-                return answer(heard);
+            if !matches!(self.request.operation, Operation::Receive { .. }) {
+                return answer(self.line(kept).send(cleared).await);
             }
-            // It may not go on any more: as if its client had asked now.
-            let step = self.again(kept)?;
-            return Box::pin(self.carry_out(kept, step)).await;
+            return match self
+                .wait_while_permitted(kept, cleared, &acts, &grants)
+                .await
+            {
+                Some(heard) => answer(heard),
+                None => self.look_again(kept).await,
+            };
         }
         for judgement in &refused {
             scene.count(judgement.decision());
@@ -216,48 +213,55 @@ impl Visit<'_> {
         Ok(self.refuse(pending, &text).await)
     }
 
-    /// What is decided on the commands of a pipeline that runs, with the grants of this moment: what permits it, and what is
-    /// against it.
-    fn decided_now(
-        &self,
-        acts: &[Act],
-        grants: &[Option<Uuid>],
-        context: &CallContext,
-    ) -> (Vec<Permit<Act>>, Vec<Judgement<Act>>) {
-        let mut permits = Vec::with_capacity(acts.len());
-        let mut refused = Vec::new();
-        for (index, act) in acts.iter().enumerate() {
-            let grant = grants.get(index).copied().flatten();
-            match self.arrival.scene.decided(act.clone(), context, grant) {
-                Judgement::Permitted(permit) => permits.push(permit),
-                refusal @ (Judgement::Own(_) | Judgement::Refused(_)) => refused.push(refusal),
-            }
-        }
-        (permits, refused)
-    }
-
-    /// Sends what was cleared. A server may hold its answer back for minutes: nothing is heard if `is_revoked` in between.
-    async fn send_unless(
+    /// Waits for output as long as the pipeline would be permitted; none if it is not any more.
+    async fn wait_while_permitted(
         &self,
         kept: &Kept,
         cleared: Cleared,
-        is_revoked: impl Fn() -> bool,
+        acts: &[Act],
+        grants: &[Option<Uuid>],
     ) -> Option<Heard> {
-        if !matches!(self.request.operation, Operation::Receive { .. }) {
-            return Some(self.wait_or_send(kept, cleared).await);
-        }
-        let mut sending = pin!(self.wait_or_send(kept, cleared));
-        let mut looks = interval(LOOK_AGAIN);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let state = &self.arrival.scene.worker.gate.state;
+        let mut waiting = std::pin::pin!(self.wait_or_send(kept, cleared));
         loop {
-            tokio::select! {
-                heard = &mut sending => return Some(heard),
-                _ = looks.tick() => {}
-            }
-            if is_revoked() {
+            let mut changed = std::pin::pin!(state.changes().notified());
+            changed.as_mut().enable();
+            if !self.would_go_on(acts, grants) {
                 return None;
             }
+            tokio::select! {
+                heard = &mut waiting => return Some(heard),
+                () = changed => {}
+            }
         }
+    }
+
+    /// Whether a pipeline would be permitted by the policies and grants of this moment.
+    fn would_go_on(&self, acts: &[Act], grants: &[Option<Uuid>]) -> bool {
+        let snapshot = self.arrival.scene.worker.gate.state.snapshot();
+        let arrival = self.arrival.with(&snapshot);
+        let context = arrival.context(None);
+        acts.iter().enumerate().all(|(index, act)| {
+            let grant = grants.get(index).copied().flatten();
+            is_permitted(&arrival.scene.decided(act.clone(), &context, grant))
+        })
+    }
+
+    /// Answers the request anew, by the policies and grants of this moment.
+    async fn look_again(&mut self, kept: &Kept) -> Result<Response, Rejection> {
+        let snapshot = self.arrival.scene.worker.gate.state.snapshot();
+        let arrival = self.arrival.with(&snapshot);
+        let mut now = Visit {
+            arrival: &arrival,
+            remoting: self.remoting,
+            request: self.request,
+            target: self.target,
+            decided: self.decided,
+        };
+        let step = now.again(kept)?;
+        let answer = Box::pin(now.carry_out(kept, step)).await;
+        self.decided = now.decided;
+        answer
     }
 
     /// The gateway runs its own cmdlet.
@@ -322,14 +326,12 @@ impl Visit<'_> {
         &mut self,
         acts: Vec<Act>,
         stage: Stage,
-        grants: &[Option<Uuid>],
         context: &CallContext,
     ) -> Result<Judged, Rejection> {
         let scene = self.arrival.scene;
         let mut judgements: Vec<Judgement<Act>> = acts
             .into_iter()
-            .enumerate()
-            .map(|(index, act)| scene.decided(act, context, grants.get(index).copied().flatten()))
+            .map(|act| scene.decided(act, context, None))
             .collect();
         let mut receipts: Vec<Option<Receipt>> = Vec::new();
         // A use is taken once, where the pipeline begins, and only if nothing else is against it.

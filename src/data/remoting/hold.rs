@@ -12,8 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use tracing::debug;
 use uuid::Uuid;
 
-use crate::data::call::Arrival;
-use crate::data::judge::{Filed, Scene};
+use crate::data::judge::Filed;
 use crate::data::reject::Rejection;
 use crate::dialect::psrp::session::{Proposal, Step};
 use crate::dialect::psrp::soap::{Fault, Operation, Response};
@@ -204,13 +203,7 @@ impl Visit<'_> {
         }
         // What was waited for is in the grants and policies of this moment.
         let snapshot = self.arrival.scene.worker.gate.state.snapshot();
-        let arrival = Arrival {
-            scene: Scene {
-                snapshot: &snapshot,
-                ..self.arrival.scene
-            },
-            ..*self.arrival
-        };
+        let arrival = self.arrival.with(&snapshot);
         let mut now = Visit {
             arrival: &arrival,
             remoting: self.remoting,

@@ -3,7 +3,7 @@
 //! [`Pipeline::read`] takes the message apart in its exact shape, makes names of commands and parameters canonical, turns
 //! simple scripts into commands, and replaces values by plain ones. What is left over that only the server could resolve
 //! (a value without a name, output of one command that the next one takes) is part of the command under a name of the
-//! gateway's, and marked ([`Names::Unknown`]). [`Pipeline::write`] writes the message from that, so what runs is what was decided.
+//! gateway's, and marked ([`Names`]). [`Pipeline::write`] writes the message from that, so what runs is what was decided.
 //!
 //! Absent by intent: nested pipelines, script blocks, cmdlets that run program text or change what names mean.
 
@@ -265,7 +265,7 @@ impl Invocation {
             add(&mut parameters, name.clone(), Value::Bool(true))?;
         }
         if let Some(value) = piped {
-            names = Names::Unknown;
+            names = Names::Piped;
             add(&mut parameters, own_name(PIPELINE_INPUT)?, value)?;
         }
         parameters.set_names(names);

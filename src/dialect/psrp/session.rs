@@ -95,6 +95,8 @@ struct Running {
     pr: Reassembler,
     /// The client has said that no more input comes.
     has_all_input: bool,
+    /// It said so while the pipeline waited for a decision, in the message of this number: it goes upstream behind the start.
+    early_end: Option<u64>,
     state: State,
 }
 
@@ -379,14 +381,20 @@ impl Shell {
             };
         };
         running.state = State::Running(work);
-        let message = Message {
-            destination: Destination::Server,
-            kind,
-            pool: self.id,
-            pipeline: command,
-            data,
+        let message = |kind, data| {
+            message::write(&Message {
+                destination: Destination::Server,
+                kind,
+                pool: self.id,
+                pipeline: command,
+                data,
+            })
         };
-        let payloads = pack(&[(object, message::write(&message))]);
+        let mut payloads = pack(&[(object, message(kind, data))]);
+        if let Some(number) = running.early_end.take() {
+            let end = message(Kind::EndOfPipelineInput, String::new());
+            payloads.extend(pack(&[(number, end)]));
+        }
         let operations = payloads.into_iter().enumerate().map(|(index, data)| {
             if index == 0 {
                 Operation::Command {

@@ -104,9 +104,9 @@ impl World {
     }
 
     /// The rule that speaks for a command some of whose parameters cannot be told apart.
-    fn unclear(&self, task: &str) -> Rule {
+    fn unclear(&self, task: &str, names: Names) -> Rule {
         let mut parameters = Parameters::default();
-        parameters.set_names(Names::Unknown);
+        parameters.set_names(names);
         let command = Command {
             task: task.parse().unwrap(),
             parameters,
@@ -506,7 +506,6 @@ fn a_parameter_without_a_clear_name_passes_no_rule() {
         (r"X\Set-Free", Rule::Granted, Rule::Granted),
         (r"X\Set-Ruled", Rule::Granted, Rule::ParameterRule),
         (r"X\Set-Counted", Rule::Granted, Rule::ParameterRule),
-        (r"X\Set-Paced", Rule::Granted, Rule::Granted),
         // One of its parameters could forward mail, and no policy governs it without that.
         (
             r"Exchange\Set-Mailbox",
@@ -520,8 +519,19 @@ fn a_parameter_without_a_clear_name_passes_no_rule() {
         ),
     ] {
         assert_eq!(world.decide(task, &[]).decision().rule, clear, "{task}");
-        assert_eq!(world.unclear(task), unclear, "{task}");
+        for names in [Names::Unknown, Names::Piped] {
+            assert_eq!(world.unclear(task, names), unclear, "{task}");
+        }
     }
+    // What is counted is what is named.
+    let paced = r"X\Set-Paced";
+    assert_eq!(world.unclear(paced, Names::Unknown), Rule::Granted);
+    assert_eq!(world.unclear(paced, Names::Piped), Rule::ParameterRule);
+    world.grants.0[0].2.uses_left = Some(3);
+    let free = r"X\Set-Free";
+    assert_eq!(world.unclear(free, Names::Unknown), Rule::Granted);
+    assert_eq!(world.unclear(free, Names::Piped), Rule::PinnedParameters);
+    world.grants.0[0].2.uses_left = None;
     // A grant's pins are rules as well.
     let pinned = Value::text("a");
     let name = "Identity".parse().unwrap();
@@ -529,10 +539,13 @@ fn a_parameter_without_a_clear_name_passes_no_rule() {
     world.grants.0[0].2.pins = Some(Arc::new(pins));
     let named = world.decide(r"X\Set-Free", &[("Identity", pinned.clone())]);
     assert_eq!(named.decision().rule, Rule::Granted);
-    assert_eq!(world.unclear(r"X\Set-Free"), Rule::PinnedParameters);
+    assert_eq!(
+        world.unclear(r"X\Set-Free", Names::Unknown),
+        Rule::PinnedParameters
+    );
     // Who is exempt is exempt from rules on parameters.
     let exempt = World::new(&format!(
         "[[policy]]\ntask = 'X\\Set-Ruled'\napproval = 'manual'\nparameters = {{ Identity = {{ absent = true }} }}\n{EXEMPTION}"
     ));
-    assert_eq!(exempt.unclear(r"X\Set-Ruled"), Rule::Exempt);
+    assert_eq!(exempt.unclear(r"X\Set-Ruled", Names::Piped), Rule::Exempt);
 }

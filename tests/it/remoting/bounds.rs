@@ -8,18 +8,12 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::Lab;
-use super::client::{Input, Session, receive};
+use super::client::{Call, Input, Session, receive};
 use crate::client::{Http, try_connect};
 use crate::gateway::basic;
 
-const GET: [(
-    &str,
-    &[(Option<&str>, portcullis::dialect::psrp::clixml::Item)],
-); 1] = [("Get-Mailbox", &[])];
-const SILENCE: [(
-    &str,
-    &[(Option<&str>, portcullis::dialect::psrp::clixml::Item)],
-); 1] = [("Test-Silence", &[])];
+const GET: [Call<'static>; 1] = [("Get-Mailbox", &[])];
+const SILENCE: [Call<'static>; 1] = [("Test-Silence", &[])];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sessions_pipelines_and_what_they_hold_are_bounded() {
@@ -211,6 +205,7 @@ async fn a_server_that_dies_is_told_and_recorded_and_the_session_goes_on() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_not_served_is_refused_with_a_text_that_says_what_to_change() {
+    const SOAP: &str = "application/soap+xml;charset=UTF-8";
     let lab = Lab::start().await;
     let session = lab.open("ana").await;
     let request = session.request(Operation::Delete);
@@ -234,7 +229,6 @@ async fn what_is_not_served_is_refused_with_a_text_that_says_what_to_change() {
         assert!(answer.text().contains(text), "{}", answer.text());
         assert!(answer.text().contains("(request "), "{}", answer.text());
     };
-    const SOAP: &str = "application/soap+xml;charset=UTF-8";
     refused(Method::GET, "/powershell", SOAP, "takes `POST` only").await;
     refused(
         Method::POST,

@@ -308,11 +308,7 @@ async fn what_is_piped_in_is_on_record_before_it_goes_on() {
         .collect();
     assert_eq!(
         piped,
-        [
-            json!({}),
-            json!({"PipelineInput": "anna"}),
-            json!({"PipelineInput": "bo"})
-        ]
+        [json!({}), json!({"PipelineInput": ["anna", "bo"]}),]
     );
 }
 
@@ -409,28 +405,71 @@ async fn a_revoke_stops_a_running_pipeline_at_its_next_step() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_pipeline_takes_its_use_of_a_grant_once() {
+async fn a_pipeline_takes_its_use_of_a_grant_once_and_nothing_uncounted_is_piped_into_it() {
     let lab = Lab::start().await;
     let session = lab.open("ana").await;
-    lab.gateway
-        .grant("ana", "Exchange\\Set-Contact", "amy")
-        .await;
+    let task = "Exchange\\Set-Contact";
+    lab.gateway.grant("ana", task, "amy").await;
     let id = Uuid::now_v7();
     let calls: [(&str, &[_]); 1] = [("Set-Contact", &[])];
     session
         .start(&lab.gateway, id, &calls, Input::Follows)
         .await;
-    for value in ["a", "b"] {
-        assert_eq!(
-            session.input(&lab.gateway, id, &[value]).await,
-            Response::Sent
-        );
-    }
+    let Response::Fault(fault) = session.ask(&lab.gateway, super::client::receive(id)).await else {
+        panic!("it waits for its input");
+    };
+    assert_eq!(fault.subcode, Subcode::TimedOut, "its one use is its own");
     session.end_input(&lab.gateway, id).await;
-    let ended = session.end(&lab.gateway, id).await;
-    assert_eq!((ended.state, ended.texts.len()), (4, 3));
+    assert_eq!(session.end(&lab.gateway, id).await.state, 4);
     let second = session.cmdlet(&lab.gateway, "Set-Contact", &[]).await;
     assert!(second.error_text().contains("no uses left"), "{second:?}");
+    // Many objects under one use.
+    lab.gateway.grant("ana", task, "amy").await;
+    let many = Uuid::now_v7();
+    session
+        .start(&lab.gateway, many, &calls, Input::Follows)
+        .await;
+    session.input(&lab.gateway, many, &["a", "b"]).await;
+    let ended = session.end(&lab.gateway, many).await;
+    assert_eq!(ended.state, 5);
+    assert!(
+        !lab.server
+            .journal()
+            .iter()
+            .any(|it| it.starts_with("input"))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revoke_ends_the_wait_for_output_that_has_begun() {
+    let lab = Lab::start().await;
+    let session = lab.open("ana").await;
+    let task = "Exchange\\Remove-Silence";
+    let request = lab.gateway.grant("ana", task, "amy").await;
+    let id = Uuid::now_v7();
+    let calls: [(&str, &[_]); 1] = [("Remove-Silence", &[])];
+    session.start(&lab.gateway, id, &calls, Input::None).await;
+    let revoke = async {
+        while lab.server.journal().last().is_none_or(|it| it != "silence") {
+            tokio::task::yield_now().await;
+        }
+        let revoked = lab
+            .gateway
+            .invoke(
+                "amy",
+                "Revoke-ElevatedAccessAuthorization",
+                json!({"RequestId": request}),
+            )
+            .await;
+        assert!(revoked.status.is_success(), "{}", revoked.text());
+    };
+    // The server never answers: without the revoke this would not end.
+    let (ended, ()) = tokio::join!(session.end(&lab.gateway, id), revoke);
+    assert_eq!(ended.state, 5);
+    assert_eq!(
+        lab.server.journal()[1..],
+        ["run Remove-Silence", "silence", "stop", "terminate"]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,6 +1,6 @@
 //! A server of PowerShell remoting that does what a test needs, and keeps a journal of what it was told.
 //!
-//! What a pipeline does, its first cmdlet says: `Wait-Release` runs until the test releases it, `Test-Silence` never answers,
+//! What a pipeline does, its first cmdlet says: `Wait-Release` runs until the test releases it, `…-Silence` never answers,
 //! `Test-Death` ends the connection, `Test-Failure` fails; all others return their names and what was piped into them.
 
 use std::collections::HashMap;
@@ -126,16 +126,17 @@ impl World {
     /// The answer; none if the connection falls silent or ends.
     fn respond(&mut self, request: &Request) -> Option<Response> {
         let shell = request.shell;
-        if let Operation::Create { .. } = request.operation {
-            self.journal.push("create".to_owned());
+        if matches!(request.operation, Operation::Create { .. }) {
             self.shells.insert(shell, HashMap::new());
-            return Some(Response::Created { shell });
         }
         let Some(jobs) = self.shells.get_mut(&shell) else {
             return Some(Response::Fault(Fault::unknown("such shell")));
         };
         match &request.operation {
-            Operation::Create { .. } => unreachable!("it was answered"),
+            Operation::Create { .. } => {
+                self.journal.push("create".to_owned());
+                Some(Response::Created { shell })
+            }
             Operation::Delete => {
                 self.journal.push("delete".to_owned());
                 self.shells.remove(&shell);
@@ -192,7 +193,7 @@ impl World {
                 let Some(job) = jobs.get(command) else {
                     return Some(Response::Fault(Fault::unknown("such command")));
                 };
-                if job.names.first().is_some_and(|it| it == "Test-Silence") && !job.is_stopped {
+                if job.names.first().is_some_and(|it| it.ends_with("-Silence")) && !job.is_stopped {
                     self.journal.push("silence".to_owned());
                     return None;
                 }

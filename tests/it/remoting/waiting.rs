@@ -1,14 +1,13 @@
 //! Pipelines that wait for approval.
 
-use portcullis::dialect::psrp::clixml::Item;
 use portcullis::dialect::psrp::soap::{Response, Signal, Subcode};
 use serde_json::json;
 use uuid::Uuid;
 
 use super::Lab;
-use super::client::{Input, Session, receive};
+use super::client::{Call, Input, Session, receive};
 
-const CALLS: [(&str, &[(Option<&str>, Item)]); 1] = [("New-Mailbox", &[])];
+const CALLS: [Call<'static>; 1] = [("New-Mailbox", &[])];
 
 /// A pipeline that waits, and the request that it waits for.
 async fn waiting(lab: &Lab, session: &Session) -> (Uuid, String) {

@@ -95,7 +95,7 @@ fn shown(judged: &[Command]) -> String {
         for parameter in &it.parameters {
             write!(out, " {}={}", parameter.name, parameter.value.display()).unwrap();
         }
-        if it.parameters.names() == Names::Unknown {
+        if it.parameters.names() != Names::Known {
             out.push_str(" (unknown)");
         }
         out
