@@ -289,7 +289,8 @@ fn audit(criterion: &mut Criterion) {
 
 /// One request of a recorded session: what its file holds behind the HTTP head.
 fn recorded(name: &str) -> Vec<u8> {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/psrp/01-cmdlet");
+    let folder =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/psrp/01-cmdlet");
     let bytes = std::fs::read(folder.join(name)).unwrap();
     let end = bytes.windows(4).position(|it| it == b"\r\n\r\n").unwrap();
     bytes[end + 4..].to_vec()

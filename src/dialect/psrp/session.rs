@@ -96,6 +96,8 @@ struct Running {
     pr: Reassembler,
     /// The client has said that no more input comes.
     has_all_input: bool,
+    /// It said so while the pipeline waited for a decision, in the message of this number: it goes upstream behind the start.
+    early_end: Option<u64>,
     state: State,
 }
 

@@ -408,20 +408,40 @@ fn input_is_decided_on_with_its_value() {
     );
 }
 
+/// The end of input of the first command, in the message of this number.
+fn end(number: u64) -> Vec<u8> {
+    let end = Message {
+        destination: Destination::Server,
+        kind: Kind::EndOfPipelineInput,
+        pool: SHELL,
+        pipeline: ONE,
+        data: String::new(),
+    };
+    fragment::write(number, &message::write(&end), MAX_BLOB).concat()
+}
+
+#[test]
+fn what_waits_for_a_decision_may_have_no_input_and_say_so() {
+    let mut client = Client::new();
+    let proposal = client.proposal(command(ONE, &pipeline("Set-Mailbox", false)));
+    let input = whole(4, Kind::PipelineInput, ONE, &Item::text("anna"));
+    let reason = client.reason(send(Some(ONE), Stream::Stdin, input));
+    assert_eq!(reason, "input-early");
+    let step = client.step(send(Some(ONE), Stream::Stdin, end(5)));
+    assert!(matches!(step, Step::Answer(Response::Sent)));
+    let reason = client.reason(send(Some(ONE), Stream::Stdin, end(6)));
+    assert_eq!(reason, "input-early");
+    let go = client.shell.permitted(proposal);
+    let [Operation::Command { .. }, last] = go.operations.as_slice() else {
+        panic!("{go:?}");
+    };
+    assert_eq!(*last, send(Some(ONE), Stream::Stdin, end(5)));
+}
+
 #[test]
 fn after_the_end_of_input_there_is_no_more() {
     let mut client = Client::new();
     client.run(ONE, "Set-Mailbox", false);
-    let end = |number| {
-        let end = Message {
-            destination: Destination::Server,
-            kind: Kind::EndOfPipelineInput,
-            pool: SHELL,
-            pipeline: ONE,
-            data: String::new(),
-        };
-        fragment::write(number, &message::write(&end), MAX_BLOB).concat()
-    };
     let input = || whole(5, Kind::PipelineInput, ONE, &Item::text("anna"));
     let behind = [end(4), input()].concat();
     let reason = client.reason(send(Some(ONE), Stream::Stdin, behind));

@@ -1,7 +1,7 @@
 //! What a decision comes to: the second half of a session's way, from what was decided to what goes upstream.
 
 use crate::dialect::psrp::answer::{self, Failure};
-use crate::dialect::psrp::message::{self, Destination, Message};
+use crate::dialect::psrp::message::{self, Destination, Kind, Message};
 use crate::dialect::psrp::soap::{Operation, Signal, Stream};
 use crate::model::Object;
 
@@ -44,14 +44,20 @@ impl Shell {
             };
         };
         running.state = State::Running(work);
-        let message = Message {
-            destination: Destination::Server,
-            kind,
-            pool: self.id,
-            pipeline: command,
-            data,
+        let message = |kind, data| {
+            message::write(&Message {
+                destination: Destination::Server,
+                kind,
+                pool: self.id,
+                pipeline: command,
+                data,
+            })
         };
-        let payloads = pack(&[(object, message::write(&message))]);
+        let mut payloads = pack(&[(object, message(kind, data))]);
+        if let Some(number) = running.early_end.take() {
+            let end = message(Kind::EndOfPipelineInput, String::new());
+            payloads.extend(pack(&[(number, end)]));
+        }
         let operations = payloads.into_iter().enumerate().map(|(index, data)| {
             if index == 0 {
                 Operation::Command {
