@@ -87,10 +87,10 @@ impl Visit<'_> {
         let acts = pending.acts();
         match self.judge_all(acts, stage, context).await? {
             Judged::Refused(refusals) => {
-                let filed = match patience {
-                    // Its requests were filed, and are approved.
-                    Patience::HasWaited => vec![None; refusals.len()],
-                    Patience::Waits => self.file_requests(&refusals, context).await,
+                let filed = match (stage, patience) {
+                    (Stage::Start, Patience::Waits) => self.file_requests(&refusals, context).await,
+                    // What it waited for was filed and is approved; what is piped into it is not to be had by asking.
+                    (Stage::Input | Stage::Onward | Stage::Start, _) => vec![None; refusals.len()],
                 };
                 if stage == Stage::Start
                     && patience == Patience::Waits
