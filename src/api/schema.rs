@@ -85,7 +85,7 @@ fn is_sent(name: &str) -> bool {
         "Scalar",
         "WindowDefinition",
     ];
-    SENT.contains(&name) || name.ends_with("Query")
+    SENT.contains(&name) || name.contains("Query")
 }
 
 /// No store keeps the character U+0000 in a text, so none is taken.

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::api::problem::{Failure, Kind};
 use crate::api::types::{self, FieldProblem, ParameterPin, Scalar};
-use crate::control::{Case, Control, ListedPolicy, StoredToken};
+use crate::control::{Case, Control, ListedPolicy, StoredToken, Whose};
 use crate::model::{Answer, Bound, Grant, GrantState, Pin, Pinned, Pins, RequestState, Task, Vote};
 use crate::policy::{Exemption, ScopeKind, Source};
 
@@ -283,6 +283,14 @@ fn scope(word: &str) -> Option<types::TokenScope> {
     [Approve, Audit, Operate, Read, Request]
         .into_iter()
         .find(|it| crate::api::call::scope_word(*it) == word)
+}
+
+pub(super) fn whose(whose: Option<types::Whose>) -> Whose {
+    match whose.unwrap_or_default() {
+        types::Whose::Known => Whose::Known,
+        types::Whose::Mine => Whose::Mine,
+        types::Whose::ToDecide => Whose::ToDecide,
+    }
 }
 
 /// The cursor of a listing's next part.
