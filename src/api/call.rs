@@ -138,13 +138,16 @@ impl Call {
     }
 }
 
-fn typed<T: JsonSchema + DeserializeOwned>(value: Value, root: &str) -> Result<T, Failure> {
+fn typed<T: JsonSchema + DeserializeOwned>(mut value: Value, root: &str) -> Result<T, Failure> {
     let problems = schema::check::<T>(&value);
     if !problems.is_empty() {
         return Err(Failure::fields(
             "the body is not what this path takes",
             problems,
         ));
+    }
+    if let Some(schema) = schema::of::<T>() {
+        schema::settle(schema, &mut value);
     }
     serde_json::from_value(value).map_err(|error| {
         let problem = FieldProblem {

@@ -72,7 +72,7 @@ fn wanted(headers: &HeaderMap) -> Result<String, Failure> {
     let mut all = headers.get_all(IF_MATCH).iter().map(HeaderValue::to_str);
     let wanted: Option<Vec<&str>> = all.by_ref().map(Result::ok).collect();
     match wanted {
-        Some(wanted) if !wanted.is_empty() => Ok(wanted.join(",")),
+        Some(wanted) if wanted.iter().any(|it| !it.trim().is_empty()) => Ok(wanted.join(",")),
         Some(_) => Err(Failure::new(
             Kind::PreconditionRequired,
             "send `If-Match` with the `etag` of the policy that you read, so that nobody's change is lost",

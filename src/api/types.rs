@@ -7,6 +7,7 @@
 mod audit;
 mod decisions;
 mod events;
+mod forms;
 mod grants;
 mod listings;
 mod parameters;

@@ -6,7 +6,9 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
-use crate::model::{Grant, MOST_PINS, Pins, Request, RequestState, Task, is_sensitive};
+use crate::model::{
+    Grant, MOST_PINS, Pins, REDACTED, Request, RequestState, Task, is_sensitive,
+};
 use crate::policy::{Group, ParameterRules, Policy, PolicySet};
 
 use super::lifecycle::PENDING_FOR;
@@ -68,7 +70,7 @@ pub(super) fn request(
         task: target.task.clone(),
         pins: ask.pins.clone(),
         reason: ask.reason.trim().to_owned(),
-        context: ask.context.clone(),
+        context: told(&ask.context),
         external_identity: ask.external_identity.clone(),
         duration: duration(ask.duration, policy)?,
         starts: start(ask.starts, now)?,
@@ -87,6 +89,15 @@ pub(super) fn request(
         comment: None,
         version: 0,
     })
+}
+
+/// What goes with a request is stored, and shown to approvers: of what holds a secret, only that it was there.
+fn told(context: &[(String, String)]) -> Vec<(String, String)> {
+    let members = context.iter().map(|(name, text)| {
+        let text = if is_sensitive(name) { REDACTED } else { text };
+        (name.clone(), text.to_owned())
+    });
+    members.collect()
 }
 
 fn check_break_glass(

@@ -5,6 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::forms;
+
 /// The query of `GET /audit`: records for which everything that is given holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -23,7 +25,7 @@ pub struct AuditQuery {
     pub kind: Option<String>,
     /// `allow`, `block` or `report-only`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 20))]
+    #[schemars(extend("enum" = ["allow", "block", "report-only", null]))]
     pub verdict: Option<String>,
     /// The decision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -42,7 +44,7 @@ pub struct AuditQuery {
     pub until: Option<DateTime<Utc>>,
     /// The `next` of the part before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 100))]
+    #[schemars(regex(pattern = forms::AUDIT_CURSOR))]
     pub cursor: Option<String>,
     /// At most this many; 50 if it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Exemption, Grant};
+use super::{Exemption, Grant, forms};
 
 /// `POST /decisions/explain`: a call to judge. Nothing is run, used or recorded as a decision.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -18,15 +18,15 @@ pub struct Explain {
     #[schemars(length(min = 1, max = 256))]
     pub principal: Option<String>,
     /// The task, such as `Exchange\New-MoveRequest`.
-    #[schemars(length(min = 1, max = 512))]
+    #[schemars(regex(pattern = forms::TASK), example = &r"Exchange\New-MoveRequest")]
     pub task: String,
     /// The command's parameters.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(length(max = 250))]
+    #[schemars(extend("maxProperties" = 250, "propertyNames" = { "pattern": forms::PARAMETER, "examples": ["Identity"] }))]
     pub parameters: BTreeMap<String, serde_json::Value>,
     /// From where it would come; from where the caller is if it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 2, max = 45))]
+    #[schemars(schema_with = "forms::maybe_address")]
     pub source: Option<String>,
     /// When; now if it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -68,7 +68,7 @@ pub struct ExplanationStep {
 #[serde(deny_unknown_fields)]
 pub struct WhoCanQuery {
     /// The task, such as `Exchange\New-MoveRequest`.
-    #[schemars(length(min = 1, max = 512))]
+    #[schemars(regex(pattern = forms::TASK), example = &r"Exchange\New-MoveRequest")]
     pub task: String,
 }
 

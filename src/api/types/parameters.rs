@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::forms;
+
 /// A value that a parameter is bound to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
@@ -18,9 +20,10 @@ pub enum Scalar {
 /// What a command's parameter must be: one of some values, or matched by a pattern. One of the two is given.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = forms::values_or_pattern()))]
 pub struct ParameterPin {
     /// The parameter's name, without case.
-    #[schemars(length(min = 1, max = 128))]
+    #[schemars(regex(pattern = forms::PARAMETER), example = &"Identity")]
     pub name: String,
     /// The values that it may have.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Grant, ListingQuery, ParameterPin};
+use super::{Grant, ListingQuery, ParameterPin, forms};
 
 /// Where a request stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -29,10 +29,11 @@ pub enum RequestStatus {
 /// may stand beside `policy`, `role`, `role_group` and `effect`, and narrows them to it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = forms::one_thing_asked_for()))]
 pub struct NewRequest {
     /// A task, such as `Exchange\New-MoveRequest`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 512))]
+    #[schemars(regex(pattern = forms::TASK), example = &r"Exchange\New-MoveRequest")]
     pub task: Option<String>,
     /// The scope of a policy as `GET /policies` names it, such as `Exchange\Remove-*`: all that it governs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -48,7 +49,7 @@ pub struct NewRequest {
     pub role_group: Option<String>,
     /// An effect, such as `exfiltrate`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 64))]
+    #[schemars(extend("enum" = ["change", "destroy", "exfiltrate", "grant-privilege", "read", null]))]
     pub effect: Option<String>,
     /// A grant of the caller's that shall last longer, by `duration_seconds`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -77,7 +78,11 @@ pub struct NewRequest {
     pub break_glass: bool,
     /// What else the requester's tool tells with it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(length(max = 32))]
+    #[schemars(extend(
+        "maxProperties" = 32,
+        "propertyNames" = { "minLength": 1, "maxLength": 128 },
+        "additionalProperties" = { "type": "string", "maxLength": 2000 }
+    ))]
     pub context: BTreeMap<String, String>,
     /// The requester's own reference, such as a ticket's number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -110,7 +115,7 @@ pub struct Approval {
     pub parameters: Vec<ParameterPin>,
     /// Only this one of the policy's tasks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 512))]
+    #[schemars(regex(pattern = forms::TASK), example = &r"Exchange\New-MoveRequest")]
     pub task: Option<String>,
 }
 
