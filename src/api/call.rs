@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::body::Body;
 use chrono::Utc;
 use http::header::{
-    AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN, RETRY_AFTER,
+    AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN, RETRY_AFTER, USER_AGENT,
     WWW_AUTHENTICATE,
 };
 use http::request::Parts;
@@ -23,7 +23,7 @@ use crate::api::routes::{Right, Route};
 use crate::api::schema;
 use crate::api::types::{FieldProblem, TokenScope};
 use crate::audit::Event;
-use crate::control::{Caller, StoredToken, TOKEN_PREFIX, Via};
+use crate::control::{Caller, StoredToken, TOKEN_PREFIX, Tool, Via};
 use crate::dialect::json;
 use crate::model::Principal;
 
@@ -208,6 +208,7 @@ impl Api {
                 decision: None,
                 via: Via::Api {
                     token: token.as_ref().map(|it| it.id),
+                    tool: tool(&parts.headers),
                 },
             },
             token,
@@ -386,6 +387,16 @@ impl Api {
                 ),
             },
         ))
+    }
+}
+
+/// What calls, as it says itself.
+fn tool(headers: &HeaderMap) -> Tool {
+    let agent = headers.get(USER_AGENT).map(HeaderValue::as_bytes);
+    if agent.is_some_and(|it| it.starts_with(b"portcullis/")) {
+        Tool::CommandLine
+    } else {
+        Tool::Other
     }
 }
 

@@ -120,10 +120,10 @@ impl Watch {
     /// Whether the token that opened the stream is good still.
     async fn is_good(&self) -> bool {
         match self.call.caller.via {
-            Via::Api { token: Some(token) } => {
-                self.api.control.is_good_token(token).await.unwrap_or(false)
-            }
-            Via::Api { token: None } | Via::Cmdlet => true,
+            Via::Api {
+                token: Some(token), ..
+            } => self.api.control.is_good_token(token).await.unwrap_or(false),
+            Via::Api { token: None, .. } | Via::Cmdlet => true,
         }
     }
 }

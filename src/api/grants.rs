@@ -49,7 +49,7 @@ pub(super) async fn list(api: &Api, call: &Call) -> Result<Answer, Failure> {
 
 pub(super) async fn show(api: &Api, call: &Call) -> Result<Answer, Failure> {
     call.no_query()?;
-    shown(&api.control.grant(call.who(), call.id()?).await?)
+    shown(&api.control.grant(&call.caller, call.id()?).await?)
 }
 
 fn shown(grant: &Grant) -> Result<Answer, Failure> {

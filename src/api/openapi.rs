@@ -265,7 +265,10 @@ fn links(route: &Route) -> Option<Value> {
             let version = json!({ "scope": scope, "If-Match": "$response.body#/etag" });
             lead(&["replace_policy", "delete_policy"], version);
         }
-        "create_token" => lead(&["revoke_token"], json!({ "id": "$response.body#/token/id" })),
+        "create_token" => lead(
+            &["revoke_token"],
+            json!({ "id": "$response.body#/token/id" }),
+        ),
         _ => return None,
     }
     Some(Value::Object(links))

@@ -51,7 +51,7 @@ pub(super) async fn list(api: &Api, call: &Call) -> Result<Answer, Failure> {
 
 pub(super) async fn show(api: &Api, call: &Call) -> Result<Answer, Failure> {
     call.no_query()?;
-    let case = api.control.request(call.who(), call.id()?).await?;
+    let case = api.control.request(&call.caller, call.id()?).await?;
     Answer::ok(&views::request(&api.control, &case, Utc::now()))
 }
 

@@ -8,7 +8,7 @@ use crate::api::problem::{Failure, Kind};
 use crate::api::types::{self, FieldProblem, ParameterPin, Scalar};
 use crate::control::{Case, Control, ListedPolicy, StoredToken, Whose};
 use crate::model::{Answer, Bound, Grant, GrantState, Pin, Pinned, Pins, RequestState, Task, Vote};
-use crate::policy::{Exemption, ScopeKind, Source};
+use crate::policy::{Exemption, ScopeKind, Source, Whereabouts};
 
 pub(super) fn request(control: &Control, case: &Case, now: DateTime<Utc>) -> types::Request {
     let it = &case.request;
@@ -208,7 +208,7 @@ pub(super) fn task(text: &str, pointer: &str) -> Result<Task, Failure> {
     })
 }
 
-pub(super) fn policy(listed: &ListedPolicy) -> types::Policy {
+pub(super) fn policy(listed: &ListedPolicy, places: Whereabouts) -> types::Policy {
     let it = &listed.policy;
     types::Policy {
         scope: it.scope.text.clone(),
@@ -234,7 +234,7 @@ pub(super) fn policy(listed: &ListedPolicy) -> types::Policy {
         parameter_rules: it.parameters.sentences().collect(),
         source: match &it.source {
             Source::File(place) => types::PolicySource::File {
-                place: place.to_string(),
+                place: place.told(places),
             },
             Source::Store { by, at } => types::PolicySource::Store {
                 by: by.clone(),

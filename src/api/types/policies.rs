@@ -28,7 +28,7 @@ pub enum PolicyKind {
 pub enum PolicySource {
     /// A policy file.
     File {
-        /// Which, and the line.
+        /// Its path and the line, for auditors and operators; for others its name.
         place: String,
     },
     /// An operator, by a cmdlet or through this API.

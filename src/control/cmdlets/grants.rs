@@ -29,7 +29,7 @@ pub(super) async fn list(
         ..GrantFilter::default()
     };
     let grants = if let Some(id) = id(arguments)? {
-        vec![reading::grant(desk, &caller.principal, id).await?]
+        vec![reading::grant(desk, caller, id).await?]
     } else {
         let query = Query {
             filter,

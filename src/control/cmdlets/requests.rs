@@ -127,7 +127,7 @@ pub(super) async fn list(
         ..RequestFilter::default()
     };
     let cases = if let Some(id) = id(arguments)? {
-        vec![reading::request(desk, &caller.principal, id).await?]
+        vec![reading::request(desk, caller, id).await?]
     } else {
         let query = Query {
             filter,

@@ -77,7 +77,7 @@ fn quorum(groups: Vec<&Group>, approvals: u32) -> Quorum<'_> {
 fn rules<'a>(quorum: &'a Quorum<'a>) -> Rules<'a> {
     Rules {
         quorum,
-        longest: None,
+        longest: Duration::hours(4_320),
         most_uses: None,
         comment: Comment::Optional,
         grant: Uuid::from_u128(2),
@@ -235,7 +235,7 @@ fn a_grant_is_never_longer_than_the_policy_of_now_allows() {
     let quorum = quorum(vec![&group], 1);
     let event = Event::Waived {
         rules: Rules {
-            longest: Some(Duration::hours(1)),
+            longest: Duration::hours(1),
             ..rules(&quorum)
         },
     };
