@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use http::header::{HeaderValue, RETRY_AFTER};
 use serde_json::value::RawValue;
 
 use crate::api::call::Call;
@@ -36,10 +37,11 @@ pub(super) async fn search(api: &Api, call: &Call) -> Result<Answer, Failure> {
         kind: query.kind,
     };
     let Ok(_turn) = api.searches.try_acquire() else {
-        return Err(Failure::new(
+        let failure = Failure::new(
             Kind::TooMany,
             "others search the audit log: try again in a moment",
-        ));
+        );
+        return Err(failure.with(RETRY_AFTER, HeaderValue::from_static("3")));
     };
     let directory = api.settings.audit.clone();
     let found = tokio::task::spawn_blocking(move || look(&directory, &filter, after, most)).await;

@@ -485,11 +485,11 @@ async fn read_body(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Failure> 
             ));
         }
     };
-    if !body.is_empty() {
-        let kind = headers
-            .get(CONTENT_TYPE)
-            .and_then(|it| it.to_str().ok())
-            .unwrap_or_default();
+    // A form of a page names its own type even where it has no field, and so is refused; a program without a body has none.
+    if !body.is_empty() || headers.contains_key(CONTENT_TYPE) {
+        let mut kinds = headers.get_all(CONTENT_TYPE).iter();
+        let kind = kinds.next().and_then(|it| it.to_str().ok());
+        let kind = kind.filter(|_| kinds.next().is_none()).unwrap_or_default();
         let kind = kind.split(';').next().unwrap_or_default().trim();
         if !kind.eq_ignore_ascii_case("application/json") {
             return Err(Failure::new(

@@ -164,3 +164,31 @@ async fn members_of_groups_are_shown_to_members_of_groups() {
         (&json!("mbmanagers"), &json!(null))
     );
 }
+
+#[tokio::test]
+async fn where_policies_are_written_is_told_to_those_who_keep_or_audit_them() {
+    let gateway = Gateway::with(with_keepers()).await;
+    let explain = json!({"task": r"Exchange\New-MoveRequest"});
+    for (person, is_told) in [("ana", false), ("amy", false), ("bo", true), ("ivy", true)] {
+        let listed = gateway.get_api(person, "/policies").await.json();
+        let one = gateway
+            .get_api(person, "/policies/Exchange%5CNew-MoveRequest")
+            .await;
+        let explained = gateway
+            .post_api(person, "/decisions/explain", &explain)
+            .await;
+        let shown = gateway
+            .invoke(person, "Get-ElevatedAccessApprovalPolicy", json!({}))
+            .await;
+        for text in [
+            listed.to_string(),
+            one.text(),
+            explained.text(),
+            shown.text(),
+        ] {
+            assert!(text.contains(".toml"), "{person} {text}");
+            assert_eq!(text.contains(".toml:"), is_told, "{person} {text}");
+            assert_eq!(text.contains("policies/"), is_told, "{person} {text}");
+        }
+    }
+}
