@@ -6,7 +6,7 @@ use tokio::sync::broadcast::error::TryRecvError;
 use crate::control::tests::world::{self, World, person};
 use crate::control::{Ask, Asked, Caller, HappeningKind, Manner, Query, Tool, Via, Whose};
 use crate::model::{Pins, Value};
-use crate::store::testing::on_each_engine;
+use crate::store::testing::{Place, on_each_engine};
 
 async fn approved(world: &World, who: &str, task: &str) -> String {
     let id = world.file(who, task).await;
@@ -449,7 +449,8 @@ async fn what_is_granted_at_once_is_not_extended_without_end() {
 
 #[tokio::test]
 async fn each_door_is_answered_in_its_own_words() {
-    let world = World::open(&crate::store::testing::Place::sqlite()).await;
+    let place = Place::sqlite();
+    let world = World::open(&place).await;
     let (mut told, id) = (Vec::new(), uuid::Uuid::nil());
     for via in [
         Via::Cmdlet,

@@ -96,7 +96,7 @@ async fn access_control_is_switched_off_and_on_and_keeps_its_policies() {
             .await
             .unwrap();
         assert_eq!(world::property(&disabled, "Mode"), "Disabled");
-        assert_eq!(world::property(&disabled, "Policies"), "10");
+        assert_eq!(world::property(&disabled, "Policies"), "11");
         // Twice is once.
         world
             .call("kim", "Disable-ElevatedAccessControl")
