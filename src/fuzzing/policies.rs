@@ -43,7 +43,13 @@ struct Everywhere {
 }
 
 impl HeldGrants for Nothing {
-    fn each(&self, _: PrincipalId, _: PolicyId, _: &mut dyn FnMut(&HeldGrant) -> ControlFlow<()>) {}
+    fn each(
+        &self,
+        _: PrincipalId,
+        _: PolicyId,
+        _: &mut dyn FnMut(HeldGrant<'_>) -> ControlFlow<()>,
+    ) {
+    }
 }
 
 impl HeldGrants for Everywhere {
@@ -51,9 +57,9 @@ impl HeldGrants for Everywhere {
         &self,
         _: PrincipalId,
         _: PolicyId,
-        look: &mut dyn FnMut(&HeldGrant) -> ControlFlow<()>,
+        look: &mut dyn FnMut(HeldGrant<'_>) -> ControlFlow<()>,
     ) {
-        let _stopped = look(&HeldGrant {
+        let _stopped = look(HeldGrant {
             id: Uuid::nil(),
             starts_ms: 0,
             ends_ms: self.ends_ms,
