@@ -175,13 +175,11 @@ impl<'a> Arguments<'a> {
             return Ok(None);
         };
         let mut words = all.iter().copied();
-        match words.find(|it| word(*it).eq_ignore_ascii_case(&text)) {
-            Some(known) => Ok(Some(known)),
-            None => {
-                let words: Vec<&str> = all.iter().copied().map(word).collect();
-                Err(Self::wrong(name, &format!("one of {}", words.join(", "))))
-            }
-        }
+        let known = words.find(|it| word(*it).eq_ignore_ascii_case(&text));
+        known.map(Some).ok_or_else(|| {
+            let words: Vec<&str> = all.iter().copied().map(word).collect();
+            Self::wrong(name, &format!("one of {}", words.join(", ")))
+        })
     }
 
     /// A point in time, in ISO 8601; UTC where it names no zone.

@@ -20,6 +20,9 @@ use crate::client::{Http, connect, request};
 use crate::connection::Connection;
 use crate::gateway::{Gateway, Setup, basic};
 
+/// `CANCEL` (RFC 9113 section 7).
+const CANCEL: [u8; 4] = [0, 0, 0, 8];
+
 fn with_tls() -> Setup {
     let mut setup = with_keepers();
     let tls = "tls = { certificate = \"certs/server.pem\", key = \"certs/server-key.pem\" }";
@@ -44,7 +47,7 @@ async fn who_asks_without_end_waits_and_others_do_not() {
     for _ in 0..100 {
         stream.write_all(many.as_bytes()).unwrap();
         let mut seen = String::new();
-        let mut buffer = [0; 64 * 1024];
+        let mut buffer = vec![0; 64 * 1024];
         while seen.matches("HTTP/1.1 ").count() < AT_ONCE || !seen.ends_with('}') {
             let length = stream.read(&mut buffer).unwrap();
             assert_ne!(length, 0, "the connection stays");
@@ -259,8 +262,6 @@ async fn a_flood_of_streams_ends_its_connection_alone() {
         ("authorization", basic("ana")),
     ];
     let block = block(&fields);
-    /// `CANCEL` (RFC 9113 section 7).
-    const CANCEL: [u8; 4] = [0, 0, 0, 8];
     for with_resets in [true, false] {
         let mut stream = connect(gateway.control(), &ca, Http::Two).await;
         let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
