@@ -63,7 +63,7 @@ pub use crate::store::{GrantFilter, RequestFilter, StoredAnswer, StoredReply, St
 use crate::store::{Store, StoreError};
 
 pub use acting::Reply;
-pub use administration::{ListedPolicy, StoredForm};
+pub use administration::{ListedPolicy, More, StoredForm};
 pub use courier::{ChannelTally, Deliveries};
 use desk::Desk;
 pub use filing::{Ask, Asked, Filed, Manner, Novelty};

@@ -111,6 +111,7 @@ fn parameters(route: &Route) -> Vec<Value> {
         "list_requests" => query::<types::RequestQuery>(&mut parameters),
         "list_grants" => query::<types::GrantQuery>(&mut parameters),
         "search_audit" => query::<types::AuditQuery>(&mut parameters),
+        "list_policies" => query::<types::PolicyQuery>(&mut parameters),
         "who_can" => query::<types::WhoCanQuery>(&mut parameters),
         "list_tokens" => query::<types::TokenQuery>(&mut parameters),
         "replace_policy" | "delete_policy" => parameters.push(json!({

@@ -5,21 +5,28 @@ use http::{HeaderMap, StatusCode};
 
 use crate::api::call::Call;
 use crate::api::problem::{Failure, Kind};
-use crate::api::types::{AccessControl, AccessControlMode, AccessControlSwitch, Group, Page};
+use crate::api::types::{
+    AccessControl, AccessControlMode, AccessControlSwitch, Group, Page, PolicyQuery,
+};
 use crate::api::{Answer, Api, BASE, views};
-use crate::control::{ListedPolicy, Switch, WorkflowError};
+use crate::control::{ListedPolicy, More, Switch, WorkflowError};
 use crate::policy::{Definition, Mode};
 
 pub(super) async fn list(api: &Api, call: &Call) -> Result<Answer, Failure> {
-    call.no_query()?;
-    let policies = api.control.policies().await?;
+    let PolicyQuery { cursor, limit } = call.query()?;
+    let listed = api
+        .control
+        .policies(cursor.as_deref(), views::limit(limit))
+        .await?;
+    let (policies, more) = listed;
     let places = api.control.whereabouts(call.who());
+    let last = policies.last().map(|it| it.policy.scope.folded.clone());
     Answer::ok(&Page {
         items: policies
             .iter()
             .map(|it| views::policy(it, places))
             .collect(),
-        next: None,
+        next: last.filter(|_| more == More::Some),
     })
 }
 

@@ -37,6 +37,7 @@ fn make() -> Map<String, Value> {
     add::<types::RequestQuery>(&mut generator);
     add::<types::GrantQuery>(&mut generator);
     add::<types::AuditQuery>(&mut generator);
+    add::<types::PolicyQuery>(&mut generator);
     add::<types::WhoCanQuery>(&mut generator);
     add::<types::TokenQuery>(&mut generator);
     add::<types::Request>(&mut generator);

@@ -26,7 +26,7 @@ pub use parameters::{ParameterPin, Scalar};
 pub use people::{DeviceLogin, Login, LoginIdentity, LoginKind, Me};
 pub use policies::{
     AccessControl, AccessControlMode, AccessControlSwitch, Exemption, Group, Policy, PolicyKind,
-    PolicySource,
+    PolicyQuery, PolicySource,
 };
 pub use problems::{FieldProblem, Problem};
 pub use requests::{

@@ -39,12 +39,37 @@ pub struct StoredForm {
     pub version: i64,
 }
 
-/// All policies in force.
-pub(super) async fn policies(desk: &Desk) -> Result<Vec<ListedPolicy>, WorkflowError> {
+/// Policies in force, in the order of their scopes in lower case: at most `most` of those behind `after`, and whether there
+/// are more.
+pub(super) async fn policies(
+    desk: &Desk,
+    after: Option<&str>,
+    most: usize,
+) -> Result<(Vec<ListedPolicy>, More), WorkflowError> {
     let stored = desk.store.policies().await.map_err(not_reached)?;
     let snapshot = desk.state.snapshot();
-    let policies = snapshot.policies.policies().iter();
-    policies.map(|it| listed(it, &stored)).collect()
+    let mut policies: Vec<&Policy> = snapshot.policies.policies().iter().collect();
+    policies.sort_unstable_by(|one, other| one.scope.folded.cmp(&other.scope.folded));
+    let after = after.map(str::to_ascii_lowercase);
+    let first = after.map_or(0, |after| {
+        policies.partition_point(|it| it.scope.folded <= after)
+    });
+    let left = policies.len() - first;
+    let page = policies.into_iter().skip(first).take(most);
+    let page = page
+        .map(|it| listed(it, &stored))
+        .collect::<Result<_, _>>()?;
+    let more = if left > most { More::Some } else { More::None };
+    Ok((page, more))
+}
+
+/// Whether there is more than was listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum More {
+    /// There is not.
+    None,
+    /// There is.
+    Some,
 }
 
 /// The policy in force with this scope.

@@ -57,7 +57,7 @@ const API: Words = Words {
 const COMMANDS: Words = Words {
     deny: "`portcullis request deny`",
     grants: "`portcullis grant ls`",
-    policies: "`portcullis policy ls` on the gateway's host, or GET /api/v1/policies,",
+    policies: "`portcullis policy ls --online`",
     requests: "`portcullis request ls`",
     revoke: "`portcullis grant revoke`",
     break_glass: "`--break-glass`",

@@ -13,7 +13,7 @@ use crate::policy::{Definition, PolicyFile, Whereabouts};
 use crate::store::{GrantFilter, RequestFilter, StoredReply, StoredToken};
 
 use super::acting::{self, Act};
-use super::administration::{self, ListedPolicy};
+use super::administration::{self, ListedPolicy, More};
 use super::desk::Desk;
 use super::force::{self, NewPolicies, Switch};
 use super::tokens::{self, Claim, NewToken};
@@ -115,9 +115,14 @@ impl Control {
         reading::grants(&self.desk, who, query).await
     }
 
-    /// All policies in force, those of files and those of the store.
-    pub async fn policies(&self) -> Result<Vec<ListedPolicy>, WorkflowError> {
-        administration::policies(&self.desk).await
+    /// Policies in force, those of files and those of the store, in the order of their scopes in lower case: at most `most` of
+    /// those behind `after`, and whether there are more.
+    pub async fn policies(
+        &self,
+        after: Option<&str>,
+        most: usize,
+    ) -> Result<(Vec<ListedPolicy>, More), WorkflowError> {
+        administration::policies(&self.desk, after, most).await
     }
 
     /// The policy in force with this scope, in any case.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "PageOf{T}")]
 pub struct Page<T> {
-    /// What was found: requests, grants and tokens newest first, audit records oldest first.
+    /// What was found: requests, grants and tokens newest first, audit records oldest first, policies by their scopes.
     pub items: Vec<T>,
     /// The `cursor` of the next part, if there may be one.
     pub next: Option<String>,

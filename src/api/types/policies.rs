@@ -143,3 +143,17 @@ pub struct AccessControl {
     /// The hash of all policies, groups and exemptions.
     pub policy_set: String,
 }
+
+/// The query of `GET /policies`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyQuery {
+    /// The `next` of the part before: only policies whose scopes come after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 600))]
+    pub cursor: Option<String>,
+    /// At most this many; 50 if it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 200))]
+    pub limit: Option<u32>,
+}

@@ -192,3 +192,33 @@ async fn where_policies_are_written_is_told_to_those_who_keep_or_audit_them() {
         }
     }
 }
+
+#[tokio::test]
+async fn policies_are_listed_part_by_part_in_the_order_of_their_scopes() {
+    let gateway = Gateway::with(with_keepers()).await;
+    let whole = gateway.get_api("ana", "/policies").await.json();
+    let scopes = |page: &serde_json::Value| -> Vec<String> {
+        let items = page["items"].as_array().unwrap().iter();
+        items
+            .map(|it| it["scope"].as_str().unwrap().to_ascii_lowercase())
+            .collect()
+    };
+    let all = scopes(&whole);
+    assert!(all.len() > 2 && all.is_sorted(), "{all:?}");
+    assert_eq!(whole["next"], serde_json::Value::Null);
+    let mut walked = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let page = gateway
+            .get_api("ana", &format!("/policies?limit=2{cursor}"))
+            .await
+            .json();
+        walked.extend(scopes(&page));
+        let Some(next) = page["next"].as_str() else {
+            break;
+        };
+        let next: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
+        cursor = format!("&cursor={next}");
+    }
+    assert_eq!(walked, all);
+}
