@@ -379,7 +379,7 @@ fn a_pinned_grant_covers_its_parameters_alone() {
     let name = "Identity".parse().unwrap();
     let pins = ParameterRules::pinned([(&name, &Value::text("ana"))]).unwrap();
     let mut world = granted("approval = 'manual'", |it| {
-        it.pins = Some(Box::leak(Box::new(pins)))
+        it.pins = Some(Box::leak(Box::new(pins)));
     });
     let decide = |world: &World, identity: &str| {
         let judgement = world.decide(r"X\Set-It", &[("Identity", Value::text(identity))]);
