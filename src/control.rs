@@ -53,7 +53,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::warn;
 use uuid::Uuid;
 
-use crate::model::{Command, Object, Principal, RequestState};
+use crate::model::{Command, Object, OwnCmdlet, Principal, RequestState};
 use crate::notify::Channels;
 use crate::policy::Mode;
 use crate::state::{
@@ -218,6 +218,10 @@ impl Control {
 }
 
 impl OwnCmdlets for Control {
+    fn cmdlets(&self) -> Vec<OwnCmdlet> {
+        cmdlets::listed()
+    }
+
     fn answer<'a>(
         &'a self,
         caller: &'a Principal,
@@ -260,6 +264,10 @@ impl OwnCmdlets for Control {
             });
             Ok(filed.await?)
         })
+    }
+
+    fn settled(&self, request: Uuid) -> BoxFuture<'_, Result<RequestState, OwnCmdletError>> {
+        Box::pin(async move { Ok(blocked::settled(&self.desk, request).await?) })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use crate::dialect::psrp::answer::Failure;
 use crate::dialect::psrp::clixml::{self, Item};
 use crate::dialect::psrp::fragment::{self, Limits as FragmentLimits, Reassembler};
 use crate::dialect::psrp::message::{self, Destination, Kind, Message};
@@ -34,9 +35,9 @@ pub(super) fn soap(data: &[u8]) {
         assert_eq!(write_request(&again, &PEER), written);
     }
     if let Ok(response) = read_response(data, SHELL) {
-        let written = write_response(&response, SHELL, SHELL, &PEER);
+        let written = write_response(&response, SHELL, Some(SHELL), &PEER);
         let again = read_response(&written, SHELL).expect("what is written is read");
-        assert_eq!(write_response(&again, SHELL, SHELL, &PEER), written);
+        assert_eq!(write_response(&again, SHELL, Some(SHELL), &PEER), written);
     }
 }
 
@@ -94,7 +95,7 @@ fn pipeline(item: &Item) {
     };
     assert!(!judged.is_empty(), "a pipeline has commands");
     for it in &judged {
-        policies::govern(&it.command);
+        policies::govern(it);
     }
     let written = read.write();
     assert!(!written.holds_script(), "no program text goes on");
@@ -138,7 +139,7 @@ pub(super) fn session(data: &[u8]) {
                 let is_start = matches!(request.operation, Operation::Command { .. });
                 let id = proposal.command();
                 if what & 0x80 != 0 {
-                    let go = shell.refused(*proposal, "no");
+                    let go = shell.refused(*proposal, Failure::Blocked, "no");
                     assert!(
                         go.operations
                             .iter()

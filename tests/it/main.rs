@@ -41,6 +41,7 @@ mod postbox;
 mod proxy;
 mod psrp;
 mod reload;
+mod remoting;
 mod restart;
 mod scripted;
 mod stub;

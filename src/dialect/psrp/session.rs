@@ -11,25 +11,29 @@ mod local;
 mod metadata;
 mod pool;
 mod step;
+mod watch;
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::model::{Object, Workload};
+use crate::model::{Command, Object, OwnCmdlet, Workload};
 
-use super::answer::{self, Failure, OwnCmdlet};
+use super::answer::{self, Failure};
+use super::clixml::Item;
 use super::fragment::{self, MAX_BLOB, Reassembler};
 use super::message::{self, Destination, Kind, Message, Place};
-use super::pipeline::{Catalogue, Judged, Pipeline, PipelineError};
-use super::soap::{CommandState, Fault, Operation, Received, Response, Signal, Stream};
+use super::pipeline::{Catalogue, Pipeline, PipelineError};
+use super::soap::{CommandState, Fault, Operation, Received, Response, Signal, Stream, Subcode};
 use crate::dialect::Unreadable;
 
 use self::local::Local;
 use self::metadata::Listing;
+use self::watch::Watch;
 
 /// The first number of a message of the gateway's own: far from those that servers give, since clients keep one table.
 const FIRST_OWN_OBJECT: u64 = 1 << 40;
@@ -76,7 +80,10 @@ pub struct Shell {
     used: HashSet<Uuid>,
     /// Those that have ended at the server, which keeps them until it is told to forget them.
     finished: HashSet<Uuid>,
-
+    /// How pipelines ended since it was asked for the last time.
+    endings: Vec<(Uuid, Ending)>,
+    /// Commands that the server listed since it was asked for the last time.
+    learned: Vec<Item>,
     messages: VecDeque<Uuid>,
     next_own_object: u64,
     is_closed: bool,
@@ -86,6 +93,8 @@ pub struct Shell {
 struct Running {
     stdin: Reassembler,
     pr: Reassembler,
+    /// The client has said that no more input comes.
+    has_all_input: bool,
     state: State,
 }
 
@@ -103,9 +112,34 @@ enum State {
 }
 
 #[derive(Debug)]
-enum Work {
+struct Work {
+    kind: WorkKind,
+    /// How many bytes it was read from, which it takes as long as it runs.
+    size: usize,
+    watch: Watch,
+    has_ended: bool,
+}
+
+#[derive(Debug)]
+enum WorkKind {
     Listing(Listing),
-    Pipeline(Box<Pipeline>),
+    /// With its commands, as they are decided on again and again.
+    Pipeline(Box<Pipeline>, Vec<Arc<Command>>),
+}
+
+/// How a pipeline that the server ran ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// To its end.
+    Completed,
+    /// With an error.
+    Failed,
+    /// A further step of it was refused.
+    Refused,
+    /// Its client, or whoever keeps the server, stopped it.
+    Stopped,
+    /// The server did not say.
+    Unclear,
 }
 
 /// What to do about a request.
@@ -127,18 +161,30 @@ pub struct Proposal {
     /// The command's id.
     command: Uuid,
     subject: Subject,
+    stage: Stage,
     next: Next,
+}
+
+/// Which step of a pipeline is decided on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Values are piped into it, which are among the parameters.
+    Input,
+    /// It goes on, with nothing new in it.
+    Onward,
+    /// It begins.
+    Start,
 }
 
 /// What is decided on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
     /// Each of these must pass.
-    Commands(Vec<Judged>),
+    Commands(Vec<Arc<Command>>),
     /// The client lists the server's commands, which runs no cmdlet.
     Listing,
     /// The gateway answers this one.
-    Own(Judged),
+    Own(Arc<Command>),
 }
 
 #[derive(Debug)]
@@ -167,6 +213,19 @@ impl Proposal {
     /// The command's id, under which the pipeline is known to the client.
     pub fn command(&self) -> Uuid {
         self.command
+    }
+
+    /// Which step of the pipeline it is.
+    pub fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    /// What the client hears while a pipeline waits to be decided on; `None` if it does not begin with this.
+    pub fn while_waiting(&self) -> Option<Response> {
+        match &self.next {
+            Next::Continue(..) => None,
+            Next::Start(.., answer) => Some(answer.clone()),
+        }
     }
 }
 
@@ -205,6 +264,8 @@ impl Shell {
             commands: HashMap::new(),
             used: HashSet::new(),
             finished: HashSet::new(),
+            endings: Vec::new(),
+            learned: Vec::new(),
             messages: VecDeque::new(),
             next_own_object: FIRST_OWN_OBJECT,
             is_closed: false,
@@ -234,6 +295,62 @@ impl Shell {
     /// How many commands it has.
     pub fn commands(&self) -> usize {
         self.commands.len()
+    }
+
+    /// Those of its commands that the server runs.
+    pub fn running(&self) -> Vec<Uuid> {
+        let is_running =
+            |it: &&Running| matches!(&it.state, State::Running(work) if !work.has_ended);
+        let running = self.commands.iter().filter(|it| is_running(&it.1));
+        running.map(|it| *it.0).collect()
+    }
+
+    /// How many bytes it holds: messages that are not whole, pipelines that run, output that was not fetched.
+    pub fn held(&self) -> usize {
+        let commands: usize = self.commands.values().map(Running::held).sum();
+        commands + self.stdin.held() + self.pr.held()
+    }
+
+    /// How pipelines ended since this was asked for the last time.
+    pub fn take_endings(&mut self) -> Vec<(Uuid, Ending)> {
+        std::mem::take(&mut self.endings)
+    }
+
+    /// Commands that the server listed since this was asked for the last time, for [`Catalogue::add`].
+    pub fn take_learned(&mut self) -> Vec<Item> {
+        std::mem::take(&mut self.learned)
+    }
+
+    /// Whether it has a command with this id.
+    pub fn has(&self, command: Uuid) -> bool {
+        self.commands.contains_key(&command)
+    }
+
+    /// Whether the server runs a pipeline with this id, as far as is known.
+    pub fn runs(&self, command: Uuid) -> bool {
+        let state = self.commands.get(&command).map(|it| &it.state);
+        matches!(state, Some(State::Running(_)))
+    }
+
+    /// Whether it has a pipeline with this id that is not decided on.
+    pub fn is_deciding(&self, command: Uuid) -> bool {
+        let state = self.commands.get(&command).map(|it| &it.state);
+        matches!(state, Some(State::Deciding))
+    }
+
+    /// The server has not taken the command.
+    pub fn lost(&mut self, command: Uuid) {
+        self.end(command, Ending::Failed);
+        self.commands.remove(&command);
+    }
+
+    /// Nobody decides on the proposal any more: a pipeline that has not begun never was.
+    pub fn dropped(&mut self, proposal: Proposal) {
+        let Proposal { command, next, .. } = proposal;
+        let state = self.commands.get(&command).map(|it| &it.state);
+        if let (Next::Start(..), Some(State::Deciding)) = (next, state) {
+            self.commands.remove(&command);
+        }
     }
 
     /// The proposal is permitted: what goes upstream.
@@ -291,10 +408,10 @@ impl Shell {
     }
 
     /// The proposal is refused, with `text` for the person at the client: the pipeline fails, and the server is told to stop it
-    /// if it runs there.
-    pub fn refused(&mut self, proposal: Proposal, text: &str) -> Go {
+    /// if it runs there. What the server says to that does not matter.
+    pub fn refused(&mut self, proposal: Proposal, why: Failure, text: &str) -> Go {
         let Proposal { command, next, .. } = proposal;
-        let state = answer::failed(Failure::Blocked, text);
+        let state = answer::failed(why, text);
         let local = Local::new(self.id, command, &[], &state, &mut self.next_own_object);
         let Some(running) = self.commands.get_mut(&command) else {
             return unknown_command();
@@ -310,6 +427,13 @@ impl Shell {
                 }
             }
             Next::Continue(_, answer) => {
+                if !matches!(running.state, State::Running(_)) {
+                    return Go {
+                        operations: Vec::new(),
+                        answer: Some(answer.unwrap_or_else(|| self.take(command, None))),
+                    };
+                }
+                self.endings.extend(running.end(command, Ending::Refused));
                 running.state = State::Local(local);
                 let signal = |signal| Operation::Signal { command, signal };
                 Go {
@@ -351,16 +475,13 @@ impl Shell {
         operation: &Operation,
         response: Response,
         own: &[OwnCmdlet],
-        catalogue: &mut Catalogue,
     ) -> Result<Response, Unreadable> {
         let odd = || Err(bad("upstream-answer", "the server answered something else"));
         match (operation, response) {
-            (Operation::Command { command, .. }, Response::Fault(fault)) => {
-                self.commands.remove(command);
+            (operation, Response::Fault(fault)) => {
+                self.failed(operation, &fault);
                 Ok(Response::Fault(fault))
             }
-            (_, Response::Fault(fault)) => Ok(Response::Fault(fault)),
-
             (Operation::Command { command, .. }, Response::Started { command: started }) => {
                 if started == *command {
                     Ok(Response::Started { command: started })
@@ -376,15 +497,15 @@ impl Shell {
                 Ok(Response::Deleted)
             }
             (Operation::Receive { command, .. }, Response::Received(received)) => {
-                self.received(*command, received, own, catalogue)
+                self.received(*command, received, own)
             }
             (Operation::Send { .. }, Response::Sent) => Ok(Response::Sent),
             (Operation::Signal { command, signal }, Response::Signalled) => {
                 let state = self.commands.get(command).map(|it| &it.state);
                 if *signal == Signal::Terminate && matches!(state, Some(State::Running(_))) {
+                    self.end(*command, Ending::Stopped);
                     self.commands.remove(command);
                 }
-
                 Ok(Response::Signalled)
             }
             (
@@ -397,6 +518,42 @@ impl Shell {
                 _,
             ) => odd(),
         }
+    }
+
+    /// What a fault in answer to `operation` means.
+    fn failed(&mut self, operation: &Operation, fault: &Fault) {
+        let is_gone = matches!(
+            fault.subcode,
+            Subcode::InvalidSelectors | Subcode::OperationAborted
+        );
+        match operation {
+            Operation::Command { command, .. } => self.lost(*command),
+            Operation::Create { .. } => self.is_closed = true,
+            Operation::Delete
+            | Operation::Receive { command: None, .. }
+            | Operation::Send { command: None, .. } => self.is_closed |= is_gone,
+            Operation::Receive {
+                command: Some(command),
+                ..
+            }
+            | Operation::Send {
+                command: Some(command),
+                ..
+            }
+            | Operation::Signal { command, .. } => {
+                let state = self.commands.get(command).map(|it| &it.state);
+                if is_gone && matches!(state, Some(State::Running(_))) {
+                    self.end(*command, Ending::Unclear);
+                    self.commands.remove(command);
+                }
+            }
+        }
+    }
+
+    fn end(&mut self, command: Uuid, how: Ending) {
+        let ended = self.commands.get_mut(&command);
+        self.endings
+            .extend(ended.and_then(|it| it.end(command, how)));
     }
 
     /// What the gateway says for a command that it answers itself; with the last of it, the command is over.
@@ -417,7 +574,6 @@ impl Shell {
         command: Option<Uuid>,
         received: Received,
         own: &[OwnCmdlet],
-        catalogue: &mut Catalogue,
     ) -> Result<Response, Unreadable> {
         let Some(command) = command else {
             return Ok(Response::Received(received));
@@ -437,7 +593,15 @@ impl Shell {
         }
         let output = match &mut running.state {
             State::Local(_) => return Ok(self.take(command, None)),
-            State::Running(Work::Listing(listing)) => {
+            State::Running(work) => {
+                for (_, payload) in &output {
+                    if let Some(how) = work.watch.look(payload) {
+                        self.endings.extend(work.end(command, how));
+                    }
+                }
+                let WorkKind::Listing(listing) = &mut work.kind else {
+                    return Ok(self.passed(command, output, state));
+                };
                 let mut passed = Vec::new();
                 for (_, payload) in &output {
                     let next_own_object = &mut self.next_own_object;
@@ -445,7 +609,7 @@ impl Shell {
                         *next_own_object += 1;
                         *next_own_object
                     };
-                    for object in listing.pass(payload, own, catalogue, next)? {
+                    for object in listing.pass(payload, own, &mut self.learned, next)? {
                         passed.push((object.id, object.bytes));
                     }
                 }
@@ -454,7 +618,6 @@ impl Shell {
                     .map(|it| (Some(command), it))
                     .collect()
             }
-            State::Running(Work::Pipeline(_)) => output,
             State::Deciding | State::Incomplete => {
                 return Err(bad(
                     "upstream-answer",
@@ -462,20 +625,63 @@ impl Shell {
                 ));
             }
         };
+        Ok(self.passed(command, output, state))
+    }
+
+    /// Output that goes to the client; with the last of it, the command is over.
+    fn passed(
+        &mut self,
+        command: Uuid,
+        output: Vec<(Option<Uuid>, Vec<u8>)>,
+        state: Option<(Uuid, CommandState)>,
+    ) -> Response {
         if state.is_some_and(|it| it.1 == CommandState::Done) {
+            self.end(command, Ending::Unclear);
             self.commands.remove(&command);
             self.finished.insert(command);
         }
-        Ok(Response::Received(Received { output, state }))
+        Response::Received(Received { output, state })
+    }
+}
+
+impl Running {
+    fn held(&self) -> usize {
+        let state = match &self.state {
+            State::Deciding | State::Incomplete => 0,
+            State::Local(local) => local.held(),
+            State::Running(work) => work.size,
+        };
+        state + self.stdin.held() + self.pr.held()
+    }
+
+    fn end(&mut self, command: Uuid, how: Ending) -> Option<(Uuid, Ending)> {
+        match &mut self.state {
+            State::Running(work) => work.end(command, how),
+            State::Deciding | State::Incomplete | State::Local(_) => None,
+        }
     }
 }
 
 impl Work {
-    fn subject(&self) -> Result<Subject, Unreadable> {
-        match self {
-            Self::Listing(_) => Ok(Subject::Listing),
-            Self::Pipeline(pipeline) => pipeline.commands().map(Subject::Commands).map_err(plain),
+    fn new(kind: WorkKind, size: usize) -> Self {
+        Self {
+            kind,
+            size,
+            watch: Watch::default(),
+            has_ended: false,
         }
+    }
+
+    fn subject(&self) -> Subject {
+        match &self.kind {
+            WorkKind::Listing(_) => Subject::Listing,
+            WorkKind::Pipeline(_, commands) => Subject::Commands(commands.clone()),
+        }
+    }
+
+    /// Marks it as ended, once.
+    fn end(&mut self, command: Uuid, how: Ending) -> Option<(Uuid, Ending)> {
+        (!std::mem::replace(&mut self.has_ended, true)).then_some((command, how))
     }
 }
 

@@ -90,8 +90,11 @@ impl Client {
     }
 
     fn hear(&mut self, operation: &Operation, response: Response) -> Result<Response, Unreadable> {
-        self.shell
-            .heard(operation, response, &[own()], &mut self.catalogue)
+        let heard = self.shell.heard(operation, response, &[own()]);
+        for item in self.shell.take_learned() {
+            self.catalogue.add(&item).unwrap();
+        }
+        heard
     }
 
     fn output(&mut self, id: Uuid) -> (Vec<Message>, CommandState) {
@@ -213,11 +216,8 @@ fn receive(id: Uuid) -> Operation {
 
 fn names(proposal: &Proposal) -> Vec<String> {
     match proposal.subject() {
-        Subject::Commands(judged) => judged
-            .iter()
-            .map(|it| it.command.task.cmdlet.to_string())
-            .collect(),
-        Subject::Own(judged) => vec![format!("own {}", judged.command.task.cmdlet)],
+        Subject::Commands(judged) => judged.iter().map(|it| it.task.cmdlet.to_string()).collect(),
+        Subject::Own(command) => vec![format!("own {}", command.task.cmdlet)],
         Subject::Listing => vec!["listing".to_owned()],
     }
 }
@@ -294,9 +294,11 @@ fn a_large_pipeline_is_sent_in_parts_that_fit() {
 fn a_refused_pipeline_fails_with_its_reason_and_the_session_goes_on() {
     let mut client = Client::new();
     let proposal = client.proposal(command(ONE, &pipeline("Remove-Mailbox", false)));
-    let go = client
-        .shell
-        .refused(proposal, "Remove-Mailbox needs approval. <Request it>");
+    let go = client.shell.refused(
+        proposal,
+        Failure::Blocked,
+        "Remove-Mailbox needs approval. <Request it>",
+    );
     assert_eq!(go.operations, []);
     assert_eq!(go.answer, Some(Response::Started { command: ONE }));
     // Input that was on its way goes nowhere.
@@ -355,7 +357,9 @@ fn a_revoke_stops_a_running_pipeline_at_its_next_step() {
         assert_eq!(go.operations.len(), 1);
     }
     let proposal = client.proposal(receive(ONE));
-    let go = client.shell.refused(proposal, "it was revoked");
+    let go = client
+        .shell
+        .refused(proposal, Failure::Blocked, "it was revoked");
     let signal = |signal| Operation::Signal {
         command: ONE,
         signal,
@@ -387,13 +391,12 @@ fn input_is_decided_on_with_its_value() {
     let Subject::Commands(judged) = proposal.subject() else {
         panic!("{proposal:?}");
     };
-    let values: Vec<_> = judged
-        .iter()
-        .map(|it| it.command.parameters.get("PipelineInput"))
-        .collect();
+    let [command] = judged.as_slice() else {
+        panic!("what comes together is decided on together: {judged:?}");
+    };
     assert_eq!(
-        values,
-        [Some(&Value::text("anna")), Some(&Value::text("bo"))]
+        command.parameters.get("PipelineInput"),
+        Some(&Value::List(vec![Value::text("anna"), Value::text("bo")]))
     );
     client.run(TWO, "Set-Mailbox", true);
     let input = whole(6, Kind::PipelineInput, TWO, &Item::text("x"));
@@ -401,6 +404,30 @@ fn input_is_decided_on_with_its_value() {
         client.reason(send(Some(TWO), Stream::Stdin, input)),
         "input-unasked"
     );
+}
+
+#[test]
+fn after_the_end_of_input_there_is_no_more() {
+    let mut client = Client::new();
+    client.run(ONE, "Set-Mailbox", false);
+    let end = |number| {
+        let end = Message {
+            destination: Destination::Server,
+            kind: Kind::EndOfPipelineInput,
+            pool: SHELL,
+            pipeline: ONE,
+            data: String::new(),
+        };
+        fragment::write(number, &message::write(&end), MAX_BLOB).concat()
+    };
+    let input = || whole(5, Kind::PipelineInput, ONE, &Item::text("anna"));
+    let behind = [end(4), input()].concat();
+    let reason = client.reason(send(Some(ONE), Stream::Stdin, behind));
+    assert_eq!(reason, "input-ended");
+    for more in [input(), end(6)] {
+        let reason = client.reason(send(Some(ONE), Stream::Stdin, more));
+        assert_eq!(reason, "input-ended");
+    }
 }
 
 #[test]
