@@ -362,7 +362,7 @@ pub struct Remoting {
     pub shells: usize,
     /// Pipelines of one session at once. Default 32.
     pub pipelines_per_shell: usize,
-    /// Bytes that one session may hold. Default 32 MiB.
+    /// Bytes that one session may hold. Default 8 MiB.
     pub reassembly_bytes: usize,
     /// A session that asks for nothing this long is closed. Default 15 minutes.
     pub idle: Duration,

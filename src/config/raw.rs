@@ -305,7 +305,7 @@ section! {
         /// Pipelines of one session at once.
         pipelines_per_shell: NonZeroU32 = Default("32");
         /// What one session may hold: messages that are not whole yet, and the pipelines that run.
-        reassembly: Size = Default("32 MiB");
+        reassembly: Size = Default("8 MiB");
         /// A session that asks for nothing this long is closed, here and upstream.
         idle: Duration = Default("15m");
     }

@@ -346,7 +346,7 @@ fn sessions_have_their_bounds_where_they_can_be_and_nowhere_else() {
         shells_per_principal: 10,
         shells: 1000,
         pipelines_per_shell: 32,
-        reassembly_bytes: 32 << 20,
+        reassembly_bytes: 8 << 20,
         idle: Duration::from_mins(15),
     };
     assert_eq!(remoting("dialect = \"psrp\""), Some(usual.clone()));

@@ -46,8 +46,10 @@ pub(super) async fn handle(
             if let Some(kind) = rejection.kind {
                 worker.gate.metrics.refused(kind);
             }
+            let class = StatusClass::of(Some(rejection.status.as_u16()));
             let mut answer =
                 response(rejection.into_reply(request_id, seen.route.map(|it| &it.protocol)));
+            answer.extensions_mut().insert(class);
             if is_chunked && tap.is_some_and(Tap::is_after_unread_body) {
                 // Where the next head begins is not known for sure.
                 answer.headers_mut().insert(CONNECTION, CLOSE);
@@ -56,10 +58,9 @@ pub(super) async fn handle(
         }
     };
     if let Some(route) = seen.route {
-        route.metrics.answered(
-            StatusClass::of(Some(answer.status().as_u16())),
-            began.elapsed(),
-        );
+        let class = answer.extensions().get().copied();
+        let class = class.unwrap_or_else(|| StatusClass::of(Some(answer.status().as_u16())));
+        route.metrics.answered(class, began.elapsed());
     }
     answer
 }

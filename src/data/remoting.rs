@@ -7,7 +7,9 @@
 mod clearance;
 mod closing;
 mod decide;
+mod going;
 mod hold;
+mod own;
 mod reply;
 mod shells;
 mod standing;
@@ -153,12 +155,10 @@ pub(super) async fn answer(
         owner: &arrival.scene.caller.principal.name,
     };
     let relates = Some(request.frame.message);
-    Ok(response(reply::reply(
-        &answer,
-        Uuid::now_v7(),
-        relates,
-        &peer,
-    )))
+    let class = reply::class(&answer);
+    let mut answer = response(reply::reply(&answer, Uuid::now_v7(), relates, &peer));
+    answer.extensions_mut().insert(class);
+    Ok(answer)
 }
 
 /// The host's name that faults show.

@@ -9,8 +9,8 @@ use crate::dialect::psrp::message::{self, Destination, Kind, Message};
 use crate::dialect::psrp::pipeline::{Catalogue, Pipeline};
 use crate::dialect::psrp::session::{Context, Limits, Shell, Step, Subject};
 use crate::dialect::psrp::soap::{
-    Frame, Operation, Peer, Request, Signal, Stream, read_request, read_response, write_request,
-    write_response,
+    Frame, Operation, Peer, Received, Request, Response, Signal, Stream, read_request,
+    read_response, write_request, write_response,
 };
 
 use super::policies;
@@ -152,6 +152,9 @@ pub(super) fn session(data: &[u8]) {
                 } else {
                     let go = shell.permitted(*proposal);
                     go.operations.iter().for_each(|it| check(it, is_start, id));
+                    if let Some(operation) = go.operations.last() {
+                        answered(&mut shell, operation, body);
+                    }
                 }
             }
             Ok(Step::Forward(operations)) => {
@@ -226,6 +229,21 @@ fn operation(what: u8, body: &[u8]) -> Operation {
             keep_alive: false,
         },
     }
+}
+
+/// Whatever a server answers, a pipeline ends once at most.
+fn answered(shell: &mut Shell, operation: &Operation, body: &[u8]) {
+    let Operation::Receive { command, .. } = operation else {
+        return;
+    };
+    let response = Response::Received(Received {
+        output: vec![(*command, body.to_vec())],
+        state: None,
+    });
+    drop(shell.heard(operation, response.clone(), &[]));
+    let ended = shell.take_endings().len();
+    drop(shell.heard(operation, response, &[]));
+    assert!(ended + shell.take_endings().len() <= 1, "it ends once");
 }
 
 /// Commands start only with a decision, and every payload is whole messages of ours.

@@ -361,12 +361,12 @@ fn examine(grant: HeldGrant<'_>, command: &Command) -> Found {
     {
         return Found::PinnedOtherwise(grant.id, breach.to_string());
     }
-    if grant.uses_left == Some(0) {
-        return Found::UsedUp(grant.id);
-    }
     if grant.uses_left.is_some() && command.parameters.names() == Names::Piped {
         let breach = "its uses are counted, and values that are piped in are not, so name what it is about by a parameter";
         return Found::PinnedOtherwise(grant.id, breach.to_owned());
+    }
+    if grant.uses_left == Some(0) {
+        return Found::UsedUp(grant.id);
     }
     Found::Covers {
         grant: grant.id,

@@ -73,10 +73,11 @@ pub struct Definition {
     pub break_glass: Option<Vec<String>>,
     /// `block`, `hold` or `request`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("enum" = ["block", "request", null]))]
+    #[schemars(extend("enum" = ["block", "hold", "request", null]))]
     pub on_block: Option<String>,
     /// With `on_block` `hold`: how many seconds a call in a session waits for its approval.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 3_600))]
     pub hold_seconds: Option<u32>,
     /// The most uses that a grant can have.
     #[serde(skip_serializing_if = "Option::is_none")]

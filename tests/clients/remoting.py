@@ -162,9 +162,10 @@ class World:
         return connection(self.base, user, PASSWORD, self.ca, **settings)
 
     @contextlib.contextmanager
-    def session(self, user: str = ANA, operation_timeout: int = 20, **settings):
+    def session(self, user: str = ANA, operation_timeout: int = 20, read_timeout: int = 30, **settings):
         """The real client's session, opened."""
-        with self.wsman(user, operation_timeout=operation_timeout) as wsman, pool(wsman, **settings) as runspaces:
+        times = {"operation_timeout": operation_timeout, "read_timeout": read_timeout}
+        with self.wsman(user, **times) as wsman, pool(wsman, **settings) as runspaces:
             yield runspaces
 
     def api(self, user: str, method: str, path: str, **body) -> dict:

@@ -432,13 +432,18 @@ def test_the_gateways_cmdlets_stand_alone(remote, runspaces):
 
 def test_a_revoked_grant_ends_a_pipeline_that_runs(remote):
     identity = remote.grant(BEA, "Start-Sleep")
-    with remote.session(BEA, operation_timeout=1) as runspaces:
+    with remote.session(BEA, operation_timeout=300, read_timeout=330) as runspaces:
         shell = PowerShell(runspaces)
         shell.add_cmdlet("Start-Sleep").add_parameter("Seconds", 600).begin_invoke()
+        polling = in_background(shell.end_invoke)
         remote.exchange.wait_until(lambda: last(remote)["pipeline"] == shell.id.lower(), "it runs")
         (grant,) = (it for it in remote.api(BEA, "GET", "/grants?whose=mine")["items"] if it["request"] == identity)
+        remote.exchange.wait_until(
+            lambda: [it for it in remote.exchange.arrived("Receive") if shell.id in it.body.decode()], "its client waits"
+        )
         remote.api(IVY, "POST", f"/grants/{grant['id']}/revoke", comment="enough")
-        shell.end_invoke()
+        polling.join(60)
+        assert not polling.is_alive(), "a client that waits for five minutes is told at once"
         assert shell.state == PSInvocationState.FAILED
         assert shell.streams.error[0].fq_error == "PortcullisBlocked"
         remote.exchange.wait_until(lambda: shell.id.lower() in remote.exchange.endpoint.stopped, "the server was told")
@@ -450,7 +455,9 @@ def test_a_held_pipeline_runs_once_it_is_approved(remote):
 
     def work() -> None:
         with remote.session(BEA, operation_timeout=1) as runspaces:
-            done["shell"] = run(runspaces, "New-Mailbox", Name="Held Back", Alias="held")
+            done["shell"] = shell = PowerShell(runspaces).add_cmdlet("New-Mailbox")
+            # Windows' clients say that there is input, and then that there is none.
+            shell.add_parameters({"Name": "Held Back", "Alias": "held"}).invoke([])
 
     thread = in_background(work)
     request = wait_for_request(remote, BEA, "New-Mailbox")

@@ -2,6 +2,7 @@
 
 import collections
 import http.client
+import random
 
 import pytest
 
@@ -10,7 +11,7 @@ import remoting
 import tricks
 import wsman
 from exchange.cmdlets import MailboxTable
-from tricks import envelopes, fragments, pipelines, requests, sessions
+from tricks import changes, envelopes, fragments, pipelines, requests, sessions
 
 THEMES = {"fragments": fragments, "pipelines": pipelines, "envelopes": envelopes, "requests": requests, "sessions": sessions}
 ALL = [(theme, trick) for theme, module in THEMES.items() for trick in module.TRICKS]
@@ -68,6 +69,31 @@ def test_nothing_slips_past_the_gateway(remote, theme, trick):
 def test_most_tricks_are_real_ones():
     assert sum(trick.fools for _, trick in ALL) > len(ALL) / 2
     assert len(set(IDS)) == len(IDS), "each has a name of its own"
+
+
+def test_of_recorded_sessions_with_changes_only_what_is_allowed_runs(remote):
+    draw = random.Random(20261121)
+    recorded = changes.recordings()
+    since = len(remote.exchange.journal)
+    answers = collections.Counter()
+    with wsman.Wire(remote.base, tricks.EVE, remoting.PASSWORD, remote.ca) as wire:
+        for _ in range(120):
+            session = wsman.Session(wire, changes.drawn(draw))
+            for target, body in draw.choice(recorded):
+                body = changes.as_new(draw, body, session.shell)
+                if draw.random() < 0.4:
+                    body = changes.changed(draw, body)
+                try:
+                    answers[wire.post(body, target).status] += 1
+                except (http.client.HTTPException, OSError):
+                    answers["closed"] += 1
+            wire.connection.close()
+            session.delete()
+    ran = remote.exchange.journal[since:]
+    forbidden = ("Get-Date", "Remove-Mailbox", "New-Mailbox", "Start-Sleep", "Set-Mailbox", "Invoke-Expression")
+    assert not [it for it in ran if it.get("cmdlet") in forbidden or "cmd" in it or it["script"]]
+    assert [it for it in ran if it["cmdlet"] == "Get-Mailbox"], "what was not changed into nonsense runs"
+    assert answers[200] > 100 and answers[500] > 100 and set(answers) <= {200, 400, 500, "closed"}, answers
 
 
 def test_all_that_ran_is_on_record_as_allowed_and_all_others_are_not_there(remote):

@@ -15,11 +15,9 @@ use crate::data::outcome::OutcomeGuard;
 use crate::data::reject::Rejection;
 use crate::data::uses::{Receipt, passes_by};
 use crate::dialect::psrp::answer::Failure;
-use crate::dialect::psrp::session::{Go, Proposal, Stage, Subject};
-use crate::dialect::psrp::soap::{Fault, Operation, Response};
-use crate::model::Command;
-use crate::policy::{Judgement, Permit, Refusal};
-use crate::state::OwnCmdletError;
+use crate::dialect::psrp::session::{Proposal, Stage, Subject};
+use crate::dialect::psrp::soap::{Fault, Response};
+use crate::policy::{Judgement, Refusal};
 
 use super::clearance::Cleared;
 use super::hold::Held;
@@ -30,9 +28,9 @@ use super::visit::Visit;
 
 /// A proposal that is being decided on: dropped before that, because the client went away or the record cannot be written, a
 /// pipeline that has not begun never was.
-struct Pending<'a> {
-    kept: &'a Kept,
-    proposal: Option<Box<Proposal>>,
+pub(super) struct Pending<'a> {
+    pub(super) kept: &'a Kept,
+    pub(super) proposal: Option<Box<Proposal>>,
 }
 
 /// Whether a pipeline may wait for approval.
@@ -89,10 +87,10 @@ impl Visit<'_> {
         let acts = pending.acts();
         match self.judge_all(acts, stage, context).await? {
             Judged::Refused(refusals) => {
-                let filed = match patience {
-                    // Its requests were filed, and are approved.
-                    Patience::HasWaited => vec![None; refusals.len()],
-                    Patience::Waits => self.file_requests(&refusals, context).await,
+                let filed = match (stage, patience) {
+                    (Stage::Start, Patience::Waits) => self.file_requests(&refusals, context).await,
+                    // What it waited for was filed and is approved; what is piped into it is not to be had by asking.
+                    (Stage::Input | Stage::Onward | Stage::Start, _) => vec![None; refusals.len()],
                 };
                 if stage == Stage::Start
                     && patience == Patience::Waits
@@ -146,179 +144,6 @@ impl Visit<'_> {
                 answer(heard)
             }
         }
-    }
-
-    /// A pipeline goes on, if it would be permitted now.
-    async fn go_on(
-        &mut self,
-        mut pending: Pending<'_>,
-        context: &CallContext,
-    ) -> Result<Response, Rejection> {
-        let kept = pending.kept;
-        let scene = &self.arrival.scene;
-        let grants = kept.grants_of(pending.command());
-        let mut permits: Vec<Permit<Act>> = Vec::new();
-        let mut refused = Vec::new();
-        let acts = pending.acts();
-        for (index, act) in acts.iter().cloned().enumerate() {
-            let grant = grants.get(index).copied().flatten();
-            match scene.decided(act, context, grant) {
-                Judgement::Permitted(permit) => permits.push(permit),
-                refusal @ (Judgement::Own(_) | Judgement::Refused(_)) => refused.push(refusal),
-            }
-        }
-        if refused.is_empty() {
-            let Some(proposal) = pending.proposal.take() else {
-                return Ok(unknown());
-            };
-            let cleared = {
-                let mut inner = kept.lock();
-                let standing = inner.standing.get(&proposal.command());
-                let standing = standing.map(|it| Arc::clone(&it.permitted));
-                let standing = standing.unwrap_or_default();
-                Cleared::again(&mut inner.shell, *proposal, &standing, &permits)
-            };
-            let cleared = cleared.ok_or_else(Rejection::not_cleared)?;
-            if !matches!(self.request.operation, Operation::Receive { .. }) {
-                return answer(self.line(kept).send(cleared).await);
-            }
-            return match self
-                .wait_while_permitted(kept, cleared, &acts, &grants)
-                .await
-            {
-                Some(heard) => answer(heard),
-                None => self.look_again(kept).await,
-            };
-        }
-        for judgement in &refused {
-            scene.count(judgement.decision());
-        }
-        let audit = &scene.worker.gate.audit;
-        let recorded = audit.record(context, refused, recordable).await;
-        // A pipeline that may not go on is stopped, even if that cannot be recorded.
-        let text = match &recorded {
-            Ok(recorded) => {
-                self.seen_decided();
-                let refusals: Vec<_> = recorded
-                    .iter()
-                    .filter_map(|it| match it {
-                        Recorded::Refused(id, refusal) => Some(block_text(*id, refusal, None)),
-                        Recorded::Own(..) | Recorded::Permitted(_) => None,
-                    })
-                    .collect();
-                refusals.join("\n")
-            }
-            Err(unavailable) => format!("the pipeline may not go on any more, and {unavailable}"),
-        };
-        Ok(self.refuse(pending, &text).await)
-    }
-
-    /// Waits for output as long as the pipeline would be permitted; none if it is not any more.
-    async fn wait_while_permitted(
-        &self,
-        kept: &Kept,
-        cleared: Cleared,
-        acts: &[Act],
-        grants: &[Option<Uuid>],
-    ) -> Option<Heard> {
-        let state = &self.arrival.scene.worker.gate.state;
-        let mut waiting = std::pin::pin!(self.wait_or_send(kept, cleared));
-        loop {
-            let mut changed = std::pin::pin!(state.changes().notified());
-            changed.as_mut().enable();
-            if !self.would_go_on(acts, grants) {
-                return None;
-            }
-            tokio::select! {
-                heard = &mut waiting => return Some(heard),
-                () = changed => {}
-            }
-        }
-    }
-
-    /// Whether a pipeline would be permitted by the policies and grants of this moment.
-    fn would_go_on(&self, acts: &[Act], grants: &[Option<Uuid>]) -> bool {
-        let snapshot = self.arrival.scene.worker.gate.state.snapshot();
-        let arrival = self.arrival.with(&snapshot);
-        let context = arrival.context(None);
-        acts.iter().enumerate().all(|(index, act)| {
-            let grant = grants.get(index).copied().flatten();
-            is_permitted(&arrival.scene.decided(act.clone(), &context, grant))
-        })
-    }
-
-    /// Answers the request anew, by the policies and grants of this moment.
-    async fn look_again(&mut self, kept: &Kept) -> Result<Response, Rejection> {
-        let snapshot = self.arrival.scene.worker.gate.state.snapshot();
-        let arrival = self.arrival.with(&snapshot);
-        let mut now = Visit {
-            arrival: &arrival,
-            remoting: self.remoting,
-            request: self.request,
-            target: self.target,
-            decided: self.decided,
-        };
-        let step = now.again(kept)?;
-        let answer = Box::pin(now.carry_out(kept, step)).await;
-        self.decided = now.decided;
-        answer
-    }
-
-    /// The gateway runs its own cmdlet.
-    async fn run_own(
-        &mut self,
-        mut pending: Pending<'_>,
-        command: Arc<Command>,
-        context: &CallContext,
-    ) -> Result<Response, Rejection> {
-        let gate = &*self.arrival.scene.worker.gate;
-        let act = Act::Command(Arc::clone(&command));
-        let judgement = self.arrival.scene.decided(act, context, None);
-        self.arrival.scene.count(judgement.decision());
-        let recorded = gate
-            .audit
-            .record_one(context, judgement, recordable)
-            .await?;
-        self.seen_decided();
-        let decision = match recorded {
-            Recorded::Own(decision, _) => decision,
-            Recorded::Permitted(_) => return Err(Rejection::not_cleared()),
-            Recorded::Refused(id, refusal) => {
-                let text = block_text(id, &refusal, None);
-                return Ok(self.refuse(pending, &text).await);
-            }
-        };
-        let mut outcome = OutcomeGuard::new(&gate.audit, decision);
-        let result = gate
-            .own_cmdlets
-            .answer(&context.principal, context.source, &command, decision)
-            .await;
-        outcome.answers(StatusCode::OK.as_u16());
-        let Some(proposal) = pending.proposal.take() else {
-            return Ok(unknown());
-        };
-        let mut inner = pending.kept.lock();
-        let go = match result {
-            Ok(objects) => {
-                outcome.finish("answered");
-                inner.shell.answered(*proposal, &objects)
-            }
-            Err(error) => {
-                outcome.finish("failed");
-                let failure = match &error {
-                    OwnCmdletError::Forbidden(_) => Failure::Forbidden,
-                    OwnCmdletError::Invalid(_) => Failure::Invalid,
-                    OwnCmdletError::NotFound(_) => Failure::NotFound,
-                    OwnCmdletError::Unavailable(_) => Failure::Unavailable,
-                };
-                let text = format!("{error} (decision {decision})");
-                inner.shell.refused(*proposal, failure, &text)
-            }
-        };
-        drop(inner);
-        pending.kept.changed.notify_waiters();
-        let Go { answer, .. } = go;
-        Ok(answer.unwrap_or_else(unknown))
     }
 
     /// Decides each command, takes the uses that they need if all pass, and puts it all on record.
@@ -434,7 +259,7 @@ impl Visit<'_> {
     }
 
     /// Ends a pipeline with `text`, here and at the server if it runs there.
-    async fn refuse(&mut self, mut pending: Pending<'_>, text: &str) -> Response {
+    pub(super) async fn refuse(&mut self, mut pending: Pending<'_>, text: &str) -> Response {
         let Some(proposal) = pending.proposal.take() else {
             return unknown();
         };
@@ -462,13 +287,13 @@ impl Pending<'_> {
             .map_or(Stage::Onward, |it| it.stage())
     }
 
-    fn command(&self) -> Uuid {
+    pub(super) fn command(&self) -> Uuid {
         self.proposal
             .as_ref()
             .map_or(Uuid::nil(), |it| it.command())
     }
 
-    fn acts(&self) -> Vec<Act> {
+    pub(super) fn acts(&self) -> Vec<Act> {
         match self.subject() {
             Some(Subject::Commands(commands)) => commands
                 .iter()
@@ -516,7 +341,7 @@ impl Drop for Pending<'_> {
 
 impl Kept {
     /// The grants by which the commands of a pipeline passed.
-    fn grants_of(&self, command: Uuid) -> Vec<Option<Uuid>> {
+    pub(super) fn grants_of(&self, command: Uuid) -> Vec<Option<Uuid>> {
         let inner = self.lock();
         let standing = inner.standing.get(&command);
         standing.map_or_else(Vec::new, |it| {
@@ -539,12 +364,12 @@ impl Kept {
 }
 
 /// The text of a block: what is missing, and the decision by which it is found again.
-fn block_text(decision: Uuid, refusal: &Refusal<Act>, filed: Option<Filed>) -> String {
+pub(super) fn block_text(decision: Uuid, refusal: &Refusal<Act>, filed: Option<Filed>) -> String {
     let text = filed.map_or_else(|| refusal.decision().explanation.clone(), |it| it.text());
     format!("{text} (decision {decision})")
 }
 
-fn is_permitted(judgement: &Judgement<Act>) -> bool {
+pub(super) fn is_permitted(judgement: &Judgement<Act>) -> bool {
     match judgement {
         Judgement::Permitted(_) => true,
         Judgement::Own(_) | Judgement::Refused(_) => false,
@@ -579,6 +404,6 @@ fn not_run(outcomes: &mut [OutcomeGuard]) {
     }
 }
 
-fn unknown() -> Response {
+pub(super) fn unknown() -> Response {
     Response::Fault(Fault::unknown("such command"))
 }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::data::judge::Filed;
 use crate::data::reject::Rejection;
 use crate::dialect::psrp::session::{Proposal, Step};
-use crate::dialect::psrp::soap::{Fault, Operation, Response};
+use crate::dialect::psrp::soap::{Fault, Response};
 use crate::model::{CmdletName, RequestState};
 
 use super::shells::Kept;
@@ -141,17 +141,6 @@ impl Visit<'_> {
     fn take_held(&self, kept: &Kept) -> Option<Held> {
         let command = self.command()?;
         kept.lock().held.remove(&command)
-    }
-
-    fn command(&self) -> Option<Uuid> {
-        match self.request.operation {
-            Operation::Receive { command, .. } => command,
-            Operation::Command { .. }
-            | Operation::Create { .. }
-            | Operation::Delete
-            | Operation::Send { .. }
-            | Operation::Signal { .. } => None,
-        }
     }
 
     /// Waits until all of the requests are decided, or one of them against the caller.

@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use crate::data::reject::Rejection;
 use crate::dialect::Reply;
-use crate::dialect::psrp::soap::{Fault, Peer, Response, write_response};
-use crate::telemetry::metrics::RefusedReason;
+use crate::dialect::psrp::soap::{Fault, Peer, Response, Subcode, write_response};
+use crate::telemetry::metrics::{RefusedReason, StatusClass};
 
 use super::upstream::status;
 
@@ -27,6 +27,30 @@ pub(super) fn reply(
         status: status(response),
         headers,
         body: Bytes::from(write_response(response, message, relates, peer)),
+    }
+}
+
+/// As what an answer is counted. A fault has status 500 whatever it says, and most often it says that there is no output yet.
+pub(super) fn class(response: &Response) -> StatusClass {
+    let Response::Fault(fault) = response else {
+        return StatusClass::Success;
+    };
+    match fault.subcode {
+        Subcode::TimedOut => StatusClass::Success,
+        Subcode::DestinationUnreachable
+        | Subcode::InternalError
+        | Subcode::OperationAborted
+        | Subcode::QuotaLimit => StatusClass::ServerError,
+        Subcode::AccessDenied
+        | Subcode::ActionNotSupported
+        | Subcode::AlreadyExists
+        | Subcode::EncodingLimit
+        | Subcode::InvalidOptions
+        | Subcode::InvalidParameter
+        | Subcode::InvalidResourceURI
+        | Subcode::InvalidSelectors
+        | Subcode::SchemaValidationError
+        | Subcode::UnsupportedFeature => StatusClass::ClientError,
     }
 }
 

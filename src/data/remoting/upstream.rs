@@ -26,6 +26,9 @@ use super::shells::Kept;
 /// The largest answer: far above the envelope that any client takes.
 const ANSWER_BYTES: usize = 16 * 1024 * 1024;
 
+/// The largest answer that the server is asked for, whatever the client would take: twice what clients do ask for.
+const LARGEST_ENVELOPE: u32 = 1 << 20;
+
 const SOAP: HeaderValue = HeaderValue::from_static("application/soap+xml;charset=UTF-8");
 
 /// Whom to ask about one session, and how.
@@ -106,6 +109,7 @@ impl Line<'_> {
             frame: Frame {
                 message,
                 timeout: self.frame.timeout.map(|it| it.min(self.longest_wait())),
+                max_envelope: self.frame.max_envelope.map(|it| it.min(LARGEST_ENVELOPE)),
                 ..self.frame.clone()
             },
             shell: self.kept.id,

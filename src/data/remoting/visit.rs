@@ -57,11 +57,13 @@ impl Visit<'_> {
             let mut inner = kept.lock();
             let context = self.reading(&catalogue);
             let step = inner.shell.step(owner, self.request, &context);
-            let has_room = inner.charge();
-            inner.settle();
-            if !has_room {
+            if !inner.charge() {
+                inner.shell.shed(self.command());
+                inner.charge();
+                inner.settle();
                 return Err(Rejection::no_room_for_body());
             }
+            inner.settle();
             step?
         };
         kept.changed.notify_waiters();
@@ -199,6 +201,15 @@ impl Visit<'_> {
                 .for_call(scene.caller.authorization()),
             target: self.target,
             frame: &self.request.frame,
+        }
+    }
+
+    /// The pipeline that it is about, if it is about one.
+    pub(super) fn command(&self) -> Option<Uuid> {
+        match self.request.operation {
+            Operation::Command { command, .. } | Operation::Signal { command, .. } => Some(command),
+            Operation::Receive { command, .. } | Operation::Send { command, .. } => command,
+            Operation::Create { .. } | Operation::Delete => None,
         }
     }
 

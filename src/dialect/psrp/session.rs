@@ -7,10 +7,12 @@
 //!
 //! INVARIANT: an operation in [`Go`] or [`Step::Forward`] holds no byte of a client's; it is written from what was read.
 
+mod heard;
 mod local;
 mod metadata;
 mod pool;
 mod step;
+mod verdict;
 mod watch;
 
 #[cfg(test)]
@@ -21,14 +23,13 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::model::{Command, Object, OwnCmdlet, Workload};
+use crate::model::{Command, Workload};
 
-use super::answer::{self, Failure};
 use super::clixml::Item;
 use super::fragment::{self, MAX_BLOB, Reassembler};
-use super::message::{self, Destination, Kind, Message, Place};
+use super::message::{self, Kind, Message, Place};
 use super::pipeline::{Catalogue, Pipeline, PipelineError};
-use super::soap::{CommandState, Fault, Operation, Received, Response, Signal, Stream, Subcode};
+use super::soap::{Fault, Operation, Response, Stream};
 use crate::dialect::Unreadable;
 
 use self::local::Local;
@@ -95,6 +96,8 @@ struct Running {
     pr: Reassembler,
     /// The client has said that no more input comes.
     has_all_input: bool,
+    /// It said so while the pipeline waited for a decision, in the message of this number: it goes upstream behind the start.
+    early_end: Option<u64>,
     state: State,
 }
 
@@ -297,18 +300,33 @@ impl Shell {
         self.commands.len()
     }
 
-    /// Those of its commands that the server runs.
-    pub fn running(&self) -> Vec<Uuid> {
-        let is_running =
-            |it: &&Running| matches!(&it.state, State::Running(work) if !work.has_ended);
-        let running = self.commands.iter().filter(|it| is_running(&it.1));
-        running.map(|it| *it.0).collect()
+    /// How many bytes it holds: messages that are not whole, pipelines that run, output that was not fetched, ids that may not
+    /// come again.
+    pub fn held(&self) -> usize {
+        const ID_BYTES: usize = 32;
+        let commands: usize = self.commands.values().map(Running::held).sum();
+        let ids = (self.used.len() + self.finished.len()).saturating_mul(ID_BYTES);
+        commands + self.stdin.held() + self.pr.held() + ids
     }
 
-    /// How many bytes it holds: messages that are not whole, pipelines that run, output that was not fetched.
-    pub fn held(&self) -> usize {
-        let commands: usize = self.commands.values().map(Running::held).sum();
-        commands + self.stdin.held() + self.pr.held()
+    /// There is no room for what it holds of messages to `command`, or to itself: that is dropped, and a pipeline that has not
+    /// begun with it.
+    pub fn shed(&mut self, command: Option<Uuid>) {
+        let Some(command) = command else {
+            self.stdin = Reassembler::default();
+            self.pr = Reassembler::default();
+            return;
+        };
+        match self.commands.get_mut(&command) {
+            Some(running) if matches!(running.state, State::Running(_) | State::Local(_)) => {
+                running.stdin = Reassembler::default();
+                running.pr = Reassembler::default();
+            }
+            Some(_) => {
+                self.commands.remove(&command);
+            }
+            None => {}
+        }
     }
 
     /// How pipelines ended since this was asked for the last time.
@@ -336,311 +354,6 @@ impl Shell {
     pub fn is_deciding(&self, command: Uuid) -> bool {
         let state = self.commands.get(&command).map(|it| &it.state);
         matches!(state, Some(State::Deciding))
-    }
-
-    /// The server has not taken the command.
-    pub fn lost(&mut self, command: Uuid) {
-        self.end(command, Ending::Failed);
-        self.commands.remove(&command);
-    }
-
-    /// Nobody decides on the proposal any more: a pipeline that has not begun never was.
-    pub fn dropped(&mut self, proposal: Proposal) {
-        let Proposal { command, next, .. } = proposal;
-        let state = self.commands.get(&command).map(|it| &it.state);
-        if let (Next::Start(..), Some(State::Deciding)) = (next, state) {
-            self.commands.remove(&command);
-        }
-    }
-
-    /// The proposal is permitted: what goes upstream.
-    pub fn permitted(&mut self, proposal: Proposal) -> Go {
-        let Proposal { command, next, .. } = proposal;
-        let (object, kind, data, work, answer) = match next {
-            Next::Continue(operations, answer) => {
-                // It may have been ended while it was decided on.
-                return match self.commands.get(&command).map(|it| &it.state) {
-                    Some(State::Running(_)) => Go { operations, answer },
-                    Some(State::Deciding | State::Incomplete | State::Local(_)) | None => {
-                        unknown_command()
-                    }
-                };
-            }
-            Next::Start(object, kind, data, work, answer) => (object, kind, data, work, answer),
-        };
-
-        let Some(running) = self.commands.get_mut(&command) else {
-            return unknown_command();
-        };
-        let State::Deciding = running.state else {
-            return Go {
-                operations: Vec::new(),
-                answer: Some(answer),
-            };
-        };
-        running.state = State::Running(work);
-        let message = Message {
-            destination: Destination::Server,
-            kind,
-            pool: self.id,
-            pipeline: command,
-            data,
-        };
-        let payloads = pack(&[(object, message::write(&message))]);
-        let operations = payloads.into_iter().enumerate().map(|(index, data)| {
-            if index == 0 {
-                Operation::Command {
-                    command,
-                    arguments: data,
-                }
-            } else {
-                Operation::Send {
-                    command: Some(command),
-                    stream: Stream::Stdin,
-                    data,
-                }
-            }
-        });
-        Go {
-            operations: operations.collect(),
-            answer: Some(answer),
-        }
-    }
-
-    /// The proposal is refused, with `text` for the person at the client: the pipeline fails, and the server is told to stop it
-    /// if it runs there. What the server says to that does not matter.
-    pub fn refused(&mut self, proposal: Proposal, why: Failure, text: &str) -> Go {
-        let Proposal { command, next, .. } = proposal;
-        let state = answer::failed(why, text);
-        let local = Local::new(self.id, command, &[], &state, &mut self.next_own_object);
-        let Some(running) = self.commands.get_mut(&command) else {
-            return unknown_command();
-        };
-        match next {
-            Next::Start(.., answer) => {
-                if let State::Deciding = running.state {
-                    running.state = State::Local(local);
-                }
-                Go {
-                    operations: Vec::new(),
-                    answer: Some(answer),
-                }
-            }
-            Next::Continue(_, answer) => {
-                if !matches!(running.state, State::Running(_)) {
-                    return Go {
-                        operations: Vec::new(),
-                        answer: Some(answer.unwrap_or_else(|| self.take(command, None))),
-                    };
-                }
-                self.endings.extend(running.end(command, Ending::Refused));
-                running.state = State::Local(local);
-                let signal = |signal| Operation::Signal { command, signal };
-                Go {
-                    answer: Some(answer.unwrap_or_else(|| self.take(command, None))),
-                    operations: vec![signal(Signal::Stop), signal(Signal::Terminate)],
-                }
-            }
-        }
-    }
-
-    /// The gateway has run the proposal's cmdlet itself, and returns `objects`.
-    pub fn answered(&mut self, proposal: Proposal, objects: &[Object]) -> Go {
-        let Proposal { command, next, .. } = proposal;
-        let local = Local::new(
-            self.id,
-            command,
-            objects,
-            &answer::completed(),
-            &mut self.next_own_object,
-        );
-        let Some(running) = self.commands.get_mut(&command) else {
-            return unknown_command();
-        };
-        if let State::Deciding = running.state {
-            running.state = State::Local(local);
-        }
-        Go {
-            operations: Vec::new(),
-            answer: match next {
-                Next::Continue(_, answer) => answer,
-                Next::Start(.., answer) => Some(answer),
-            },
-        }
-    }
-
-    /// What the client hears of the server's answer to `operation`.
-    pub fn heard(
-        &mut self,
-        operation: &Operation,
-        response: Response,
-        own: &[OwnCmdlet],
-    ) -> Result<Response, Unreadable> {
-        let odd = || Err(bad("upstream-answer", "the server answered something else"));
-        match (operation, response) {
-            (operation, Response::Fault(fault)) => {
-                self.failed(operation, &fault);
-                Ok(Response::Fault(fault))
-            }
-            (Operation::Command { command, .. }, Response::Started { command: started }) => {
-                if started == *command {
-                    Ok(Response::Started { command: started })
-                } else {
-                    odd()
-                }
-            }
-            (Operation::Create { .. }, Response::Created { shell }) if shell == self.id => {
-                Ok(Response::Created { shell })
-            }
-            (Operation::Delete, Response::Deleted) => {
-                self.is_closed = true;
-                Ok(Response::Deleted)
-            }
-            (Operation::Receive { command, .. }, Response::Received(received)) => {
-                self.received(*command, received, own)
-            }
-            (Operation::Send { .. }, Response::Sent) => Ok(Response::Sent),
-            (Operation::Signal { command, signal }, Response::Signalled) => {
-                let state = self.commands.get(command).map(|it| &it.state);
-                if *signal == Signal::Terminate && matches!(state, Some(State::Running(_))) {
-                    self.end(*command, Ending::Stopped);
-                    self.commands.remove(command);
-                }
-                Ok(Response::Signalled)
-            }
-            (
-                Operation::Command { .. }
-                | Operation::Create { .. }
-                | Operation::Delete
-                | Operation::Receive { .. }
-                | Operation::Send { .. }
-                | Operation::Signal { .. },
-                _,
-            ) => odd(),
-        }
-    }
-
-    /// What a fault in answer to `operation` means.
-    fn failed(&mut self, operation: &Operation, fault: &Fault) {
-        let is_gone = matches!(
-            fault.subcode,
-            Subcode::InvalidSelectors | Subcode::OperationAborted
-        );
-        match operation {
-            Operation::Command { command, .. } => self.lost(*command),
-            Operation::Create { .. } => self.is_closed = true,
-            Operation::Delete
-            | Operation::Receive { command: None, .. }
-            | Operation::Send { command: None, .. } => self.is_closed |= is_gone,
-            Operation::Receive {
-                command: Some(command),
-                ..
-            }
-            | Operation::Send {
-                command: Some(command),
-                ..
-            }
-            | Operation::Signal { command, .. } => {
-                let state = self.commands.get(command).map(|it| &it.state);
-                if is_gone && matches!(state, Some(State::Running(_))) {
-                    self.end(*command, Ending::Unclear);
-                    self.commands.remove(command);
-                }
-            }
-        }
-    }
-
-    fn end(&mut self, command: Uuid, how: Ending) {
-        let ended = self.commands.get_mut(&command);
-        self.endings
-            .extend(ended.and_then(|it| it.end(command, how)));
-    }
-
-    /// What the gateway says for a command that it answers itself; with the last of it, the command is over.
-    fn take(&mut self, command: Uuid, max_envelope: Option<u32>) -> Response {
-        let Some(State::Local(local)) = self.commands.get_mut(&command).map(|it| &mut it.state)
-        else {
-            return unknown_response();
-        };
-        let received = local.take(max_envelope);
-        if received.state.is_some_and(|it| it.1 == CommandState::Done) {
-            self.commands.remove(&command);
-        }
-        Response::Received(received)
-    }
-
-    fn received(
-        &mut self,
-        command: Option<Uuid>,
-        received: Received,
-        own: &[OwnCmdlet],
-    ) -> Result<Response, Unreadable> {
-        let Some(command) = command else {
-            return Ok(Response::Received(received));
-        };
-        // A revoke may have ended it while the answer was on its way.
-        let Some(running) = self.commands.get_mut(&command) else {
-            return Ok(unknown_response());
-        };
-        let Received { output, state } = received;
-        if state.is_some_and(|it| it.0 != command)
-            || output.iter().any(|it| it.0.is_some_and(|it| it != command))
-        {
-            return Err(bad(
-                "upstream-answer",
-                "the server answered for another command",
-            ));
-        }
-        let output = match &mut running.state {
-            State::Local(_) => return Ok(self.take(command, None)),
-            State::Running(work) => {
-                for (_, payload) in &output {
-                    if let Some(how) = work.watch.look(payload) {
-                        self.endings.extend(work.end(command, how));
-                    }
-                }
-                let WorkKind::Listing(listing) = &mut work.kind else {
-                    return Ok(self.passed(command, output, state));
-                };
-                let mut passed = Vec::new();
-                for (_, payload) in &output {
-                    let next_own_object = &mut self.next_own_object;
-                    let next = || {
-                        *next_own_object += 1;
-                        *next_own_object
-                    };
-                    for object in listing.pass(payload, own, &mut self.learned, next)? {
-                        passed.push((object.id, object.bytes));
-                    }
-                }
-                pack(&passed)
-                    .into_iter()
-                    .map(|it| (Some(command), it))
-                    .collect()
-            }
-            State::Deciding | State::Incomplete => {
-                return Err(bad(
-                    "upstream-answer",
-                    "the server answered for a command that does not run",
-                ));
-            }
-        };
-        Ok(self.passed(command, output, state))
-    }
-
-    /// Output that goes to the client; with the last of it, the command is over.
-    fn passed(
-        &mut self,
-        command: Uuid,
-        output: Vec<(Option<Uuid>, Vec<u8>)>,
-        state: Option<(Uuid, CommandState)>,
-    ) -> Response {
-        if state.is_some_and(|it| it.1 == CommandState::Done) {
-            self.end(command, Ending::Unclear);
-            self.commands.remove(&command);
-            self.finished.insert(command);
-        }
-        Response::Received(Received { output, state })
     }
 }
 

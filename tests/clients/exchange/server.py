@@ -237,7 +237,7 @@ class Endpoint:
             )
         box = command.outbox if command else shell.outbox
         try:
-            await box.wait(max(0.1, min(call.timeout, 60.0)))
+            await box.wait(max(0.1, min(call.timeout, 600.0)))
         except asyncio.TimeoutError:
             raise timed_out()
         room = call.max_envelope - 2048

@@ -14,6 +14,8 @@ gateway, where nothing may come of it. What counts is the server's own journal. 
 | `envelopes` | SOAP: repeated, misplaced and unknown parts, encodings, resources |
 | `requests` | HTTP: paths, queries, methods, codings, types, identities |
 | `sessions` | other people's shells, ids used twice, requests sent again, sessions left and taken up |
+
+`changes` is none of these: it draws changes to recorded sessions by chance.
 """
 
 from __future__ import annotations

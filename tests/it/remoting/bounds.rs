@@ -88,6 +88,14 @@ async fn a_session_that_nobody_uses_is_closed_here_and_upstream() {
     });
     let fault = session.fault(&lab.gateway, receive(id)).await;
     assert!(fault.text.contains("open a new session"), "{}", fault.text);
+    let requests = |status: &str| {
+        let (_, page) = lab.gateway.ask_control("/metrics");
+        let series =
+            format!("portcullis_requests_total{{endpoint=\"/powershell\",status=\"{status}\"}}");
+        let line = page.lines().find(|it| it.starts_with(&series));
+        line.unwrap_or_else(|| panic!("{page}")).to_owned()
+    };
+    assert!(requests("4xx").ends_with(" 1") && requests("5xx").ends_with(" 0"));
     assert!(metric(&lab, "portcullis_shells").ends_with(" 0"));
     assert!(metric(&lab, "portcullis_pipelines").ends_with(" 0"));
 }

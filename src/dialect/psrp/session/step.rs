@@ -280,12 +280,10 @@ impl Shell {
                 }
                 return step;
             }
-            (State::Deciding | State::Incomplete, _) => {
-                return Err(bad(
-                    "input-early",
-                    "input for a command that has not started",
-                ));
+            (State::Deciding, Stream::Stdin) => {
+                return self.end_early(command, data, &limits);
             }
+            (State::Deciding | State::Incomplete, _) => return Err(early()),
             (State::Local(_) | State::Running(_), _) => {}
         }
         let (reassembler, place) = match stream {
@@ -359,6 +357,30 @@ impl Shell {
         })))
     }
 
+    /// Input for a command that waits for a decision: only that there is none, which clients say right behind the start.
+    fn end_early(
+        &mut self,
+        command: Uuid,
+        data: &[u8],
+        limits: &fragment::Limits,
+    ) -> Result<Step, Unreadable> {
+        let Some(running) = self.commands.get_mut(&command) else {
+            return Ok(Step::Answer(unknown_response()));
+        };
+        let objects = running.stdin.push(data, limits)?;
+        let [object] = objects.as_slice() else {
+            return Err(early());
+        };
+        let place = Place::CommandStdin;
+        let message = message::read_from_client(&object.bytes, place, self.id, Some(command))?;
+        if message.kind != Kind::EndOfPipelineInput || running.has_all_input {
+            return Err(early());
+        }
+        running.has_all_input = true;
+        running.early_end = Some(object.id);
+        Ok(Step::Answer(Response::Sent))
+    }
+
     fn signal(&mut self, command: Uuid, signal: Signal) -> Step {
         let Some(running) = self.commands.get_mut(&command) else {
             if self.finished.remove(&command) {
@@ -385,6 +407,13 @@ impl Shell {
         }
         Step::Answer(Response::Signalled)
     }
+}
+
+fn early() -> Unreadable {
+    bad(
+        "input-early",
+        "values cannot be piped into a command that has not started, or waits for approval; run it again once it is approved",
+    )
 }
 
 fn forward(stream: Stream, messages: &[(u64, Vec<u8>)]) -> Step {
