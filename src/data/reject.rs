@@ -221,6 +221,15 @@ impl Rejection {
         )
     }
 
+    pub(super) fn session_busy() -> Self {
+        Self::new(
+            RefusedReason::Limit,
+            StatusCode::SERVICE_UNAVAILABLE,
+            "session-busy",
+            "too many requests of this session wait for output at once; wait for some to end",
+        )
+    }
+
     /// How the outcome of what was refused like this is recorded.
     pub(super) fn reason_of_outcome(&self) -> &'static str {
         match self.reason {

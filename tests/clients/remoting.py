@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import threading
+import time
 from pathlib import Path
 
 import httpx
@@ -194,6 +195,16 @@ class World:
         """Decisions on record with these values, oldest first."""
         found = [it for it in self.gateway.records() if it["kind"] == "decision"]
         return [it for it in found if all(it.get(name) == value for name, value in wanted.items())]
+
+    def record(self, is_it) -> dict:
+        """The record that is it, as soon as it is there."""
+        deadline, pause = time.monotonic() + gateways.PATIENCE, threading.Event()
+        while True:
+            found = [it for it in self.gateway.records() if is_it(it)]
+            if found:
+                return found[0]
+            assert time.monotonic() < deadline, "the record did not come"
+            pause.wait(0.05)
 
     def stop(self) -> None:
         code = self.gateway.stop()

@@ -3,6 +3,7 @@
 import json
 import ssl
 import subprocess
+import threading
 import uuid
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 import wsman
 from pypsrp.exceptions import WSManFaultError
 from pypsrp.powershell import PowerShell, RunspacePool
-from remoting import ANA, BEA, EVE, IVY, PASSWORD, SERVICE, UNA, World, run
+from remoting import ANA, BEA, EVE, IVY, PASSWORD, SERVICE, UNA, World, in_background, run
 from wsman import argument, command, fragment, message, pipeline
 
 RECORDED = Path(__file__).resolve().parents[1] / "fixtures/psrp/32-windows-dialect-synthetic"
@@ -159,6 +160,28 @@ def test_a_session_has_so_many_pipelines(remote, session):
     assert it.start(pipeline(SLEEP), uuid.uuid4()).status == 200, "one that ends makes room"
 
 
+def test_a_session_has_so_many_requests_that_wait(remote, wire, session):
+    it, at = session(UNA), uuid.uuid4()
+    it.start(pipeline(SLEEP), at)
+    before = len(remote.exchange.arrived("Receive"))
+    answers: list[wsman.Answer] = []
+    refused = threading.Event()
+
+    def wait_for_output() -> None:
+        answer = wsman.Session(wire(UNA), it.shell).receive(at, "PT60S")
+        answers.append(answer)
+        if "too many requests of this session wait for output" in (answer.fault or ""):
+            refused.set()
+
+    threads = [in_background(wait_for_output) for _ in range(20)]
+    assert refused.wait(gateways.PATIENCE)
+    it.signal(at)
+    for thread in threads:
+        thread.join(gateways.PATIENCE)
+    assert len(answers) == 20
+    assert len(remote.exchange.arrived("Receive")) - before <= 16, "four for each pipeline, and for the session itself"
+
+
 def test_what_is_not_whole_yet_is_bounded(remote, session):
     it = session()
     ids = [uuid.uuid4() for _ in range(2)]
@@ -195,9 +218,9 @@ def test_a_client_that_vanishes_leaves_nothing(remote, wire):
     it.wire.connection.close()
     remote.exchange.wait_until(lambda: str(at) in remote.exchange.endpoint.stopped, "the pipeline is ended upstream")
     remote.exchange.wait_until(lambda: not is_open_upstream(remote, it.shell), "so is the session")
-    outcomes = [it for it in remote.gateway.records() if it["kind"] == "outcome"]
     decision = remote.decisions(task=r"Exchange\Start-Sleep")[-1]
-    assert decision["decision"] in {it.get("decision") for it in outcomes}, "how it ended is on record"
+    outcome = remote.record(lambda it: it["kind"] == "outcome" and it["decision"] == decision["decision"])
+    assert outcome["result"] == "client-gone", "how it ended is on record"
     again = wsman.Session(wire(UNA), it.shell).receive(at)
     assert again.status == 500 and "open a new session" in again.fault
 

@@ -44,8 +44,10 @@ pub(super) struct Kept {
     pub(super) id: Uuid,
     pub(super) owner: Arc<Principal>,
     inner: Mutex<Inner>,
-    /// Requests that are being answered.
+    /// Requests that are being answered,
     busy: AtomicUsize,
+    /// and how many there may be when one more comes that waits for output.
+    most_busy: usize,
     /// Fires when something in it has changed that a waiting request may be interested in.
     pub(super) changed: Notify,
     lanes: [tokio::sync::Mutex<()>; LANES],
@@ -100,6 +102,8 @@ impl Shells {
                 last_used: Instant::now(),
             }),
             busy: AtomicUsize::new(0),
+            // Of each pipeline its wait for output, input, an answer and a signal; of the session itself as many.
+            most_busy: (limits.pipelines_per_shell + 1).saturating_mul(4),
             changed: Notify::new(),
             lanes: Default::default(),
             counted,
@@ -151,6 +155,11 @@ impl Kept {
     pub(super) fn in_use(&self) -> InUse<'_> {
         self.busy.fetch_add(1, Ordering::AcqRel);
         InUse(self)
+    }
+
+    /// Whether so many of its requests are being answered that one more must not wait.
+    pub(super) fn is_busy(&self) -> bool {
+        self.busy.load(Ordering::Acquire) > self.most_busy
     }
 
     /// Waits until what came before on the same lane is done: for input of `command`, or of the session itself.

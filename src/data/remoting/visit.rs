@@ -43,6 +43,9 @@ impl Visit<'_> {
             return Ok(unknown_shell());
         };
         let _in_use = kept.in_use();
+        if matches!(self.request.operation, Operation::Receive { .. }) && kept.is_busy() {
+            return Err(Rejection::session_busy());
+        }
         // What goes in goes on in its order. Waiting for output and signals wait for nobody.
         let _lane = match &self.request.operation {
             Operation::Command { command, .. } => kept.lane(Some(*command)).await,
