@@ -77,7 +77,7 @@ pub struct Definition {
     pub on_block: Option<String>,
     /// With `on_block` `hold`: how many seconds a call in a session waits for its approval.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 3600))]
+    #[schemars(range(min = 1, max = 3_600))]
     pub hold_seconds: Option<u32>,
     /// The most uses that a grant can have.
     #[serde(skip_serializing_if = "Option::is_none")]

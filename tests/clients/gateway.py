@@ -144,6 +144,7 @@ class Process:
         self.follower.join(PATIENCE)
         return code
 
+
 class Gateway(Process):
     """A gateway in front of the REST endpoint; `base` is what clients put before `/adminapi`."""
 

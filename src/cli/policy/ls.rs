@@ -7,7 +7,7 @@ use crate::cli::online::Online;
 use crate::cli::{ConfigFile, Format, Outcome, Output};
 use crate::config::duration_text;
 use crate::policy::{
-    Approval, Exemption, Group, Person, Policy, PolicySet, Role, RoleGroup, ScopeKind,
+    Approval, Exemption, Group, OnBlock, Person, Policy, PolicySet, Role, RoleGroup, ScopeKind,
 };
 
 /// What `policy ls` may be told.
