@@ -52,7 +52,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::warn;
 use uuid::Uuid;
 
-use crate::model::{Command, Object, Principal, RequestState};
+use crate::model::{Command, Object, Principal, Redaction, RequestState};
 use crate::notify::Channels;
 use crate::policy::Mode;
 use crate::state::{
@@ -139,6 +139,8 @@ pub struct Settings {
     pub operators: Option<String>,
     /// The group whose members may read the audit log through the API.
     pub auditors: Option<String>,
+    /// What no record, message or listing shows.
+    pub redaction: Redaction,
 }
 
 /// How long [`Control::run`] waits for changes under way when it is stopped.

@@ -22,7 +22,7 @@ use crate::data::{BodyBudget, Gate, Route, UpstreamCredential, Worker, serve_con
 use crate::dialect::exchange_rest::LinkHosts;
 use crate::identity::{Identities, Strangers};
 use crate::listen::{self, Acceptor, Workers};
-use crate::model::Interner;
+use crate::model::{Interner, Redaction};
 use crate::notify::Channels;
 use crate::policy::{self, PolicyFile, PolicyProblem, PolicySet};
 use crate::state::{GrantUses, OwnCmdlets, Snapshot, State};
@@ -132,6 +132,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
             mode,
             operators: config.access_control.operators.clone(),
             auditors: config.access_control.auditors.clone(),
+            redaction: Redaction::new(&config.audit.redact),
         },
         Arc::new(Utc::now),
     )

@@ -258,6 +258,8 @@ impl Courier {
         };
         let mut notice: Notice =
             serde_json::from_str(&delivery.json).map_err(|error| unreadable(&error))?;
+        // The operator may have named more to hide since it was stored.
+        notice.hide(self.desk.redaction());
         if let (Relevance::WhilePending, Some(request)) = (delivery.relevance, delivery.request) {
             let votes = self.desk.store.votes(request).await;
             let votes = votes.map_err(|error| unreadable(&error))?;

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
-use crate::model::{Answered, Deciders, Notice, NoticeKind, RequestState};
+use crate::model::{Answered, Deciders, Notice, NoticeKind, Redaction, RequestState};
 use crate::notify::Channels;
 use crate::policy::{Policy, PolicySet, touches};
 use crate::store::{OwedDelivery, OwedNotification, Relevance, StoreError, Write};
@@ -18,11 +18,12 @@ pub(super) struct Deed<'a> {
     pub(super) at: DateTime<Utc>,
 }
 
-/// What there is to tell of `case`, as it is after `deed`.
+/// What there is to tell of `case`, as it is after `deed`, without what `redaction` hides.
 pub(super) fn notice(
     kind: NoticeKind,
     case: &Case,
     policies: &PolicySet,
+    redaction: &Redaction,
     deed: Deed<'_>,
 ) -> Notice {
     let request = &case.request;
@@ -62,7 +63,7 @@ pub(super) fn notice(
         break_glass: request.break_glass,
     };
     for pin in &pins.0 {
-        notice.show(&pin.name, &pin.bound.to_value(), &[]);
+        notice.show(&pin.name, &pin.bound.to_value(), redaction);
     }
     notice
 }
@@ -72,6 +73,7 @@ pub(super) fn by_time(
     kind: NoticeKind,
     case: &Case,
     policies: &PolicySet,
+    redaction: &Redaction,
     at: DateTime<Utc>,
 ) -> Notice {
     let deed = Deed {
@@ -79,7 +81,7 @@ pub(super) fn by_time(
         comment: None,
         at,
     };
-    notice(kind, case, policies, deed)
+    notice(kind, case, policies, redaction, deed)
 }
 
 fn deciders(policy: &Policy, policies: &PolicySet) -> Vec<Deciders> {

@@ -128,10 +128,11 @@ pub(super) async fn request(desk: &Desk, who: &Principal, id: Uuid) -> Result<Ca
         .await
         .map_err(not_reached)?
         .filter(|it| may_know(desk, who, &it.request, &snapshot.policies))
+        .map(|it| it.without(desk.redaction()))
         .ok_or_else(|| no_request(id))
 }
 
-/// A grant's case, by the grant's own id or its request's.
+/// A grant's case as it is stored, by the grant's own id or its request's.
 pub(super) async fn case_of_grant(
     desk: &Desk,
     who: &Principal,
@@ -153,7 +154,9 @@ pub(super) async fn case_of_grant(
 /// A grant by its own id or its request's.
 pub(super) async fn grant(desk: &Desk, who: &Principal, id: Uuid) -> Result<Grant, WorkflowError> {
     let case = case_of_grant(desk, who, id).await?;
-    case.grant.ok_or_else(|| no_grant(id))
+    case.without(desk.redaction())
+        .grant
+        .ok_or_else(|| no_grant(id))
 }
 
 /// The requests that `query` is about and that `who` may know of, with their votes and without their grants.
@@ -189,7 +192,7 @@ pub(super) async fn requests(
                 Whose::Mine => true,
                 Whose::ToDecide => awaits(who, &case, policies) && now < case.request.expires,
             };
-            if is_wanted && walk.found(id, case) {
+            if is_wanted && walk.found(id, case.without(desk.redaction())) {
                 break;
             }
         }
@@ -226,7 +229,7 @@ pub(super) async fn grants(
                         may && !is_own && (is_live || query.filter.awaiting_review)
                     }
                 };
-            if is_wanted && walk.found(id, grant) {
+            if is_wanted && walk.found(id, grant.without(desk.redaction())) {
                 break;
             }
         }

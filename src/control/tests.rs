@@ -5,6 +5,7 @@ mod durability;
 mod grants;
 mod operators;
 mod parameters;
+mod secrets;
 mod telling;
 mod time;
 mod uses;

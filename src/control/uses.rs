@@ -24,7 +24,7 @@ use super::acting::TRIES;
 use super::desk::{Desk, chain};
 use super::lifecycle::{Case, Event, InvalidTransition, apply};
 use super::notices::by_time;
-use super::record::{Change, Circumstances};
+use super::record::Change;
 
 /// What is known of the uses of grants.
 #[derive(Debug, Default)]
@@ -178,7 +178,7 @@ async fn store(
             return Err(NotTaken::Gone);
         };
         let mut change = Change::default();
-        let at = Circumstances { caller: None, now };
+        let at = desk.at(None, now);
         change
             .add(effects, &[], at)
             .map_err(|it| unavailable(&it))?;
@@ -188,7 +188,13 @@ async fn store(
         }
         if held.closed.as_ref().map(|it| it.how) == Some(HowClosed::UsedUp) {
             let snapshot = desk.state.snapshot();
-            let told = by_time(NoticeKind::GrantUsedUp, &next, &snapshot.policies, now);
+            let told = by_time(
+                NoticeKind::GrantUsedUp,
+                &next,
+                &snapshot.policies,
+                desk.redaction(),
+                now,
+            );
             change
                 .tell(&told, &desk.channels)
                 .map_err(|it| unavailable(&it))?;

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Answer, ParameterName, REDACTED, Value, is_sensitive, redacted};
+use super::{Answer, ParameterName, REDACTED, Redaction, Value};
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -181,25 +181,29 @@ impl NoticeKind {
 }
 
 impl Notice {
-    /// Adds a parameter that the calls are held to, without the secrets in it. `hidden` are names of parameters that the
-    /// configuration keeps out of records, compared without ASCII case.
-    pub fn show(&mut self, name: &ParameterName, value: &Value, hidden: &[String]) {
-        let is_hidden = hidden.iter().any(|it| name.is(it));
-        let value = if is_hidden {
-            REDACTED.to_owned()
-        } else {
-            redacted(name, value, &mut Vec::new()).display()
-        };
+    /// Adds a parameter that the calls are held to, without the secrets in it.
+    pub fn show(&mut self, name: &ParameterName, value: &Value, redaction: &Redaction) {
+        let shown = redaction.redacted(name, value, &mut Vec::new());
         self.parameters.push(ShownParameter {
             name: name.as_str().to_owned(),
-            value,
+            value: shown.display(),
         });
+    }
+
+    /// Takes the values out whose names `redaction` hides: whoever filled them in, and whatever it hid then.
+    pub fn hide(&mut self, redaction: &Redaction) {
+        for parameter in &mut self.parameters {
+            if redaction.hides(&parameter.name) {
+                REDACTED.clone_into(&mut parameter.value);
+            }
+        }
     }
 
     /// The parameters as they may leave: whoever filled them in, a name that marks a secret shows no value.
     pub fn shown_parameters(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.parameters.iter().map(|it| {
-            let value = if is_sensitive(&it.name) {
+        let built_in = Redaction::default();
+        self.parameters.iter().map(move |it| {
+            let value = if built_in.hides(&it.name) {
                 REDACTED
             } else {
                 it.value.as_str()
