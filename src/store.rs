@@ -193,7 +193,12 @@ impl Store {
                 Write::UpdateDelivery(delivery) => {
                     notifications::update(&mut transaction, delivery).await?;
                 }
-                Write::UpdateGrant(grant) => grants::update(&mut transaction, grant).await?,
+                Write::UpdateGrant(grant) => {
+                    grants::update(&mut transaction, grant).await?;
+                    if grant.reviewed.is_some() {
+                        notifications::forget_reminders(&mut transaction, grant.request).await?;
+                    }
+                }
                 Write::UpdateRequest(request) => {
                     requests::update(&mut transaction, request).await?;
                     if request.state != RequestState::Pending {

@@ -260,7 +260,7 @@ impl Courier {
             serde_json::from_str(&delivery.json).map_err(|error| unreadable(&error))?;
         // The operator may have named more to hide since it was stored.
         notice.hide(self.desk.redaction());
-        if let (Relevance::WhilePending, Some(request)) = (delivery.relevance, delivery.request) {
+        if let (Relevance::WhileAwaited, Some(request)) = (delivery.relevance, delivery.request) {
             let votes = self.desk.store.votes(request).await;
             let votes = votes.map_err(|error| unreadable(&error))?;
             let answers = votes.into_iter().map(|vote| Answered {

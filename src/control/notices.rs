@@ -97,27 +97,26 @@ fn deciders(policy: &Policy, policies: &PolicySet) -> Vec<Deciders> {
 }
 
 /// What there is to store of `notice`, in the transaction of the change that it tells of: nothing where nobody is told. A
-/// request that is filed also owes its reminder and its escalation, which are forgotten when it is decided.
+/// request that is filed also owes its reminder and its escalation, which are forgotten when it is decided; a grant that was
+/// taken without approval, the reminders of its review.
 pub(super) fn owe(notice: &Notice, channels: &Channels) -> Result<Vec<Write>, StoreError> {
     let mut writes = Vec::new();
     writes.extend(owed(notice, channels)?);
-    if notice.kind == NoticeKind::RequestFiled {
-        for (kind, after) in channels.later() {
-            let Some(at) = TimeDelta::from_std(after)
-                .ok()
-                .and_then(|after| notice.at.checked_add_signed(after))
-                .filter(|at| notice.lapses.is_none_or(|lapses| *at < lapses))
-            else {
-                continue;
-            };
-            let later = Notice {
-                id: Uuid::now_v7(),
-                at,
-                kind,
-                ..notice.clone()
-            };
-            writes.extend(owed(&later, channels)?);
-        }
+    for (kind, after) in channels.later(notice.kind) {
+        let Some(at) = TimeDelta::from_std(after)
+            .ok()
+            .and_then(|after| notice.at.checked_add_signed(after))
+            .filter(|at| notice.lapses.is_none_or(|lapses| *at < lapses))
+        else {
+            continue;
+        };
+        let later = Notice {
+            id: Uuid::now_v7(),
+            at,
+            kind,
+            ..notice.clone()
+        };
+        writes.extend(owed(&later, channels)?);
     }
     Ok(writes)
 }
@@ -142,7 +141,7 @@ fn owed(notice: &Notice, channels: &Channels) -> Result<Option<Write>, StoreErro
         request: (notice.kind != NoticeKind::Test).then_some(notice.request),
         json,
         relevance: if notice.kind.is_reminder() {
-            Relevance::WhilePending
+            Relevance::WhileAwaited
         } else {
             Relevance::Always
         },

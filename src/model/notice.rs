@@ -13,6 +13,8 @@ use super::{Answer, ParameterName, REDACTED, Redaction, Value};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NoticeKind {
+    /// No approver has looked yet at a grant that was taken without approval.
+    BreakGlassReminder,
     /// An approver looked at a grant that was taken without approval.
     BreakGlassReviewed,
     /// Somebody took a grant without approval, in an emergency.
@@ -135,7 +137,8 @@ pub struct Answered {
 
 impl NoticeKind {
     /// All of them, in alphabetical order.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
+        Self::BreakGlassReminder,
         Self::BreakGlassReviewed,
         Self::BreakGlassTaken,
         Self::GrantEnded,
@@ -156,6 +159,7 @@ impl NoticeKind {
     /// The word that configuration, templates, webhooks and listings use.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::BreakGlassReminder => "break-glass-reminder",
             Self::BreakGlassReviewed => "break-glass-reviewed",
             Self::BreakGlassTaken => "break-glass-taken",
             Self::GrantEnded => "grant-ended",
@@ -174,9 +178,12 @@ impl NoticeKind {
         }
     }
 
-    /// Whether it is of use only until the request is decided.
+    /// Whether it is of use only until the request is decided, or its break-glass grant reviewed.
     pub fn is_reminder(self) -> bool {
-        matches!(self, Self::RequestEscalated | Self::RequestReminder)
+        matches!(
+            self,
+            Self::BreakGlassReminder | Self::RequestEscalated | Self::RequestReminder
+        )
     }
 }
 

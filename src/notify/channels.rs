@@ -139,13 +139,24 @@ impl Channels {
         address(account, domain).is_some_and(|it| it.eq_ignore_ascii_case(address_of))
     }
 
-    /// What else is owed when a request is filed, and how long after: the same notice as a reminder, and to others.
-    pub fn later(&self) -> impl Iterator<Item = (NoticeKind, Duration)> + use<> {
-        let remind = self.settings.remind_after;
-        let escalate = self.settings.escalate_after;
-        let remind = remind.map(|after| (NoticeKind::RequestReminder, after));
-        let escalate = escalate.map(|after| (NoticeKind::RequestEscalated, after));
-        remind.into_iter().chain(escalate)
+    /// What else is owed with a notice of this kind, and how long after: the same as a reminder, and to others.
+    pub fn later(&self, kind: NoticeKind) -> impl Iterator<Item = (NoticeKind, Duration)> + use<> {
+        let kinds = match kind {
+            NoticeKind::RequestFiled => {
+                Some((NoticeKind::RequestReminder, NoticeKind::RequestEscalated))
+            }
+            NoticeKind::BreakGlassTaken => Some((
+                NoticeKind::BreakGlassReminder,
+                NoticeKind::BreakGlassReminder,
+            )),
+            _ => None,
+        };
+        let (remind, escalate) = (self.settings.remind_after, self.settings.escalate_after);
+        kinds.into_iter().flat_map(move |(first, second)| {
+            let remind = remind.map(|after| (first, after));
+            let escalate = escalate.map(|after| (second, after));
+            remind.into_iter().chain(escalate)
+        })
     }
 
     /// When a notice that could not be delivered is given up.

@@ -33,8 +33,8 @@ pub struct OwedNotification {
 pub enum Relevance {
     /// It is delivered whatever happens.
     Always,
-    /// It is forgotten when its request is decided: a reminder.
-    WhilePending,
+    /// It is forgotten when its request is decided, or its break-glass grant reviewed: a reminder.
+    WhileAwaited,
 }
 
 /// One recipient of a notice.
@@ -242,7 +242,7 @@ pub(super) async fn add(
     .bind(owed.json.as_str())
     .bind(match owed.relevance {
         Relevance::Always => 0,
-        Relevance::WhilePending => 1,
+        Relevance::WhileAwaited => 1,
     })
     .bind(owed.created);
     change_one(transaction, insert).await?;
@@ -290,7 +290,7 @@ pub(super) async fn remove(
     change_one(transaction, delete).await
 }
 
-/// Forgets what was to be told only while this request was pending.
+/// Forgets what was to be told only while somebody had to look at this request or its grant.
 pub(super) async fn forget_reminders(
     transaction: &mut Transaction,
     request: Uuid,
@@ -311,7 +311,7 @@ fn read(row: &Row) -> Result<Delivery, StoreError> {
         json: row.text("notice")?,
         relevance: match row.integer("while_pending")? {
             0 => Relevance::Always,
-            _ => Relevance::WhilePending,
+            _ => Relevance::WhileAwaited,
         },
         created: row.time("created_ms")?,
         channel: row.text("channel")?,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use crate::config::{self, Smtp, SmtpTls, Webhook, WebhookShape, WebhookUrl};
-use crate::control::tests::world::World;
+use crate::control::tests::world::{self, World};
 use crate::model::NoticeKind;
 use crate::notify::testing::{Hook, Hooking, Mail, Mailing, Postbox};
 use crate::store::testing::{Place, on_each_engine};
@@ -370,6 +370,59 @@ async fn a_request_that_waits_is_brought_to_mind_once_and_then_to_others() {
             insta::assert_snapshot!(subjects(&mails[12..]).join("\n"), @"boss@fabrikam.example: Nobody has decided: eve@fabrikam.example asks for Exchange\\Set-Mailbox");
         }
         world.until_deliveries(DeliveryState::Sent, 13).await;
+        assert_eq!(world.deliveries(DeliveryState::Pending).await, []);
+        world.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_emergency_is_told_to_both_sides_and_brought_to_mind_until_somebody_has_reviewed_it() {
+    on_each_engine(async |place| {
+        let postbox = Postbox::start(Mailing::Accepts);
+        let notify = config::Notify {
+            remind_after: Some(Duration::from_hours(1)),
+            escalate_after: Some(Duration::from_hours(2)),
+            escalate_to: vec!["boss@fabrikam.example".to_owned()],
+            ..by_mail(&postbox)
+        };
+        let mut world = open(place, notify).await;
+        let take = r"New-ElevatedAccessRequest -Task Exchange\Set-TransportRule -BreakGlass true -Reason 'mail loops since noon'";
+        let taken = world.call("ann", take).await.unwrap();
+        let id = world::property(&taken, "Identity");
+        let told = postbox.wait_for(4);
+        world.until_deliveries(DeliveryState::Sent, 4).await;
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(subjects(&told).join("\n"), @r"
+            amy@fabrikam.example: BREAK GLASS: ann@fabrikam.example took Exchange\Set-TransportRule without approval
+            ann@fabrikam.example: BREAK GLASS: ann@fabrikam.example took Exchange\Set-TransportRule without approval
+            bo@fabrikam.example: BREAK GLASS: ann@fabrikam.example took Exchange\Set-TransportRule without approval
+            boss@fabrikam.example: BREAK GLASS: ann@fabrikam.example took Exchange\Set-TransportRule without approval
+            ");
+        }
+        world.pass(TimeDelta::minutes(61));
+        let reminded = postbox.wait_for(7).split_off(4);
+        world.until_deliveries(DeliveryState::Sent, 7).await;
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(subjects(&reminded).join("\n"), @r"
+            amy@fabrikam.example: Not reviewed yet: ann@fabrikam.example took Exchange\Set-TransportRule without approval
+            bo@fabrikam.example: Not reviewed yet: ann@fabrikam.example took Exchange\Set-TransportRule without approval
+            boss@fabrikam.example: Not reviewed yet: ann@fabrikam.example took Exchange\Set-TransportRule without approval
+            ");
+        }
+        // The command that the mail names is the one that ends the reminders.
+        let grant = world::property(
+            &world.call("bo", "Get-ElevatedAccessAuthorization -AwaitsReview true").await.unwrap(),
+            "Identity",
+        );
+        let review = format!("Set-ElevatedAccessAuthorization -RequestId {grant} -Review");
+        assert!(reminded[0].words().contains(&review), "{}", reminded[0].words());
+        let review = format!("{review} true -Comment fine");
+        let reviewed = world.call("bo", &review).await.unwrap();
+        assert_eq!(world::property(&reviewed, "RequestId"), id);
+        let last = postbox.wait_for(8).split_off(7);
+        assert_eq!(last[0].to, "ann@fabrikam.example");
+        world.until_deliveries(DeliveryState::Sent, 8).await;
         assert_eq!(world.deliveries(DeliveryState::Pending).await, []);
         world.stop().await;
     })

@@ -159,8 +159,8 @@ async fn reminders_are_forgotten_with_the_decision_and_nothing_else_is() {
         let others = Some(Uuid::now_v7());
         let all = [
             owed(Relevance::Always, id, &[("ops", "news", 0)]),
-            owed(Relevance::WhilePending, id, &[("ops", "reminder", 0)]),
-            owed(Relevance::WhilePending, others, &[("ops", "another's", 0)]),
+            owed(Relevance::WhileAwaited, id, &[("ops", "reminder", 0)]),
+            owed(Relevance::WhileAwaited, others, &[("ops", "another's", 0)]),
         ];
         store_all(&store, &all).await;
         // Another vote leaves it pending.
