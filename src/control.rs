@@ -33,6 +33,7 @@ mod lifecycle;
 mod notices;
 mod reading;
 mod record;
+mod redelivery;
 mod refusals;
 mod tokens;
 mod uses;
@@ -58,7 +59,9 @@ use crate::policy::Mode;
 use crate::state::{
     BoxFuture, CallMark, GrantUses, NotTaken, OwnCmdletError, OwnCmdlets, State, Taking,
 };
-pub use crate::store::{GrantFilter, RequestFilter, StoredAnswer, StoredReply, StoredToken};
+pub use crate::store::{
+    Delivery, DeliveryState, GrantFilter, RequestFilter, StoredAnswer, StoredReply, StoredToken,
+};
 use crate::store::{Store, StoreError};
 
 pub use acting::Reply;
@@ -71,6 +74,7 @@ pub use happening::{Happening, HappeningKind};
 pub use ledger::Ledger;
 pub use lifecycle::Case;
 pub use reading::{Page, Query, Whose};
+pub use redelivery::DeliveryQuery;
 pub use refusals::WorkflowError;
 pub use tokens::{Claim, NewToken, TOKEN_PREFIX, Whose as WhoseTokens};
 

@@ -124,6 +124,8 @@ pub enum Write {
     RemovePolicy(StoredDefinition),
     /// A token is no good any more.
     RemoveToken(Uuid),
+    /// A delivery that was given up is tried again, made from the version that it carries.
+    ReviveDelivery(Delivery),
     /// Where a delivery of a notice stands, made from the version that it carries.
     UpdateDelivery(Delivery),
     /// A grant's end, uses, closing and review, made from the version that it carries.
@@ -190,6 +192,9 @@ impl Store {
                 }
                 Write::RemovePolicy(policy) => policies::remove(&mut transaction, policy).await?,
                 Write::RemoveToken(id) => tokens::remove(&mut transaction, *id).await?,
+                Write::ReviveDelivery(delivery) => {
+                    notifications::revive(&mut transaction, delivery).await?;
+                }
                 Write::UpdateDelivery(delivery) => {
                     notifications::update(&mut transaction, delivery).await?;
                 }

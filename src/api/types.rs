@@ -13,6 +13,10 @@ use uuid::Uuid;
 
 use crate::policy::Definition;
 
+mod notifications;
+
+pub use notifications::{Notification, NotificationQuery, NotificationState, Retried};
+
 /// A part of a listing. It may be short, or even empty, and not the last.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "PageOf{T}")]

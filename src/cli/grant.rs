@@ -351,7 +351,7 @@ fn next_steps(it: &Grant, output: &mut Output) -> anyhow::Result<()> {
 
 /// The id of the grant that begins so, or whose request does.
 async fn find(client: &Client, text: &str) -> anyhow::Result<Uuid> {
-    listing::resolve(text, "grant", async |cursor, limit| {
+    listing::resolve(text, "grant", "grant", async |cursor, limit| {
         let query = GrantQuery {
             cursor,
             limit: Some(limit),

@@ -93,10 +93,11 @@ pub(super) fn short(id: Uuid, length: usize) -> String {
     id.to_string().chars().take(length).collect()
 }
 
-/// The id that begins with `text`. `part` gives the ids of each item of a part, newest first: its own, which is the answer,
+/// The id that begins with `text`: of a `what`, which `portcullis <command> ls` lists. `part` gives the ids of each item of a part, newest first: its own, which is the answer,
 /// and those by which it is known too.
 pub(super) async fn resolve(
     text: &str,
+    command: &str,
     what: &str,
     mut part: impl AsyncFnMut(Option<String>, u32) -> anyhow::Result<(Vec<Vec<Uuid>>, Option<String>)>,
 ) -> anyhow::Result<Uuid> {
@@ -112,7 +113,7 @@ pub(super) async fn resolve(
             .all(|it| it.is_ascii_hexdigit() || it == b'-');
     if !is_beginning || wanted.len() < SHORTEST {
         let hint = Hint(format!(
-            "at least {SHORTEST} digits of what `portcullis {what} ls` shows"
+            "at least {SHORTEST} digits of what `portcullis {command} ls` shows"
         ));
         let error = anyhow::Error::new(hint);
         return Err(error.context(format!(
@@ -146,7 +147,7 @@ pub(super) async fn resolve(
     match found.as_slice() {
         [only] => Ok(*only),
         [] => {
-            let hint = Hint(format!("see what there is with `portcullis {what} ls`"));
+            let hint = Hint(format!("see what there is with `portcullis {command} ls`"));
             let error = anyhow::Error::new(hint);
             Err(error.context(format!(
                 "no {what} that you may know of begins with `{wanted}`"
@@ -185,7 +186,7 @@ mod tests {
     fn resolved(text: &str) -> (String, usize) {
         let mut parts = 0;
         let all = ids();
-        let work = resolve(text, "request", async |cursor, _| {
+        let work = resolve(text, "request", "request", async |cursor, _| {
             parts += 1;
             let index: usize = cursor.map_or(0, |it| it.parse().unwrap());
             let next = (index + 1 < all.len()).then(|| (index + 1).to_string());

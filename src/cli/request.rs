@@ -355,7 +355,7 @@ async fn run_ls(client: &Client, ls: Ls, output: &mut Output) -> anyhow::Result<
 
 /// The id of the request that begins so.
 async fn find(client: &Client, text: &str) -> anyhow::Result<Uuid> {
-    listing::resolve(text, "request", async |cursor, limit| {
+    listing::resolve(text, "request", "request", async |cursor, limit| {
         let query = RequestQuery {
             cursor,
             limit: Some(limit),

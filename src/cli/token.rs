@@ -214,7 +214,7 @@ fn scopes_text(token: &Token) -> String {
 }
 
 async fn find(client: &Client, text: &str) -> anyhow::Result<Uuid> {
-    listing::resolve(text, "token", async |_, _| {
+    listing::resolve(text, "token", "token", async |_, _| {
         let query = TokenQuery::default();
         let page = client.get::<Page<Token>>("/tokens", &query).await?;
         let ids = page.value.items.iter().map(|it| vec![it.id]);

@@ -329,7 +329,8 @@ impl Courier {
             Err(error) => error,
         };
         let attempts = u32::try_from(delivery.attempts).unwrap_or(u32::MAX);
-        let age = (now - delivery.created).to_std().unwrap_or_default();
+        let since = delivery.retried.unwrap_or(delivery.created);
+        let age = (now - since).to_std().unwrap_or_default();
         let give_up_after = self.desk.channels.give_up_after();
         let text = chain(&error);
         delivery.last_error = Some(text.clone());

@@ -1,12 +1,15 @@
 //! People and programs are told of each change once: across failures, restarts, and channels that hang.
 
 use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use uuid::Uuid;
 
 use crate::config::{self, Smtp, SmtpTls, Webhook, WebhookShape, WebhookUrl};
-use crate::control::tests::world::{self, World};
+use crate::control::tests::world::{self, World, person};
+use crate::control::{Caller, Via};
 use crate::model::NoticeKind;
 use crate::notify::testing::{Hook, Hooking, Mail, Mailing, Postbox};
 use crate::store::testing::{Place, on_each_engine};
@@ -63,7 +66,7 @@ async fn open(place: &Place, notify: config::Notify) -> World {
 impl World {
     async fn deliveries(&self, state: DeliveryState) -> Vec<Delivery> {
         let store = &self.control.desk.store;
-        store.deliveries(&[state]).await.unwrap()
+        store.deliveries(&[state], None, 1_000).await.unwrap()
     }
 
     /// Waits until so many deliveries are in a state, and gives them.
@@ -80,6 +83,19 @@ impl World {
             panic!("{:#?}", self.deliveries(DeliveryState::Pending).await);
         };
         found
+    }
+
+    /// Waits until a delivery is as it should be.
+    async fn until_deliveries_of(&self, id: Uuid, is_good: impl Fn(&Delivery) -> bool) {
+        let wait = async {
+            loop {
+                let found = self.control.desk.store.delivery(id).await.unwrap();
+                if is_good(&found.unwrap()) {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, wait).await.unwrap();
     }
 
     /// Waits until so many pending deliveries have failed so often.
@@ -371,6 +387,115 @@ async fn a_request_that_waits_is_brought_to_mind_once_and_then_to_others() {
         }
         world.until_deliveries(DeliveryState::Sent, 13).await;
         assert_eq!(world.deliveries(DeliveryState::Pending).await, []);
+        world.stop().await;
+    })
+    .await;
+}
+
+fn caller(who: &str) -> Caller {
+    Caller {
+        principal: person(who),
+        source: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        decision: None,
+        via: Via::Cmdlet,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_given_up_has_its_whole_time_again_when_an_operator_says_so() {
+    on_each_engine(async |place| {
+        let hook = Hook::start(Hooking::Status(503, ""));
+        let notify = config::Notify {
+            remind_after: Some(Duration::from_hours(1)),
+            give_up_after: Duration::from_hours(2),
+            ..by_webhook(&hook)
+        };
+        let mut world = open(place, notify).await;
+        let id = world.file("ann", r"Exchange\New-MoveRequest").await;
+        world.until_failed(1, 1).await;
+        world.pass(TimeDelta::minutes(61));
+        world.until_failed(1, 1).await;
+        world.pass(TimeDelta::minutes(130));
+        world.until_deliveries(DeliveryState::Dead, 2).await;
+        // Nobody decides it, and so the reminder is of no use any more.
+        world.pass(TimeDelta::hours(24));
+        let by_kind = |found: &[Delivery], kind: &str| {
+            found
+                .iter()
+                .find(|it| it.kind == kind)
+                .map(|it| it.id)
+                .unwrap()
+        };
+        let dead = world.deliveries(DeliveryState::Dead).await;
+        let filed = by_kind(&dead, "request-filed");
+        let reminder = by_kind(&dead, "request-reminder");
+        let retry = async |who: &str, id| {
+            let told = world
+                .control
+                .retry_notification(caller(who), id, None)
+                .await;
+            told.map_err(|it| it.to_string())
+        };
+        assert!(
+            retry("amy", filed)
+                .await
+                .unwrap_err()
+                .contains("only an operator")
+        );
+        assert!(
+            retry("kim", reminder)
+                .await
+                .unwrap_err()
+                .contains("reminder")
+        );
+        assert!(
+            retry("kim", Uuid::nil())
+                .await
+                .unwrap_err()
+                .contains("no message")
+        );
+        let before = hook.posts().len();
+        let revived = retry("kim", filed).await.unwrap();
+        assert_eq!(
+            (revived.state, revived.attempts),
+            (DeliveryState::Pending, 0)
+        );
+        assert!(retry("kim", filed).await.unwrap_err().contains("already"));
+        // It fails once more, and is not given up at once though it is a day old.
+        hook.wait_for(before + 1);
+        world
+            .until_deliveries_of(filed, |it| {
+                it.state == DeliveryState::Pending && it.last_error.is_some()
+            })
+            .await;
+        world.pass(TimeDelta::days(4));
+        world
+            .until_deliveries_of(filed, |it| it.state == DeliveryState::Dead)
+            .await;
+        hook.behave(Hooking::Status(200, ""));
+        let all = world
+            .control
+            .retry_notifications(caller("kim"), Some("mended".to_owned()));
+        let count = all.await.unwrap();
+        assert!(count >= 1, "the reminder is left out");
+        world
+            .until_deliveries_of(filed, |it| it.state == DeliveryState::Sent)
+            .await;
+        assert!(retry("kim", filed).await.unwrap_err().contains("was sent"));
+        let dead = world.deliveries(DeliveryState::Dead).await;
+        assert_eq!(dead.iter().map(|it| it.id).collect::<Vec<_>>(), [reminder]);
+        let events = world.ledger.events();
+        let records: Vec<_> = events
+            .iter()
+            .filter(|it| it.kind == "notification.retried")
+            .collect();
+        assert_eq!(records.len(), 1 + count);
+        assert_eq!(
+            records[0].principal.as_ref().unwrap().1,
+            "kim@fabrikam.example"
+        );
+        assert_eq!(records[0].request.unwrap().to_string(), id);
+        assert_eq!(records[count].details["comment"], "mended");
         world.stop().await;
     })
     .await;
