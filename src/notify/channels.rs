@@ -1,8 +1,9 @@
 //! The channels of the configuration: whom a notice is owed to on each, and how it gets there.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
@@ -11,7 +12,7 @@ use crate::model::{Notice, NoticeKind};
 
 use super::audience::mailed_to;
 use super::smtp::{MailServer, MailServerError};
-use super::templates::{TemplateProblem, Templates};
+use super::templates::{Looks, TemplateProblem, Templates, looks};
 use super::webhook::{Webhook, WebhookError};
 use super::words::tell;
 use super::{DeliveryError, Progress, sample};
@@ -24,7 +25,9 @@ const MAIL: &str = "mail";
 pub struct Channels {
     settings: config::Notify,
     all: Vec<Channel>,
-    templates: Templates,
+    templates: ArcSwap<Templates>,
+    /// How the templates' directory looked when it was last read.
+    looked: Mutex<Looks>,
 }
 
 #[derive(Debug)]
@@ -95,13 +98,40 @@ impl Channels {
                 way: Way::Webhook(Box::new(Webhook::new(webhook)?)),
             });
         }
+        let looked = settings.templates.as_deref().map(looks);
         let (templates, problems) = Templates::open(settings.templates.as_deref());
         let channels = Self {
             settings: settings.clone(),
             all: channels,
-            templates,
+            templates: ArcSwap::from_pointee(templates),
+            looked: Mutex::new(looked.unwrap_or_default()),
         };
         Ok((channels, problems))
+    }
+
+    /// Whether the operator's templates look different from when they were last read.
+    pub fn templates_changed(&self) -> bool {
+        let Some(directory) = self.settings.templates.as_deref() else {
+            return false;
+        };
+        looks(directory) != *self.looked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads the operator's templates again, and uses them from the next message on if all of them are whole; whether there
+    /// are any. What was in use stays otherwise.
+    pub fn reload_templates(&self) -> Result<bool, Vec<TemplateProblem>> {
+        let Some(directory) = self.settings.templates.as_deref() else {
+            return Ok(false);
+        };
+        // Looked at first: what is written while this reads is read the next time.
+        let looked = looks(directory);
+        *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = looked;
+        let (templates, problems) = Templates::open(Some(directory));
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        self.templates.store(Arc::new(templates));
+        Ok(true)
     }
 
     /// Where this notice is to arrive: each destination once.
@@ -187,7 +217,7 @@ impl Channels {
         let told = tell(outgoing.notice, self.settings.link.as_ref());
         match &channel.way {
             Way::Mail(server) => {
-                let words = self.templates.render(&told);
+                let words = self.templates.load().render(&told);
                 server
                     .deliver(&outgoing, &to.recipient, words, progress)
                     .await
