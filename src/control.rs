@@ -27,6 +27,7 @@ mod desk;
 mod filing;
 mod force;
 mod happening;
+mod hold;
 mod keeper;
 mod ledger;
 mod lifecycle;
@@ -185,7 +186,10 @@ impl Control {
         let couriers = courier::carry(Arc::clone(&self.desk), stop.clone());
         // Aborted when this is dropped: no courier outlives the workflow.
         let couriers = AbortOnDropHandle::new(tokio::spawn(couriers));
-        keeper::keep(&self.desk, &stop).await;
+        tokio::join!(
+            keeper::keep(&self.desk, &stop),
+            hold::follow(&self.desk, &stop)
+        );
         self.tasks.close();
         if tokio::time::timeout(DRAIN, self.tasks.wait())
             .await

@@ -269,6 +269,13 @@ impl Desk {
         }
     }
 
+    /// Makes the whole grant table agree with the store, whatever it held.
+    pub(super) async fn load_grants_anew(&self) -> Result<(), StoreError> {
+        let _alone = self.publishing.lock().await;
+        self.state.grants.clear();
+        self.load_grants().await
+    }
+
     /// Puts the stored grants in force whose records are all delivered.
     pub(super) async fn load_grants(&self) -> Result<(), StoreError> {
         let now = self.now();

@@ -3,6 +3,7 @@
 mod deciding;
 mod durability;
 mod grants;
+mod hold;
 mod operators;
 mod parameters;
 mod secrets;

@@ -76,6 +76,14 @@ impl Uses {
             .store(!recent.order.is_empty(), Ordering::Relaxed);
     }
 
+    /// Forgets everything: what is stored may have been changed by another process.
+    pub(super) fn forget_all(&self) {
+        self.counters.clear();
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        *recent = Recent::default();
+        self.remembered.store(false, Ordering::Relaxed);
+    }
+
     pub(super) fn remembers(&self) -> bool {
         self.remembered.load(Ordering::Relaxed)
     }

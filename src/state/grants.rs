@@ -8,6 +8,7 @@
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use dashmap::{DashMap, DashSet, Entry};
 use uuid::Uuid;
@@ -19,6 +20,8 @@ use crate::policy::{HeldGrant, HeldGrants, InvalidPin, ParameterRules};
 #[derive(Debug, Default)]
 pub struct GrantTable {
     held: DashMap<Key, Held, BuildHasherDefault<KeyHasher>>,
+    /// Whether none counts for now.
+    suspended: AtomicBool,
     /// Each task that a grant was ever narrowed to, once: there are few, and their grants share them.
     tasks: DashSet<Arc<Task>>,
 }
@@ -108,6 +111,26 @@ impl GrantTable {
         dropped
     }
 
+    /// Has no grant count until [`GrantTable::resume`]: what is held may be out of date.
+    pub fn suspend(&self) {
+        self.suspended.store(true, Ordering::Release);
+    }
+
+    /// Has what is held count.
+    pub fn resume(&self) {
+        self.suspended.store(false, Ordering::Release);
+    }
+
+    /// Whether none counts for now.
+    pub fn is_suspended(&self) -> bool {
+        self.suspended.load(Ordering::Acquire)
+    }
+
+    /// Takes all grants out of force.
+    pub fn clear(&self) {
+        self.held.clear();
+    }
+
     /// How many grants are held.
     pub fn len(&self) -> usize {
         self.held.iter().map(|it| it.value().grants().len()).sum()
@@ -140,6 +163,9 @@ impl HeldGrants for GrantTable {
         policy: PolicyId,
         look: &mut dyn FnMut(&HeldGrant) -> ControlFlow<()>,
     ) {
+        if self.is_suspended() {
+            return;
+        }
         if let Some(held) = self.held.get(&Key::new(principal, policy)) {
             for grant in held.grants() {
                 if look(grant).is_break() {

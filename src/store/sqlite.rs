@@ -121,7 +121,7 @@ pub(super) async fn open(path: &str) -> Result<Store, OpenError> {
     })?;
     Ok(Store {
         database: Database::Sqlite(pool),
-        _hold: Hold::Sqlite { _lock: lock },
+        hold: Hold::file(lock),
     })
 }
 
@@ -141,7 +141,7 @@ pub(super) async fn look(path: &str) -> Result<Store, OpenError> {
         .map_err(|source| unusable(&path, source))?;
     Ok(Store {
         database: Database::Sqlite(pool),
-        _hold: Hold::None,
+        hold: Hold::nothing(),
     })
 }
 

@@ -44,4 +44,5 @@ mod psrp;
 mod reload;
 mod restart;
 mod scripted;
+mod store_hold;
 mod stub;
