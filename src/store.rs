@@ -7,7 +7,7 @@
 //! from an older version of a row than the stored one changes nothing. Nothing here decides who may do what.
 //!
 //! SQLite runs with a write-ahead log and full sync, PostgreSQL must not run with `synchronous_commit` off. One process at a
-//! time uses a store, which [`hold`] sees to: the grants in a process's memory would not see a revocation made through another.
+//! time uses a store, which `hold` sees to: the grants in a process's memory would not see a revocation made through another.
 
 mod database;
 mod grants;

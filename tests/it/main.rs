@@ -44,5 +44,7 @@ mod psrp;
 mod reload;
 mod restart;
 mod scripted;
+mod small_disk;
+mod store_failure;
 mod store_hold;
 mod stub;
