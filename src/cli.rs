@@ -49,6 +49,7 @@ const EXIT_CODES: &str = "Exit codes:
   4  a request that was waited for expired: nobody decided it
   5  a request that was waited for was withdrawn
   6  a request that was waited for was not decided within --timeout
+  130  signing in, `token` or `hash-password` was ended by Ctrl-C
 
 Environment:
   PORTCULLIS_CONFIG       the configuration file, where --config is not given
@@ -195,7 +196,9 @@ pub fn run(command: Command, output: &mut Output) -> anyhow::Result<Outcome> {
         Command::Demo(options) => run_demo(options),
         Command::Grant(arguments) => runtime()?.block_on(grant::run(arguments, output)),
         Command::Init(options) => init::run(&options, output),
-        Command::Login(arguments) => runtime()?.block_on(login::run(&arguments, output)),
+        Command::Login(arguments) => {
+            runtime()?.block_on(password::interruptible(login::run(&arguments, output)))
+        }
         Command::Logout(arguments) => runtime()?.block_on(login::out(&arguments, output)),
         Command::Man(arguments) => completions::man(&arguments, output),
         Command::Notify(command) => notify::run(command, &Environment::of_process(), output),
@@ -203,8 +206,12 @@ pub fn run(command: Command, output: &mut Output) -> anyhow::Result<Outcome> {
         Command::Request(arguments) => runtime()?.block_on(request::run(arguments, output)),
         Command::Roles(command) => roles::run(command, output),
         Command::Serve(file) => run_gateway(&file, output),
-        Command::Token(arguments) => runtime()?.block_on(token::run(arguments, output)),
-        Command::User(UserCommand::HashPassword) => password::run(output),
+        Command::Token(arguments) => {
+            runtime()?.block_on(password::interruptible(token::run(arguments, output)))
+        }
+        Command::User(UserCommand::HashPassword) => {
+            runtime()?.block_on(password::interruptible(password::run(output)))
+        }
         Command::WhoCan(arguments) => who_can::run(&arguments, &Environment::of_process(), output),
     }
 }

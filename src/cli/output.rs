@@ -14,6 +14,8 @@ use clap::ValueEnum;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
+use super::password::Interrupted;
+
 /// How results are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -244,6 +246,11 @@ impl Output {
         });
         if is_closed_pipe {
             return ExitCode::SUCCESS;
+        }
+        if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
+            // What comes next does not stand after the terminal's `^C`.
+            let _written = writeln!(self.messages);
+            return ExitCode::from(interrupted.code);
         }
         // Where even this cannot be written, the exit code has to do.
         let _written = self.chain(error);

@@ -91,7 +91,7 @@ impl From<Scope> for TokenScope {
 /// Does what the command line says.
 pub(super) async fn run(arguments: TokenArguments, output: &mut Output) -> anyhow::Result<Outcome> {
     let client = if arguments.password {
-        let basic = login::ask_basic(arguments.user.as_deref(), output)?;
+        let basic = login::ask_basic(arguments.user.as_deref(), output).await?;
         Client::stranger(&arguments.connection)?.with(basic)
     } else {
         Client::signed_in(&arguments.connection).await?

@@ -97,7 +97,7 @@ class Gateway:
     """A running gateway; `base` is what clients put before `/adminapi`."""
 
     def __init__(self, directory: Path, upstream: str, entra: tokens.Issuer, rotating: tokens.Issuer, keys_url: str,
-                 more: str = ""):
+                 more: str = "", environment: dict[str, str] | None = None):
         self.directory = directory
         self.ca = directory / "ca.pem"
         (directory / "policies").mkdir()
@@ -111,7 +111,7 @@ class Gateway:
             )
             + more
         )
-        environment = {"PATH": os.environ["PATH"], "PORTCULLIS_LOG_FORMAT": "json"}
+        environment = {"PATH": os.environ["PATH"], "PORTCULLIS_LOG_FORMAT": "json"} | (environment or {})
         self.process = subprocess.Popen(
             [BINARY, "serve", "--config", directory / "portcullis.toml"],
             cwd=directory, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
