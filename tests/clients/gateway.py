@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import threading
 from pathlib import Path
@@ -118,6 +119,7 @@ class Gateway:
             stderr=subprocess.PIPE, text=True,
         )
         self.log: list[str] = []
+        self.logged = threading.Condition()
         ready = threading.Event()
         self.follower = threading.Thread(target=self._follow, args=(ready,), daemon=True)
         self.follower.start()
@@ -129,12 +131,22 @@ class Gateway:
     def _follow(self, ready: threading.Event) -> None:
         with self.process.stderr as lines:
             for line in lines:
-                self.log.append(line)
+                with self.logged:
+                    self.log.append(line)
+                    self.logged.notify_all()
                 entry = json.loads(line) if line.startswith("{") else {}
                 if entry.get("message") == "Gateway is ready":
                     self.proxy, self.control = entry["proxy"], entry["control"]
                     ready.set()
         ready.set()
+
+    def reload(self) -> None:
+        """Has it read everything again, and waits until it has."""
+        since = len(self.log)
+        self.process.send_signal(signal.SIGHUP)
+        with self.logged:
+            done = self.logged.wait_for(lambda: any("Reload is done" in it for it in self.log[since:]), PATIENCE)
+        assert done, "".join(self.log[since:])
 
     def records(self) -> list[dict]:
         """All whole audit records, oldest first."""

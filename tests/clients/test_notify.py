@@ -50,13 +50,16 @@ class Hook:
 
     def __init__(self):
         self.posts: list[tuple[dict, bytes]] = []
+        self.posted = threading.Condition()
         hook = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["content-length"]))
-                hook.posts.append(({k.lower(): v for k, v in self.headers.items()}, body))
-                self.send_response(503 if len(hook.posts) == 1 else 204)
+                with hook.posted:
+                    hook.posts.append(({k.lower(): v for k, v in self.headers.items()}, body))
+                    self.send_response(503 if len(hook.posts) == 1 else 204)
+                    hook.posted.notify_all()
                 self.end_headers()
 
             def log_message(self, *_):
@@ -67,11 +70,10 @@ class Hook:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def wait_for(self, count: int) -> list[tuple[dict, bytes]]:
-        deadline = time.monotonic() + gateways.PATIENCE
-        while len(self.posts) < count:
-            assert time.monotonic() < deadline, f"{len(self.posts)} posts, not {count}"
-            time.sleep(0.05)
-        return self.posts
+        with self.posted:
+            arrived = self.posted.wait_for(lambda: len(self.posts) >= count, gateways.PATIENCE)
+            assert arrived, f"{len(self.posts)} posts, not {count}"
+            return list(self.posts)
 
 
 @pytest.fixture(scope="module")
