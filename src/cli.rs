@@ -35,6 +35,7 @@ use crate::serve;
 use crate::telemetry::{self, Verbosity};
 
 pub use client::Connection;
+pub use listing::Narrowed;
 pub use output::{ColorWhen, Format, Hint, Output};
 pub use times::Named;
 
@@ -131,7 +132,7 @@ pub enum Command {
 #[derive(Clone, Debug, Args)]
 pub struct ConfigFile {
     /// The configuration file.
-    #[arg(short, long = "config", env = CONFIG_FILE, default_value = DEFAULT_FILE, value_name = "FILE")]
+    #[arg(short = 'c', long = "config", env = CONFIG_FILE, default_value = DEFAULT_FILE, value_name = "FILE")]
     pub path: PathBuf,
 }
 

@@ -75,21 +75,9 @@ pub struct Ls {
     /// Where they stand.
     #[arg(short, long, value_enum)]
     pub status: Option<Status>,
-    /// Those that name this task.
-    #[arg(short, long)]
-    pub task: Option<String>,
-    /// Those under the policy of this scope.
-    #[arg(long, value_name = "SCOPE")]
-    pub policy: Option<String>,
-    /// Those of this person.
-    #[arg(short, long, value_name = "NAME")]
-    pub principal: Option<String>,
-    /// Those made since, such as `2026-11-21` or `7d`.
-    #[arg(long, value_name = "TIME", value_parser = times::time)]
-    pub since: Option<times::Named>,
-    /// At most this many.
-    #[arg(short = 'n', long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub most: u32,
+    /// Which of them, and how many.
+    #[command(flatten)]
+    pub narrowed: listing::Narrowed,
 }
 
 /// Where a grant stands.
@@ -170,6 +158,7 @@ async fn act(
 
 async fn run_ls(client: &Client, ls: Ls, output: &mut Output) -> anyhow::Result<Outcome> {
     let now = Utc::now();
+    let most = ls.narrowed.most();
     let query = GrantQuery {
         status: ls.status.map(Into::into),
         whose: if ls.to_revoke {
@@ -178,15 +167,14 @@ async fn run_ls(client: &Client, ls: Ls, output: &mut Output) -> anyhow::Result<
             ls.mine.then_some(Whose::Mine)
         },
         awaiting_review: ls.to_review.then_some(true),
-        policy: ls.policy,
-        principal: ls.principal,
-        task: ls.task,
-        since: ls.since.map(|it| it.from(now)),
+        policy: ls.narrowed.policy,
+        principal: ls.narrowed.principal,
+        task: ls.narrowed.task,
+        since: ls.narrowed.since.map(|it| it.from(now)),
         until: None,
         cursor: None,
         limit: None,
     };
-    let most = usize::try_from(ls.most).unwrap_or(usize::MAX);
     let list = listing::collect(most, async |cursor, limit| {
         let query = GrantQuery {
             cursor,
@@ -196,22 +184,10 @@ async fn run_ls(client: &Client, ls: Ls, output: &mut Output) -> anyhow::Result<
         client.get::<Page<Grant>>("/grants", &query).await
     })
     .await?;
-    if output.format() == Format::Json {
-        output.json(&list.json)?;
-        return Ok(Outcome::Done);
-    }
-    if list.items.is_empty() {
-        output.note("there is no such grant")?;
-        return Ok(Outcome::Done);
-    }
-    table(&list.items, now, output)?;
-    if list.has_more {
-        output.note(format_args!(
-            "there are more: `--most {}`",
-            most.saturating_mul(4)
-        ))?;
-    }
-    if ls.to_review {
+    let is_shown = listing::print(&list, "grant", output, |items, output| {
+        table(items, now, output)
+    })?;
+    if is_shown && ls.to_review {
         output.advice("look at one with `portcullis grant show ID`; then `portcullis grant review ID --comment …`")?;
     }
     Ok(Outcome::Done)

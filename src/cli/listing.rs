@@ -1,13 +1,41 @@
 //! Listings that come in parts, and ids that people type in short.
 
+use clap::Args;
 use serde::Serialize;
 use uuid::Uuid;
 
 use crate::api::types::Page;
 
-use super::Hint;
 use super::client::Told;
 use super::output::printable;
+use super::{Format, Hint, Output, times};
+
+/// Which of them are listed, and how many: the same for requests and grants.
+#[derive(Clone, Debug, Args)]
+pub struct Narrowed {
+    /// Those that name this task.
+    #[arg(short, long)]
+    pub task: Option<String>,
+    /// Those under the policy of this scope.
+    #[arg(long, value_name = "SCOPE")]
+    pub policy: Option<String>,
+    /// Those of this person.
+    #[arg(short, long, value_name = "NAME")]
+    pub principal: Option<String>,
+    /// Those made since, such as `2026-11-21` or `7d`.
+    #[arg(long, value_name = "TIME", value_parser = times::time)]
+    pub since: Option<times::Named>,
+    /// At most this many.
+    #[arg(short = 'n', long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub most: u32,
+}
+
+impl Narrowed {
+    /// At most how many.
+    pub(super) fn most(&self) -> usize {
+        usize::try_from(self.most).unwrap_or(usize::MAX)
+    }
+}
 
 /// How many rows one part has.
 const PART: u32 = 100;
@@ -67,6 +95,29 @@ pub(super) async fn collect<T>(
         }
     }
     Ok(list)
+}
+
+/// Prints a listing of `what`: as JSON, by `table`, or that there is none. Whether people see some.
+pub(super) fn print<T>(
+    list: &List<T>,
+    what: &str,
+    output: &mut Output,
+    table: impl FnOnce(&[T], &mut Output) -> anyhow::Result<()>,
+) -> anyhow::Result<bool> {
+    if output.format() == Format::Json {
+        output.json(&list.json)?;
+        return Ok(false);
+    }
+    if list.items.is_empty() {
+        output.note(format_args!("there is no such {what}"))?;
+        return Ok(false);
+    }
+    table(&list.items, output)?;
+    if list.has_more {
+        let more = list.items.len().saturating_mul(4);
+        output.note(format_args!("there are more: `--most {more}`"))?;
+    }
+    Ok(true)
 }
 
 /// How much of ids has to be shown to tell these apart.

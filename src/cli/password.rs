@@ -107,6 +107,9 @@ pub(super) fn line() -> anyhow::Result<SecretString> {
     if text.len() as u64 > LONGEST {
         bail!("the line is longer than {LONGEST} bytes, too long for a password");
     }
+    if text.is_empty() {
+        bail!("nothing was typed: there is no line on standard input");
+    }
     let end = text.trim_end_matches(['\r', '\n']).len();
     text.truncate(end);
     Ok(SecretString::from(text))
