@@ -6,9 +6,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::api::problem::{Failure, Kind};
 use crate::api::types::{self, FieldProblem, ParameterPin, Scalar};
-use crate::control::{Case, Control, ListedPolicy, StoredToken};
+use crate::control::{Case, Control, ListedPolicy, StoredToken, Whose};
 use crate::model::{Answer, Bound, Grant, GrantState, Pin, Pinned, Pins, RequestState, Task, Vote};
-use crate::policy::{Exemption, ScopeKind, Source};
+use crate::policy::{Exemption, ScopeKind, Source, Whereabouts};
 
 pub(super) fn request(control: &Control, case: &Case, now: DateTime<Utc>) -> types::Request {
     let it = &case.request;
@@ -208,7 +208,7 @@ pub(super) fn task(text: &str, pointer: &str) -> Result<Task, Failure> {
     })
 }
 
-pub(super) fn policy(listed: &ListedPolicy) -> types::Policy {
+pub(super) fn policy(listed: &ListedPolicy, places: Whereabouts) -> types::Policy {
     let it = &listed.policy;
     types::Policy {
         scope: it.scope.text.clone(),
@@ -234,7 +234,7 @@ pub(super) fn policy(listed: &ListedPolicy) -> types::Policy {
         parameter_rules: it.parameters.sentences().collect(),
         source: match &it.source {
             Source::File(place) => types::PolicySource::File {
-                place: place.to_string(),
+                place: place.told(places),
             },
             Source::Store { by, at } => types::PolicySource::Store {
                 by: by.clone(),
@@ -283,6 +283,14 @@ fn scope(word: &str) -> Option<types::TokenScope> {
     [Approve, Audit, Operate, Read, Request]
         .into_iter()
         .find(|it| crate::api::call::scope_word(*it) == word)
+}
+
+pub(super) fn whose(whose: Option<types::Whose>) -> Whose {
+    match whose.unwrap_or_default() {
+        types::Whose::Known => Whose::Known,
+        types::Whose::Mine => Whose::Mine,
+        types::Whose::ToDecide => Whose::ToDecide,
+    }
 }
 
 /// The cursor of a listing's next part.

@@ -24,16 +24,16 @@ impl HeldGrants for Continuing<'_> {
         &self,
         principal: PrincipalId,
         policy: PolicyId,
-        look: &mut dyn FnMut(&HeldGrant) -> ControlFlow<()>,
+        look: &mut dyn FnMut(HeldGrant<'_>) -> ControlFlow<()>,
     ) {
         let Some(continued) = self.continued else {
             return self.grants.each(principal, policy, look);
         };
         self.grants.each(principal, policy, &mut |grant| {
             if grant.id == continued {
-                look(&HeldGrant {
+                look(HeldGrant {
                     uses_left: None,
-                    ..grant.clone()
+                    ..grant
                 })
             } else {
                 look(grant)

@@ -46,18 +46,18 @@ pub struct Endpoint {
 }
 
 /// A grant of one principal under one policy, as the decision sees it.
-#[derive(Clone, Debug)]
-pub struct HeldGrant {
+#[derive(Clone, Copy, Debug)]
+pub struct HeldGrant<'a> {
     /// Its id.
     pub id: Uuid,
     /// From here on, in milliseconds since the Unix epoch,
     pub starts_ms: i64,
     /// and to here, excluded.
     pub ends_ms: i64,
-    /// The one task that it is narrowed to, shared by all grants that are.
-    pub task: Option<Arc<Task>>,
+    /// The one task that it is narrowed to, if it is.
+    pub task: Option<&'a Task>,
     /// The parameters that it is pinned to, if it is.
-    pub pins: Option<Arc<ParameterRules>>,
+    pub pins: Option<&'a ParameterRules>,
     /// How many uses are left, if they are counted. Whoever forwards a call under a counted grant takes one first, durably.
     pub uses_left: Option<u32>,
     /// Whether it was taken without an approval, in an emergency.
@@ -71,7 +71,7 @@ pub trait HeldGrants {
         &self,
         principal: PrincipalId,
         policy: PolicyId,
-        look: &mut dyn FnMut(&HeldGrant) -> ControlFlow<()>,
+        look: &mut dyn FnMut(HeldGrant<'_>) -> ControlFlow<()>,
     );
 }
 
@@ -302,9 +302,9 @@ impl Found {
 fn look_for_grant(command: &Command, policy: &Policy, is_open: bool, facts: &Facts<'_>) -> Found {
     let now_ms = facts.now.timestamp_millis();
     let mut best = Found::Nothing;
-    let mut look = |grant: &HeldGrant| {
+    let mut look = |grant: HeldGrant<'_>| {
         let is_active = (grant.starts_ms..grant.ends_ms).contains(&now_ms);
-        let is_for_task = grant.task.as_ref().is_none_or(|it| **it == command.task);
+        let is_for_task = grant.task.is_none_or(|it| *it == command.task);
         if !is_active || !is_for_task || !(is_open || grant.break_glass) {
             return ControlFlow::Continue(());
         }
@@ -324,8 +324,8 @@ fn look_for_grant(command: &Command, policy: &Policy, is_open: bool, facts: &Fac
     best
 }
 
-fn examine(grant: &HeldGrant, command: &Command) -> Found {
-    if let Some(pins) = &grant.pins
+fn examine(grant: HeldGrant<'_>, command: &Command) -> Found {
+    if let Some(pins) = grant.pins
         && let Err(breach) = pins.check(&command.parameters)
     {
         return Found::PinnedOtherwise(grant.id, breach.to_string());

@@ -123,10 +123,10 @@ impl HeldGrants for Holds {
         &self,
         _: PrincipalId,
         _: PolicyId,
-        look: &mut dyn FnMut(&HeldGrant) -> ControlFlow<()>,
+        look: &mut dyn FnMut(HeldGrant<'_>) -> ControlFlow<()>,
     ) {
         if *self == Self::Everything {
-            let _stopped = look(&HeldGrant {
+            let _stopped = look(HeldGrant {
                 id: Uuid::nil(),
                 starts_ms: i64::MIN,
                 ends_ms: i64::MAX,

@@ -2,15 +2,17 @@
 //!
 //! INVARIANT: no guard of the map leaves this file, so none is held across an await or beside another.
 //!
-//! Room: an entry is 73 bytes with its share of the map's control bytes, and the map is at least 7/16 full, so 100,000
-//! grants take 9 to 17 MB; only a holder's second grant under one policy needs an allocation of its own.
+//! Room: an entry is 49 bytes with its share of the map's control bytes, and the map is at least 7/16 full, so 100,000
+//! grants take 6 to 12 MB. A holder's second grant under one policy needs an allocation of its own, and so does what few
+//! grants have: terms.
 
 use std::hash::{BuildHasherDefault, Hash, Hasher};
+use std::num::NonZeroI64;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use dashmap::{DashMap, DashSet, Entry};
+use dashmap::{DashMap, Entry};
 use uuid::Uuid;
 
 use crate::model::{Grant, Interner, PolicyId, PrincipalId, Task};
@@ -22,9 +24,12 @@ pub struct GrantTable {
     held: DashMap<Key, Held, BuildHasherDefault<KeyHasher>>,
     /// Whether none counts for now.
     suspended: AtomicBool,
-    /// Each task that a grant was ever narrowed to, once: there are few, and their grants share them.
-    tasks: DashSet<Arc<Task>>,
+    /// The terms of grants that are narrowed to a task and nothing else: there are few tasks, and their grants share them.
+    narrowed: DashMap<Task, Arc<Terms>>,
 }
+
+/// One millisecond before 1970-01-01T00:00:00Z.
+const BEFORE_THE_EPOCH: NonZeroI64 = NonZeroI64::new(-1).unwrap();
 
 /// Holder and policy in one number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,8 +39,28 @@ struct Key(u64);
 #[derive(Debug)]
 enum Held {
     /// In no order; two or more.
-    Many(Vec<HeldGrant>),
-    One(HeldGrant),
+    Many(Box<[Entered]>),
+    One(Entered),
+}
+
+/// A grant as it is kept: [`HeldGrant`] in as little room as can be.
+#[derive(Clone, Debug)]
+struct Entered {
+    id: Uuid,
+    starts_ms: i64,
+    /// Where 0 would stand, the epoch itself, there is -1: both are long over. So [`Held`] needs no room to tell its kinds.
+    ends_ms: NonZeroI64,
+    /// `None` where it covers whatever its policy governs, any number of times.
+    terms: Option<Arc<Terms>>,
+}
+
+/// What binds a grant besides its policy and its time.
+#[derive(Clone, Debug, Default)]
+struct Terms {
+    task: Option<Task>,
+    pins: Option<ParameterRules>,
+    uses_left: Option<u32>,
+    break_glass: bool,
 }
 
 impl GrantTable {
@@ -45,24 +70,16 @@ impl GrantTable {
     ///
     /// Its pins are none; it is not in force then, unless it was before.
     pub fn insert(&self, grant: &Grant, interner: &Interner) -> Result<(), InvalidPin> {
-        let pins = if grant.pins.is_empty() {
-            None
-        } else {
-            Some(Arc::new(ParameterRules::of_pins(&grant.pins)?))
-        };
-        let held = HeldGrant {
+        let entered = Entered {
             id: grant.id,
             starts_ms: grant.starts.timestamp_millis(),
-            ends_ms: grant.ends.timestamp_millis(),
-            task: self.narrowing(grant),
-            pins,
-            uses_left: grant.uses_left(),
-            break_glass: grant.break_glass,
+            ends_ms: NonZeroI64::new(grant.ends.timestamp_millis()).unwrap_or(BEFORE_THE_EPOCH),
+            terms: self.terms(grant)?,
         };
         match self.held.entry(Key::of(grant, interner)) {
-            Entry::Occupied(mut entry) => entry.get_mut().add(held),
+            Entry::Occupied(mut entry) => entry.get_mut().add(entered),
             Entry::Vacant(entry) => {
-                entry.insert(Held::One(held));
+                entry.insert(Held::One(entered));
             }
         }
         Ok(())
@@ -74,8 +91,11 @@ impl GrantTable {
             return;
         };
         if let Some(mut held) = self.held.get_mut(&Key::of(grant, interner)) {
-            for held in held.grants_mut().iter_mut().filter(|it| it.id == grant.id) {
-                held.uses_left = held.uses_left.map(|had| had.min(left));
+            for entered in held.grants_mut().iter_mut().filter(|it| it.id == grant.id) {
+                if let Some(terms) = &mut entered.terms {
+                    let terms = Arc::make_mut(terms);
+                    terms.uses_left = terms.uses_left.map(|had| had.min(left));
+                }
             }
         }
     }
@@ -86,7 +106,7 @@ impl GrantTable {
             .get(&Key::new(holder, policy))
             .is_some_and(|held| {
                 let mut grants = held.grants().iter();
-                grants.any(|it| it.id == grant && it.uses_left.is_some())
+                grants.any(|it| it.id == grant && it.view().uses_left.is_some())
             })
     }
 
@@ -104,7 +124,7 @@ impl GrantTable {
         let mut dropped = 0;
         self.held.retain(|_, held| {
             let before = held.grants().len();
-            let any = held.keep(|it| it.ends_ms > now_ms);
+            let any = held.keep(|it| it.ends_ms.get() > now_ms);
             dropped += before - if any { held.grants().len() } else { 0 };
             any
         });
@@ -141,18 +161,26 @@ impl GrantTable {
         self.held.is_empty()
     }
 
-    /// The task that a grant is narrowed to. A policy of one exact task narrows it already.
-    fn narrowing(&self, grant: &Grant) -> Option<Arc<Task>> {
-        let task = grant
-            .task
-            .as_ref()
-            .filter(|it| it.folded() != grant.policy)?;
-        if let Some(known) = self.tasks.get(task) {
-            return Some(Arc::clone(known.key()));
+    /// What binds a grant, if anything does. A policy of one exact task narrows it to that already.
+    fn terms(&self, grant: &Grant) -> Result<Option<Arc<Terms>>, InvalidPin> {
+        let task = grant.task.as_ref().filter(|it| it.folded() != grant.policy);
+        let terms = Terms {
+            task: task.cloned(),
+            pins: if grant.pins.is_empty() {
+                None
+            } else {
+                Some(ParameterRules::of_pins(&grant.pins)?)
+            },
+            uses_left: grant.uses_left(),
+            break_glass: grant.break_glass,
+        };
+        if terms.pins.is_some() || terms.uses_left.is_some() || terms.break_glass {
+            return Ok(Some(Arc::new(terms)));
         }
-        let task = Arc::new(task.clone());
-        self.tasks.insert(Arc::clone(&task));
-        Some(task)
+        Ok(task.map(|task| match self.narrowed.get(task) {
+            Some(known) => Arc::clone(&known),
+            None => Arc::clone(&*self.narrowed.entry(task.clone()).or_insert(Arc::new(terms))),
+        }))
     }
 }
 
@@ -161,14 +189,14 @@ impl HeldGrants for GrantTable {
         &self,
         principal: PrincipalId,
         policy: PolicyId,
-        look: &mut dyn FnMut(&HeldGrant) -> ControlFlow<()>,
+        look: &mut dyn FnMut(HeldGrant<'_>) -> ControlFlow<()>,
     ) {
         if self.is_suspended() {
             return;
         }
         if let Some(held) = self.held.get(&Key::new(principal, policy)) {
             for grant in held.grants() {
-                if look(grant).is_break() {
+                if look(grant.view()).is_break() {
                     return;
                 }
             }
@@ -176,22 +204,37 @@ impl HeldGrants for GrantTable {
     }
 }
 
+impl Entered {
+    fn view(&self) -> HeldGrant<'_> {
+        let terms = self.terms.as_deref();
+        HeldGrant {
+            id: self.id,
+            starts_ms: self.starts_ms,
+            ends_ms: self.ends_ms.get(),
+            task: terms.and_then(|it| it.task.as_ref()),
+            pins: terms.and_then(|it| it.pins.as_ref()),
+            uses_left: terms.and_then(|it| it.uses_left),
+            break_glass: terms.is_some_and(|it| it.break_glass),
+        }
+    }
+}
+
 impl Held {
-    fn grants(&self) -> &[HeldGrant] {
+    fn grants(&self) -> &[Entered] {
         match self {
             Self::Many(grants) => grants,
             Self::One(grant) => std::slice::from_ref(grant),
         }
     }
 
-    fn grants_mut(&mut self) -> &mut [HeldGrant] {
+    fn grants_mut(&mut self) -> &mut [Entered] {
         match self {
             Self::Many(grants) => grants,
             Self::One(grant) => std::slice::from_mut(grant),
         }
     }
 
-    fn add(&mut self, grant: HeldGrant) {
+    fn add(&mut self, grant: Entered) {
         let mut grants = self.grants().to_vec();
         grants.retain(|it| it.id != grant.id);
         grants.push(grant);
@@ -199,7 +242,7 @@ impl Held {
     }
 
     /// Keeps those that `keep` holds for; whether any is left. Without any, it stays as it was.
-    fn keep(&mut self, keep: impl Fn(&HeldGrant) -> bool) -> bool {
+    fn keep(&mut self, keep: impl Fn(&Entered) -> bool) -> bool {
         if self.grants().iter().all(&keep) {
             return true;
         }
@@ -212,15 +255,14 @@ impl Held {
         true
     }
 
-    fn put(&mut self, mut grants: Vec<HeldGrant>) {
+    fn put(&mut self, mut grants: Vec<Entered>) {
         *self = match (grants.len(), grants.pop()) {
             (1, Some(only)) => Self::One(only),
             (_, Some(last)) => {
                 grants.push(last);
-                grants.shrink_to_fit();
-                Self::Many(grants)
+                Self::Many(grants.into())
             }
-            (_, None) => Self::Many(Vec::new()),
+            (_, None) => Self::Many(Box::default()),
         };
     }
 }

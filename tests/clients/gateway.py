@@ -98,11 +98,11 @@ class Gateway:
     """A running gateway; `base` is what clients put before `/adminapi`."""
 
     def __init__(self, directory: Path, upstream: str, entra: tokens.Issuer, rotating: tokens.Issuer, keys_url: str,
-                 more: str = "", environment: dict[str, str] | None = None):
+                 more: str = "", policies: str = POLICIES, environment: dict[str, str] | None = None):
         self.directory = directory
         self.ca = directory / "ca.pem"
         (directory / "policies").mkdir()
-        (directory / "policies/exchange.toml").write_text(POLICIES)
+        (directory / "policies/exchange.toml").write_text(policies)
         self.keys = directory / "keys.json"
         tokens.publish(entra, self.keys)
         (directory / "portcullis.toml").write_text(

@@ -26,7 +26,7 @@ pub struct NotificationQuery {
     pub state: Option<NotificationState>,
     /// The `next` of the part before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 100))]
+    #[schemars(extend("format" = "uuid"))]
     pub cursor: Option<String>,
     /// At most this many; 50 if it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,12 +1,35 @@
 //! `portcullis policy ls`
 
+use clap::Args;
 use serde_json::json;
 
-use crate::cli::{Format, Outcome, Output};
+use crate::cli::online::Online;
+use crate::cli::{ConfigFile, Format, Outcome, Output};
 use crate::config::duration_text;
 use crate::policy::{
     Approval, Exemption, Group, Person, Policy, PolicySet, Role, RoleGroup, ScopeKind,
 };
+
+/// What `policy ls` may be told.
+#[derive(Clone, Debug, Args)]
+pub struct Ls {
+    /// The configuration.
+    #[command(flatten)]
+    pub config: ConfigFile,
+    /// Whether a gateway is asked, which knows the policies of its store too.
+    #[command(flatten)]
+    pub online: Online,
+}
+
+/// The columns of policies.
+pub(super) const HEAD: [&str; 6] = [
+    "SCOPE",
+    "APPROVAL",
+    "APPROVERS",
+    "LASTS",
+    "AT MOST",
+    "SOURCE",
+];
 
 pub(super) fn run(set: &PolicySet, output: &mut Output) -> anyhow::Result<Outcome> {
     if output.format() == Format::Json {
@@ -21,15 +44,7 @@ pub(super) fn run(set: &PolicySet, output: &mut Output) -> anyhow::Result<Outcom
         }))?;
         return Ok(Outcome::Done);
     }
-    let head = [
-        "SCOPE",
-        "APPROVAL",
-        "APPROVERS",
-        "LASTS",
-        "AT MOST",
-        "SOURCE",
-    ];
-    output.table(&head, set.policies().iter().map(policy_row))?;
+    output.table(&HEAD, set.policies().iter().map(policy_row))?;
     if !set.groups().is_empty() {
         output.line("")?;
         output.table(

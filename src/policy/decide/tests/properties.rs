@@ -88,7 +88,7 @@ proptest! {
                     && Some(*policy) == governing.map(|it| it.id)
                     && grant.starts_ms <= NOW_MS
                     && NOW_MS < grant.ends_ms
-                    && grant.task.as_deref().is_none_or(|it| *it == task)
+                    && grant.task.is_none_or(|it| *it == task)
             }),
             Rule::UngovernedAllowed => governing.is_none() && world.endpoint.ungoverned == Ungoverned::Allow,
             Rule::NeedsApproval
