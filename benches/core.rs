@@ -14,16 +14,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use http::{HeaderMap, HeaderValue, Method};
 use portcullis::audit::{AuditLog, CallContext, Outcome, Recordable, Recorded};
 use portcullis::config;
 use portcullis::dialect::exchange_rest::{self, Call, Operation, Reading};
+use portcullis::dialect::psrp::pipeline::Catalogue;
+use portcullis::dialect::psrp::session::{Context, Limits, Shell, Step, Subject};
+use portcullis::dialect::psrp::soap::{self, Peer};
 use portcullis::model::{Grant, Interner, Pins, Principal, PrincipalKind};
-use portcullis::policy::{Endpoint, Facts, Mode, PolicyFile, PolicySet, Ungoverned, decide};
+use portcullis::policy::{self, Endpoint, Facts, Mode, PolicyFile, PolicySet, Ungoverned, decide};
 use portcullis::state::GrantTable;
 use uuid::Uuid;
 
+/// Of the recorded session: it is opened,
+const CREATE: &str = "001-Create.request.http";
+/// and a cmdlet is run in it.
+const COMMAND: &str = "003-Command.request.http";
 const TENANT: &str = "0f5e1a6c-5b0c-4a8e-9d0e-0a1b2c3d4e5f";
 const BODY: &str = r#"{"CmdletInput":{"CmdletName":"Set-MailboxPolicy12","Parameters":{"Identity":"user123456@example.com","ResultSize":"Unlimited","ForwardingAddress":null,"DeliverToMailboxAndForward":true}}}"#;
 
@@ -280,5 +287,93 @@ fn audit(criterion: &mut Criterion) {
     log.close().unwrap();
 }
 
-criterion_group!(benches, wire, decision, audit);
+/// One request of a recorded session: what its file holds behind the HTTP head.
+fn recorded(name: &str) -> Vec<u8> {
+    let folder =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/psrp/01-cmdlet");
+    let bytes = std::fs::read(folder.join(name)).unwrap();
+    let end = bytes.windows(4).position(|it| it == b"\r\n\r\n").unwrap();
+    bytes[end + 4..].to_vec()
+}
+
+/// A pipeline of PowerShell remoting: its envelope is read, what it means in its session, its command decided, and all written anew.
+fn remoting(criterion: &mut Criterion) {
+    const CONFIGURATION: &str = "Microsoft.Exchange";
+    const OWNER: &str = "local:alice";
+    let interner = Interner::default();
+    let set = policies(30, &interner);
+    let table = grants(1_000, &set, &interner, Utc::now());
+    let caller = principal(&interner, 0);
+    let facts = Facts {
+        policies: &set,
+        mode: Mode::Enforce,
+        endpoint: Endpoint {
+            ungoverned: Ungoverned::Allow,
+            report_only: false,
+        },
+        principal: &caller,
+        source: std::net::IpAddr::from([127, 0, 0, 1]),
+        grants: &table,
+        now: Utc::now(),
+    };
+    let workload = "Exchange".parse().unwrap();
+    let catalogue = Catalogue::default();
+    let context = Context {
+        workload: &workload,
+        catalogue: &catalogue,
+    };
+    let peer = Peer {
+        url: "https://mbx1.corp.example/powershell",
+        configuration: CONFIGURATION,
+        machine: "gate",
+        owner: "alice",
+    };
+    let create = soap::read_request(&recorded(CREATE), CONFIGURATION).unwrap();
+    let soap::Operation::Create { creation, .. } = &create.operation else {
+        std::process::abort();
+    };
+    let open = || {
+        let opened = Shell::open(create.shell, None, creation, OWNER, Limits::default());
+        opened.unwrap().0
+    };
+    let body = recorded(COMMAND);
+    let mut group = criterion.benchmark_group("remoting");
+    group.throughput(Throughput::Bytes(body.len() as u64));
+    group.bench_function("read, decide and write a pipeline", |bencher| {
+        bencher.iter_batched(
+            open,
+            |mut shell| {
+                let request = soap::read_request(black_box(&body), CONFIGURATION).unwrap();
+                let step = shell.step(OWNER, &request, &context).unwrap();
+                let Step::Decide(proposal) = step else {
+                    std::process::abort();
+                };
+                let Subject::Commands(commands) = proposal.subject() else {
+                    std::process::abort();
+                };
+                for command in commands {
+                    let judgement = decide(&**command, |it| policy::Subject::Command(it), &facts);
+                    black_box(judgement.decision());
+                }
+                let go = shell.permitted(*proposal);
+                let written: Vec<_> = go
+                    .operations
+                    .into_iter()
+                    .map(|operation| {
+                        let request = soap::Request {
+                            operation,
+                            ..request.clone()
+                        };
+                        soap::write_request(&request, &peer)
+                    })
+                    .collect();
+                (shell, black_box(written))
+            },
+            BatchSize::SmallInput,
+        );
+    });
+    group.finish();
+}
+
+criterion_group!(benches, wire, decision, audit, remoting);
 criterion_main!(benches);

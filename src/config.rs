@@ -347,6 +347,25 @@ pub struct Endpoint {
     pub report_only: bool,
     /// How the gateway signs in upstream.
     pub upstream_auth: UpstreamAuth,
+    /// Which sessions there may be; with the dialect `psrp`, and there only.
+    pub remoting: Option<Remoting>,
+}
+
+/// `[[endpoint]] remoting`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remoting {
+    /// The configuration that clients name: `Microsoft.Exchange`.
+    pub configuration: String,
+    /// Sessions of one person at once. Default 10.
+    pub shells_per_principal: usize,
+    /// Sessions of all people at once. Default 1,000.
+    pub shells: usize,
+    /// Pipelines of one session at once. Default 32.
+    pub pipelines_per_shell: usize,
+    /// Bytes that one session may hold. Default 8 MiB.
+    pub reassembly_bytes: usize,
+    /// A session that asks for nothing this long is closed. Default 15 minutes.
+    pub idle: Duration,
 }
 
 /// How the gateway signs in upstream.

@@ -55,7 +55,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::warn;
 use uuid::Uuid;
 
-use crate::model::{Command, Object, Principal, Redaction, RequestState};
+use crate::model::{Command, Object, OwnCmdlet, Principal, Redaction, RequestState};
 use crate::notify::Channels;
 use crate::policy::Mode;
 use crate::state::{
@@ -228,6 +228,10 @@ impl Control {
 }
 
 impl OwnCmdlets for Control {
+    fn cmdlets(&self) -> Vec<OwnCmdlet> {
+        cmdlets::listed()
+    }
+
     fn answer<'a>(
         &'a self,
         caller: &'a Principal,
@@ -270,6 +274,10 @@ impl OwnCmdlets for Control {
             });
             Ok(filed.await?)
         })
+    }
+
+    fn settled(&self, request: Uuid) -> BoxFuture<'_, Result<RequestState, OwnCmdletError>> {
+        Box::pin(async move { Ok(blocked::settled(&self.desk, request).await?) })
     }
 }
 

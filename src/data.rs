@@ -14,11 +14,14 @@ mod head;
 mod judge;
 mod outcome;
 mod reject;
+mod remoting;
 mod reply;
+mod rest;
 mod tap;
 mod uses;
 
 pub use body::BodyBudget;
 pub use connection::serve_connection;
 pub use credential::{CredentialError, UpstreamCredential};
-pub use gate::{Gate, Route, Worker};
+pub use gate::{Gate, Protocol, Route, Worker};
+pub use remoting::{Remoting, close_sessions, tend_sessions};

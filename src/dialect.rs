@@ -22,6 +22,8 @@ use serde::Deserialize;
 pub enum Dialect {
     /// Exchange's admin API: cmdlets as JSON over HTTPS.
     ExchangeRest,
+    /// PowerShell remoting: sessions with pipelines of cmdlets.
+    Psrp,
 }
 
 /// An answer that the gateway makes itself.

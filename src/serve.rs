@@ -18,11 +18,14 @@ use crate::api;
 use crate::audit::{AuditLog, Event};
 use crate::config::{Config, Endpoint};
 use crate::control::{self, Control, NewPolicies};
-use crate::data::{BodyBudget, Gate, Route, UpstreamCredential, Worker, serve_connection};
+use crate::data::{
+    BodyBudget, Gate, Protocol, Remoting, Route, UpstreamCredential, Worker, close_sessions,
+    serve_connection, tend_sessions,
+};
 use crate::dialect::exchange_rest::LinkHosts;
 use crate::identity::{Identities, Strangers};
 use crate::listen::{self, Acceptor, Workers};
-use crate::model::{Interner, Redaction};
+use crate::model::{Interner, OwnCmdlet, Redaction};
 use crate::notify::Channels;
 use crate::policy::{self, PolicyFile, PolicyProblem, PolicySet};
 use crate::state::{GrantUses, OwnCmdlets, Snapshot, State};
@@ -153,6 +156,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let identities = Arc::new(identities);
     let strangers = Arc::new(Strangers::default());
     let control_tls = config.control.tls.as_ref().map(tls::server).transpose()?;
+    let stop = CancellationToken::new();
     let gate = Arc::new(Gate {
         state: Arc::clone(&state),
         audit: audit.clone(),
@@ -162,7 +166,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         routes: config
             .endpoints
             .iter()
-            .map(|it| route(it, &config, &metrics))
+            .map(|it| route(it, &config, &metrics, &control.cmdlets()))
             .collect::<anyhow::Result<_>>()?,
         public_base: config
             .proxy
@@ -174,6 +178,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         timeouts: config.proxy.timeouts,
         bodies: BodyBudget::new(config.proxy.limits.body_bytes_total),
         strangers: Arc::clone(&strangers),
+        stopping: stop.clone(),
         metrics: metrics.clone(),
     });
 
@@ -188,7 +193,6 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let acceptor = Acceptor::new(proxy_listener, &workers, config.proxy.limits.connections)?;
     let control_listener = tokio::net::TcpListener::from_std(control_listener)?;
 
-    let stop = CancellationToken::new();
     let reload = Arc::new(tokio::sync::Notify::new());
     let health = health::Health {
         audit: audit.clone(),
@@ -209,7 +213,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         tls: control_tls.clone(),
     };
     let reloader = Reloader {
-        gate,
+        gate: Arc::clone(&gate),
         control_tls,
         control: Arc::clone(&control),
         policies: source,
@@ -226,6 +230,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
             let background = [
                 tokio::spawn(health::serve(control_listener, health, after.clone())),
                 tokio::spawn(reloader.run(reload, after.clone())),
+                tokio::spawn(tend_sessions(Arc::clone(&gate), after.clone())),
                 tokio::spawn({
                     let after = after.clone();
                     async move { control.run(after).await }
@@ -240,6 +245,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
                     "Connections were cut off at the end of the drain"
                 );
             }
+            close_sessions(&gate).await;
             after.cancel();
             for task in background {
                 if let Err(error) = task.await {
@@ -301,7 +307,12 @@ async fn put_in_force(control: &Control, files: Vec<PolicyFile>) -> anyhow::Resu
 }
 
 /// An endpoint of the configuration, ready to serve.
-fn route(endpoint: &Endpoint, config: &Config, metrics: &Metrics) -> anyhow::Result<Route> {
+fn route(
+    endpoint: &Endpoint,
+    config: &Config,
+    metrics: &Metrics,
+    own: &[OwnCmdlet],
+) -> anyhow::Result<Route> {
     let context = || format!("endpoint `{}` cannot be set up", endpoint.path);
     let client = tls::client(endpoint.upstream_ca.as_deref()).with_context(context)?;
     let connect = |url: &url::Url| {
@@ -327,7 +338,15 @@ fn route(endpoint: &Endpoint, config: &Config, metrics: &Metrics) -> anyhow::Res
     authorities.extend(endpoint.regional_hosts.iter().cloned());
     Ok(Route {
         workload: endpoint.workload.clone(),
-        dialect: endpoint.dialect,
+        protocol: match &endpoint.remoting {
+            None => Protocol::ExchangeRest,
+            Some(settings) => Protocol::Psrp(Arc::new(Remoting::new(
+                settings.clone(),
+                endpoint.upstream.origin().ascii_serialization(),
+                config.proxy.timeouts.upstream,
+                own.to_vec(),
+            ))),
+        },
         path: endpoint.path.as_str().into(),
         identities: endpoint.identity.clone(),
         tenants: endpoint.tenants.clone(),

@@ -9,8 +9,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use tokio::sync::Notify;
 
-use crate::model::{Command, Interner, Object, Principal, RequestState};
+use crate::model::{Command, Interner, Object, OwnCmdlet, Principal, RequestState};
 use crate::policy::{Mode, PolicySet};
 
 pub use grants::GrantTable;
@@ -53,6 +54,12 @@ impl State {
     /// Puts new policies and settings in force, all at once.
     pub fn publish(&self, snapshot: Snapshot) {
         self.snapshot.store(Arc::new(snapshot));
+        self.grants.changes().notify_waiters();
+    }
+
+    /// Tells whoever waits that policies, settings or grants are others than before.
+    pub fn changes(&self) -> &Notify {
+        self.grants.changes()
     }
 }
 
@@ -78,6 +85,9 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Answers the gateway's own cmdlets (DESIGN 5.4). `control` is one; `data` knows no more of it than this.
 pub trait OwnCmdlets: Send + Sync {
+    /// The cmdlets that there are, for clients that list commands.
+    fn cmdlets(&self) -> Vec<OwnCmdlet>;
+
     /// Does what `command` says, as `caller`, who called from `source`; `decision` is the id of the call's decision record.
     fn answer<'a>(
         &'a self,
@@ -97,4 +107,8 @@ pub trait OwnCmdlets: Send + Sync {
         policy: &'a str,
         decision: uuid::Uuid,
     ) -> BoxFuture<'a, Result<(uuid::Uuid, RequestState), OwnCmdletError>>;
+
+    /// Waits until a request is not pending any more, and what came of it is in force; where it stands then. May be dropped
+    /// while it waits.
+    fn settled(&self, request: uuid::Uuid) -> BoxFuture<'_, Result<RequestState, OwnCmdletError>>;
 }

@@ -268,19 +268,19 @@ section! {
     RawEndpoint {
         /// The first half of its tasks' names, such as `Exchange`.
         workload: Workload = Required;
-        /// Its wire protocol: `exchange-rest`.
+        /// Its wire protocol: `exchange-rest` (Exchange's admin API) or `psrp` (PowerShell remoting).
         dialect: Dialect = Required;
-        /// Its path at the gateway, such as `/adminapi`. No endpoint's path may begin another's.
+        /// Its path at the gateway and upstream, such as `/adminapi` or `/powershell`. No endpoint's path may begin another's.
         path: String = Required;
         /// Where calls go: `https://` and a host, with a port if it is not 443; `http://` only to a loopback address.
         upstream: Url = Required;
         /// PEM file of the certificate authorities to trust upstream.
         upstream_ca: String = Optional("the platform's");
-        /// Hosts (`host` or `host:port`) besides the upstream's own that a redirect or a next-page link may lead to.
+        /// With `exchange-rest`: hosts (`host` or `host:port`) besides the upstream's own that a redirect or a next-page link may lead to.
         regional_hosts: List<String> = Optional("none");
         /// Names of the `[[identity]]` sections that may sign in here.
         identity: List<String> = Required;
-        /// Domains that a URL may name in place of a tenant's GUID: `{ "contoso.com" = "<GUID>" }`. Callers whose sign-in names no tenant may name only these.
+        /// With `exchange-rest`: domains that a URL may name in place of a tenant's GUID: `{ "contoso.com" = "<GUID>" }`. Callers whose sign-in names no tenant may name only these.
         tenants: Tenants = Optional("none");
         /// What happens to a task that no policy governs: `allow` (as in Microsoft 365) or `block`.
         ungoverned: Ungoverned = Default("block");
@@ -288,6 +288,26 @@ section! {
         report_only: bool = Default("false");
         /// How the gateway signs in upstream.
         upstream_auth: RawUpstreamAuth = Section;
+        /// With `psrp`: which sessions there may be.
+        remoting: RawRemoting = Optional("the defaults, with `psrp`");
+    }
+}
+
+section! {
+    /// `[[endpoint]] remoting`
+    RawRemoting {
+        /// The configuration that clients name (`-ConfigurationName`) and that goes upstream; no other is served.
+        configuration: String = Default("Microsoft.Exchange");
+        /// Sessions of one person at once.
+        shells_per_principal: NonZeroU32 = Default("10");
+        /// Sessions of all people at once.
+        shells: NonZeroU32 = Default("1000");
+        /// Pipelines of one session at once.
+        pipelines_per_shell: NonZeroU32 = Default("32");
+        /// What one session may hold: messages that are not whole yet, and the pipelines that run.
+        reassembly: Size = Default("8 MiB");
+        /// A session that asks for nothing this long is closed, here and upstream.
+        idle: Duration = Default("15m");
     }
 }
 
@@ -351,9 +371,10 @@ words!(Ungoverned, "`allow` or `block`", {
     "block" => Self::Block,
 }, later: []);
 
-words!(Dialect, "`exchange-rest`", {
+words!(Dialect, "`exchange-rest` or `psrp`", {
     "exchange-rest" => Self::ExchangeRest,
-}, later: ["psrp", "routes"]);
+    "psrp" => Self::Psrp,
+}, later: ["routes"]);
 
 words!(SmtpTls, "`starttls`, `implicit` or `off`", {
     "starttls" => Self::StartTls,

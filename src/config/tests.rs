@@ -234,7 +234,7 @@ mode = 7
 
 [[endpoint]]
 workload = "Ex change"
-dialect = "psrp"
+dialect = "routes"
 path = "/a"
 upstream = "http://outlook.example"
 identity = ["one"]
@@ -293,8 +293,8 @@ kind = "oidc"
         write it between quotes
     portcullis.toml:35: `workload`: `Ex change` is not a workload's name, such as `Exchange`
         a letter, then letters, digits and underscores
-    portcullis.toml:36: `dialect`: `psrp` is not supported in this version
-        one of `exchange-rest`
+    portcullis.toml:36: `dialect`: `routes` is not supported in this version
+        one of `exchange-rest`, `psrp`
     portcullis.toml:38: `upstream`: plain HTTP to another host: credentials would be readable on the network
         use `https://`; `http://` is for loopback addresses
     portcullis.toml:39: `identity`: there is no `[[identity]]` named `one`
@@ -303,7 +303,7 @@ kind = "oidc"
         take it out: secrets stand in files of their own
     portcullis.toml:40: `mode`: `oauth-client-credentials` is not supported in this version
         one of `passthrough`, `basic`, `bearer`
-    portcullis.toml:44: `dialect`: `exchange-rst` is not one of `exchange-rest`
+    portcullis.toml:44: `dialect`: `exchange-rst` is not one of `exchange-rest`, `psrp`
         did you mean `exchange-rest`?
     portcullis.toml:45: `path`: `/a/b` and `/a` ([dir]/portcullis.toml:37) lie within each other
         give each endpoint a path that begins no other's
@@ -334,6 +334,66 @@ kind = "oidc"
     portcullis.toml:62: `kind`: `oidc` is not supported in this version
         one of `jwt`, `basic`
     "#);
+}
+
+#[test]
+fn sessions_have_their_bounds_where_they_can_be_and_nowhere_else() {
+    let of = |lines: &str| LEAST.replace("dialect = \"exchange-rest\"", lines);
+    let remoting = |lines: &str| config(&of(lines), &[]).endpoints[0].remoting.clone();
+    assert_eq!(remoting("dialect = \"exchange-rest\""), None);
+    let usual = Remoting {
+        configuration: "Microsoft.Exchange".to_owned(),
+        shells_per_principal: 10,
+        shells: 1000,
+        pipelines_per_shell: 32,
+        reassembly_bytes: 8 << 20,
+        idle: Duration::from_mins(15),
+    };
+    assert_eq!(remoting("dialect = \"psrp\""), Some(usual.clone()));
+    let other = "dialect = \"psrp\"\nremoting = { configuration = \"Contoso.Tools\", shells = 3, idle = \"1m\" }";
+    let other = remoting(other);
+    assert_eq!(
+        other,
+        Some(Remoting {
+            configuration: "Contoso.Tools".to_owned(),
+            shells: 3,
+            idle: Duration::from_mins(1),
+            ..usual
+        })
+    );
+    let wrong = [
+        (
+            "dialect = \"exchange-rest\"\nremoting = { shells = 3 }",
+            "`remoting` goes with `dialect = \"psrp\"` only",
+        ),
+        (
+            "dialect = \"psrp\"\nregional_hosts = [\"a.example\"]",
+            "`regional_hosts` goes with `dialect = \"exchange-rest\"` only",
+        ),
+        (
+            "dialect = \"psrp\"\nremoting = { idle = \"1s\" }",
+            "`idle` is not from 10s to 24h",
+        ),
+        (
+            "dialect = \"psrp\"\nremoting = { configuration = \"http://x/y\" }",
+            "`configuration`: `http://x/y` is not a configuration's name",
+        ),
+        (
+            "dialect = \"psrp\"\nremoting = { shell = 3 }",
+            "unknown key `shell`",
+        ),
+        (
+            "dialect = \"psrp\"\nremoting = { shells = 0 }",
+            "`shells`: `0` is not a whole number above zero",
+        ),
+    ];
+    for (lines, message) in wrong {
+        let told = reading(&of(lines), &[]).problems;
+        assert!(
+            told.len() == 1 && told[0].message.contains(message),
+            "{told:?}"
+        );
+    }
 }
 
 #[test]

@@ -1,12 +1,13 @@
-//! Requests that blocked calls file for themselves, where their policy has `on_block = "request"`.
+//! Requests that blocked calls file for themselves, where their policy has `on_block = "request"` or `"hold"`.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::broadcast::error::RecvError;
 use uuid::Uuid;
 
-use crate::model::{Command, Pins, RequestState, Task};
+use crate::model::{Command, HowClosed, Pins, RequestState, Task};
 
 use super::desk::Desk;
 use super::filing::{file, no_policy};
@@ -39,12 +40,61 @@ pub(super) async fn file_for_blocked(
     let now = desk.now();
     if let Some(id) = desk.blocks.lately(&key, now)
         && let Some(known) = desk.store.request(id).await.map_err(not_reached)?
+        && !is_spent(desk, id, known.state).await?
     {
         return Ok((id, known.state));
     }
     let request = file(desk, caller, ask).await?.case.request;
     desk.blocks.remember(key, request.id, now);
     Ok((request.id, request.state))
+}
+
+/// Whether a request was approved and its grant came to its end as it should: the next call has to ask again.
+async fn is_spent(desk: &Desk, id: Uuid, state: RequestState) -> Result<bool, WorkflowError> {
+    if state != RequestState::Approved {
+        return Ok(false);
+    }
+    let grant = desk.store.grant_of_request(id).await.map_err(not_reached)?;
+    let closed = grant.and_then(|it| it.closed).map(|it| it.how);
+    Ok(matches!(closed, Some(HowClosed::Ended | HowClosed::UsedUp)))
+}
+
+/// Waits until a request is decided, and what came of it is in force.
+pub(super) async fn settled(desk: &Desk, request: Uuid) -> Result<RequestState, WorkflowError> {
+    let mut happenings = desk.happenings.subscribe();
+    loop {
+        let known = desk.store.request(request).await.map_err(not_reached)?;
+        match known.map(|it| it.state) {
+            Some(RequestState::Pending) => {}
+            Some(state) => {
+                // A change is told of before its grant is in force.
+                let in_force = desk.record_owed().await;
+                return in_force.map(|()| state).map_err(|error| {
+                    WorkflowError::Unavailable(format!(
+                        "the request is decided, and its grant not in force yet: {error}"
+                    ))
+                });
+            }
+            None => {
+                return Err(WorkflowError::NotFound(format!(
+                    "there is no request {request}"
+                )));
+            }
+        }
+        loop {
+            match happenings.recv().await {
+                Ok(happening) if happening.request == Some(request) => break,
+                Ok(_) => {}
+                // Some were missed: it may have been among them.
+                Err(RecvError::Lagged(_)) => break,
+                Err(RecvError::Closed) => {
+                    return Err(WorkflowError::Unavailable(
+                        "the gateway is stopping".to_owned(),
+                    ));
+                }
+            }
+        }
+    }
 }
 
 impl Blocks {

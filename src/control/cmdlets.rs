@@ -3,6 +3,7 @@
 
 mod arguments;
 mod grants;
+mod listed;
 mod objects;
 mod policies;
 mod requests;
@@ -15,6 +16,7 @@ use super::desk::Desk;
 use super::{Caller, WorkflowError};
 
 use arguments::Arguments;
+pub(super) use listed::listed;
 
 /// The longest reason, comment or text of a context, in characters.
 const MOST_TEXT: usize = 2_000;

@@ -30,6 +30,14 @@ impl BodyBudget {
         }
     }
 
+    /// A share of nothing yet.
+    pub(super) fn empty_share(&self) -> Share {
+        Share {
+            free: Arc::clone(&self.free),
+            bytes: 0,
+        }
+    }
+
     fn take(&self, bytes: usize) -> Option<Share> {
         self.free
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |free| {
@@ -48,6 +56,27 @@ impl BodyBudget {
 pub(super) struct Share {
     free: Arc<AtomicUsize>,
     bytes: usize,
+}
+
+impl Share {
+    /// Makes it as large as this, if there is room; else it stays as it is.
+    pub(super) fn resize(&mut self, bytes: usize) -> bool {
+        let (more, less) = (
+            bytes.saturating_sub(self.bytes),
+            self.bytes.saturating_sub(bytes),
+        );
+        let taken = self
+            .free
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |free| {
+                free.checked_sub(more)
+            });
+        if taken.is_err() {
+            return false;
+        }
+        self.free.fetch_add(less, Ordering::AcqRel);
+        self.bytes = bytes;
+        true
+    }
 }
 
 impl Drop for Share {
@@ -159,5 +188,10 @@ mod tests {
         assert!(budget.take(3).is_none());
         drop(share);
         assert!(budget.take(10).is_some());
+        let mut share = budget.empty_share();
+        assert!(share.resize(7) && !share.resize(11) && share.resize(10));
+        assert!(budget.take(1).is_none());
+        assert!(share.resize(2));
+        assert!(budget.take(8).is_some());
     }
 }

@@ -1,6 +1,7 @@
-//! A request's life: head → route → caller → body → operation → judgement → record → forward or answer → outcome.
+//! A request's life up to its operation: head → route → caller → body. From there on it is its dialect's: `rest` and
+//! `remoting` go on with operation → judgement → record → forward or answer → outcome.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,26 +12,19 @@ use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::{Body as _, Incoming};
 use uuid::Uuid;
 
-use crate::audit::{CallContext, Event, Recordable, Recorded};
-use crate::dialect::exchange_rest::{self, Batch, Call, Operation, Reading};
-use crate::dialect::{Dialect, Problem, Reply};
-use crate::identity::Authenticated;
+use crate::audit::{CallContext, Event};
 use crate::model::Principal;
-use crate::policy::Refusal;
-use crate::state::{OwnCmdletError, Snapshot};
+use crate::state::Snapshot;
 use crate::telemetry::metrics::StatusClass;
 
 use super::body::read_whole;
-use super::forward::{self, Asked};
-use super::gate::{Gate, Route, Worker};
+use super::gate::{Gate, Protocol, Route, Worker};
 use super::head;
-use super::outcome::OutcomeGuard;
+use super::judge::Scene;
 use super::reject::Rejection;
 use super::reply::{ReplyBody, response};
 use super::tap::Tap;
-
-/// The longest `client-request-id` that is kept for the record, in bytes; real ones are GUIDs.
-const CLIENT_REQUEST_ID_BYTES: usize = 64;
+use super::{remoting, rest};
 
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
@@ -52,7 +46,10 @@ pub(super) async fn handle(
             if let Some(kind) = rejection.kind {
                 worker.gate.metrics.refused(kind);
             }
-            let mut answer = response(rejection.into_reply(request_id));
+            let class = StatusClass::of(Some(rejection.status.as_u16()));
+            let mut answer =
+                response(rejection.into_reply(request_id, seen.route.map(|it| &it.protocol)));
+            answer.extensions_mut().insert(class);
             if is_chunked && tap.is_some_and(Tap::is_after_unread_body) {
                 // Where the next head begins is not known for sure.
                 answer.headers_mut().insert(CONNECTION, CLOSE);
@@ -61,21 +58,20 @@ pub(super) async fn handle(
         }
     };
     if let Some(route) = seen.route {
-        route.metrics.answered(
-            StatusClass::of(Some(answer.status().as_u16())),
-            began.elapsed(),
-        );
+        let class = answer.extensions().get().copied();
+        let class = class.unwrap_or_else(|| StatusClass::of(Some(answer.status().as_u16())));
+        route.metrics.answered(class, began.elapsed());
     }
     answer
 }
 
 /// What was known of a request when it was refused.
 #[derive(Default)]
-struct Seen<'a> {
+pub(super) struct Seen<'a> {
     route: Option<&'a Route>,
     principal: Option<Arc<Principal>>,
     /// The refusal follows a decision record, whose outcome says the rest.
-    decided: bool,
+    pub(super) decided: bool,
 }
 
 async fn live<'a>(
@@ -117,286 +113,73 @@ async fn live<'a>(
     if let Some(tap) = tap {
         tap.body_was_read();
     }
-    let gateway_base = gateway_base(gate, route, &head.authority);
-    let operation = understand(route, &parts, &body.bytes, &head.authority, &gateway_base)?;
-    match &operation {
-        Operation::Batch(batch) => {
-            for item in &batch.items {
-                check_tenant(route, &caller.principal, item.call.tenant())?;
-                // A batch goes to one host, whichever its items name.
-                if item.call.regional_host().is_some() {
-                    return Err(Rejection::regional_item(&item.id));
-                }
-            }
-        }
-        Operation::Single(call) => {
-            check_tenant(route, &caller.principal, call.tenant())?;
-            if let Some(host) = call.regional_host() {
-                route
-                    .regional(host)
-                    .ok_or_else(|| Rejection::unlisted_host(host))?;
-            }
-        }
-    }
-
     let snapshot = gate.state.snapshot();
-    let context = CallContext {
+    let arrival = Arrival {
+        scene: Scene {
+            worker,
+            route,
+            snapshot: &snapshot,
+            caller: &caller,
+        },
+        parts: &parts,
+        body: &body.bytes,
+        authority: &head.authority,
+        gateway_base: &gateway_base(gate, route, &head.authority),
         request_id,
-        client_request_id: client_request_id(&parts),
-        principal: Arc::clone(&caller.principal),
         source: peer.ip(),
-        endpoint: Arc::clone(&route.path),
-        tenant: None,
-        policy_set: snapshot.policies.shared_hash(),
-        decided: Utc::now(),
     };
-    let scene = Scene {
-        worker,
-        route,
-        snapshot: &snapshot,
-        caller: &caller,
-        gateway_base: &gateway_base,
-    };
-    match operation {
-        Operation::Single(call) => scene.single(call, context, seen).await,
-        Operation::Batch(batch) => scene.batch(batch, context, seen).await,
+    match &route.protocol {
+        Protocol::ExchangeRest => rest::answer(&arrival, seen).await,
+        Protocol::Psrp(remoting) => remoting::answer(&arrival, remoting, seen).await,
     }
 }
 
-/// What the steps from the decision on share.
-pub(super) struct Scene<'a> {
-    pub(super) worker: &'a Worker,
-    pub(super) route: &'a Route,
-    pub(super) snapshot: &'a Snapshot,
-    pub(super) caller: &'a Authenticated,
-    gateway_base: &'a str,
+/// A request of a known caller, whole, at an endpoint.
+pub(super) struct Arrival<'a> {
+    pub(super) scene: Scene<'a>,
+    pub(super) parts: &'a Parts,
+    pub(super) body: &'a [u8],
+    /// The host that the client named.
+    pub(super) authority: &'a str,
+    /// The address at which the client reaches this endpoint.
+    pub(super) gateway_base: &'a str,
+    pub(super) request_id: Uuid,
+    pub(super) source: IpAddr,
 }
 
-impl Scene<'_> {
-    /// Decides, records, and forwards or answers one call.
-    async fn single(
-        &self,
-        call: Call,
-        mut context: CallContext,
-        seen: &mut Seen<'_>,
-    ) -> Result<Response<ReplyBody>, Rejection> {
-        context.tenant = Some(call.tenant().to_owned());
-        let (judgement, receipt) = self.judge(call, &context).await?;
-        let gate = &*self.worker.gate;
-        let recorded = gate
-            .audit
-            .record_one(&context, judgement, recordable)
-            .await?;
-        seen.decided = true;
-        match recorded {
-            Recorded::Permitted(permit) => {
-                let mut outcome = OutcomeGuard::new(&gate.audit, permit.decision_id());
-                outcome.took(receipt);
-                forward::single(&self.asked(), permit, outcome).await
-            }
-            Recorded::Own(id, own) => Ok(response(self.answer(own.subject(), id, &context).await)),
-            Recorded::Refused(id, refusal) => {
-                Ok(response(self.refuse(&refusal, id, &context).await))
-            }
+impl<'a> Arrival<'a> {
+    /// It, with other policies and settings.
+    pub(super) fn with<'s>(&'s self, snapshot: &'s Snapshot) -> Arrival<'s>
+    where
+        'a: 's,
+    {
+        Arrival {
+            scene: Scene {
+                snapshot,
+                ..self.scene
+            },
+            ..*self
         }
     }
 
-    /// Decides each item by itself, records all at once, forwards what may go on and answers the rest inside a 200
-    /// (exchange-rest section 4).
-    async fn batch(
-        &self,
-        batch: Batch,
-        mut context: CallContext,
-        seen: &mut Seen<'_>,
-    ) -> Result<Response<ReplyBody>, Rejection> {
-        let gate = &*self.worker.gate;
-        for item in &batch.items {
-            self.bind_to_caller(&item.id, item.authorization.as_deref())
-                .await?;
+    /// What records tell of it besides decisions.
+    pub(super) fn context(&self, client_request_id: Option<String>) -> CallContext {
+        let Scene {
+            route,
+            snapshot,
+            caller,
+            ..
+        } = self.scene;
+        CallContext {
+            request_id: self.request_id,
+            client_request_id,
+            principal: Arc::clone(&caller.principal),
+            source: self.source,
+            endpoint: Arc::clone(&route.path),
+            tenant: None,
+            policy_set: snapshot.policies.shared_hash(),
+            decided: Utc::now(),
         }
-        context.tenant = batch
-            .items
-            .first()
-            .map(|item| item.call.tenant().to_owned());
-        let Batch { frame, items } = batch;
-        let (ids, calls): (Vec<_>, Vec<_>) =
-            items.into_iter().map(|item| (item.id, item.call)).unzip();
-        let mut judgements = Vec::with_capacity(calls.len());
-        let mut receipts = Vec::with_capacity(calls.len());
-        for call in calls {
-            // One after the other: each takes its own use.
-            let (judgement, receipt) = self.judge(call, &context).await?;
-            judgements.push(judgement);
-            receipts.push(receipt);
-        }
-        let recorded = gate.audit.record(&context, judgements, recordable).await?;
-        seen.decided = true;
-        let mut own = Vec::new();
-        let mut permits = Vec::new();
-        for ((id, recorded), receipt) in ids.iter().zip(recorded).zip(receipts) {
-            match recorded {
-                Recorded::Permitted(permit) => {
-                    let mut outcome = OutcomeGuard::new(&gate.audit, permit.decision_id());
-                    outcome.took(receipt);
-                    permits.push((id.as_str(), permit, outcome));
-                }
-                Recorded::Own(decision, call) => {
-                    own.push((
-                        id.clone(),
-                        self.answer(call.subject(), decision, &context).await,
-                    ));
-                }
-                Recorded::Refused(decision, refusal) => {
-                    own.push((id.clone(), self.refuse(&refusal, decision, &context).await));
-                }
-            }
-        }
-        forward::batch(&self.asked(), &frame, permits, &own, &ids).await
-    }
-
-    fn asked(&self) -> Asked<'_> {
-        Asked {
-            worker: self.worker,
-            route: self.route,
-            authorization: self.route.credential.for_call(self.caller.authorization()),
-            gateway_base: self.gateway_base,
-        }
-    }
-
-    /// An item's own credential must be the outer one, or another of the same person.
-    async fn bind_to_caller(&self, id: &str, authorization: Option<&str>) -> Result<(), Rejection> {
-        let Some(authorization) = authorization else {
-            return Ok(());
-        };
-        if authorization.as_bytes() == self.caller.authorization().as_bytes() {
-            return Ok(());
-        }
-        let foreign = || Rejection::foreign_item(id);
-        let mut headers = http::HeaderMap::new();
-        headers.insert(
-            http::header::AUTHORIZATION,
-            HeaderValue::from_str(authorization).map_err(|_| foreign())?,
-        );
-        let identities = &self.worker.gate.identities;
-        let item = identities
-            .authenticate(&self.route.identities, &headers, Utc::now())
-            .await?;
-        if item.principal.key == self.caller.principal.key {
-            Ok(())
-        } else {
-            Err(foreign())
-        }
-    }
-
-    /// Has a gateway cmdlet answered, and records how that went.
-    async fn answer(&self, call: &Call, decision: Uuid, context: &CallContext) -> Reply {
-        let gate = &*self.worker.gate;
-        let mut outcome = OutcomeGuard::new(&gate.audit, decision);
-        let Some(command) = call.command() else {
-            return self.problem(
-                StatusCode::BAD_REQUEST,
-                "",
-                "there is no cmdlet in this call",
-                decision,
-            );
-        };
-        let target = command.task.cmdlet.to_string();
-        let result = gate
-            .own_cmdlets
-            .answer(&context.principal, context.source, command, decision)
-            .await;
-        let reply = match result {
-            Ok(objects) => exchange_rest::answer(call, &objects, self.gateway_base),
-            Err(error) => {
-                let status = match &error {
-                    OwnCmdletError::Forbidden(_) => StatusCode::FORBIDDEN,
-                    // 404 would be taken for success by some clients (exchange-rest section 3.3).
-                    OwnCmdletError::Invalid(_) | OwnCmdletError::NotFound(_) => {
-                        StatusCode::BAD_REQUEST
-                    }
-                    OwnCmdletError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
-                };
-                self.problem(status, &target, &error.to_string(), decision)
-            }
-        };
-        outcome.answers(reply.status.as_u16());
-        outcome.finish(if reply.status.is_success() {
-            "answered"
-        } else {
-            "failed"
-        });
-        reply
-    }
-
-    /// A block, as the caller sees it (DESIGN 5.6). Where the policy says so, it files the request that it asks for.
-    async fn refuse(
-        &self,
-        refusal: &Refusal<Call>,
-        decision: Uuid,
-        context: &CallContext,
-    ) -> Reply {
-        let command = refusal.subject().command();
-        let target = command.map_or(String::new(), |it| it.task.cmdlet.to_string());
-        let filed = match command {
-            Some(command) => {
-                self.file_request(command, refusal.decision(), decision, context)
-                    .await
-            }
-            None => None,
-        };
-        let text = filed.as_deref().unwrap_or(&refusal.decision().explanation);
-        // No outcome: a block is complete by its decision's record.
-        self.problem(StatusCode::FORBIDDEN, &target, text, decision)
-    }
-
-    fn problem(&self, status: StatusCode, target: &str, text: &str, decision: Uuid) -> Reply {
-        match self.route.dialect {
-            Dialect::ExchangeRest => exchange_rest::refuse(
-                &Problem {
-                    status,
-                    target: target.to_owned(),
-                    text: text.to_owned(),
-                },
-                decision,
-            ),
-        }
-    }
-}
-
-/// What the record tells of a call.
-fn recordable(call: &Call) -> Recordable<'_> {
-    Recordable {
-        subject: call.subject(),
-        is_page: call.is_page(),
-    }
-}
-
-/// Reads the request in the endpoint's dialect.
-fn understand(
-    route: &Route,
-    parts: &Parts,
-    body: &[u8],
-    authority: &str,
-    gateway_base: &str,
-) -> Result<Operation, Rejection> {
-    let mut authorities: Vec<&str> = Vec::with_capacity(route.authorities.len() + 2);
-    authorities.extend(route.authorities.iter().map(String::as_str));
-    authorities.push(authority);
-    authorities.extend(gateway_base.split('/').nth(2));
-    let reading = Reading {
-        workload: &route.workload,
-        path: &route.path,
-        authorities: &authorities,
-    };
-    let path_and_query = parts.uri.path_and_query().map_or("/", |it| it.as_str());
-    match route.dialect {
-        Dialect::ExchangeRest => Ok(exchange_rest::read(
-            &parts.method,
-            path_and_query,
-            &parts.headers,
-            body,
-            &reading,
-        )?),
     }
 }
 
@@ -411,36 +194,6 @@ fn gateway_base(gate: &Gate, route: &Route, authority: &str) -> String {
         "http://"
     };
     [scheme, authority, &route.path].concat()
-}
-
-/// A caller whose credential names a tenant may only name that one, by its GUID or one of its domains.
-fn check_tenant(route: &Route, principal: &Principal, named: &str) -> Result<(), Rejection> {
-    let guid = route
-        .tenants
-        .iter()
-        .find(|(domain, _)| domain.eq_ignore_ascii_case(named))
-        .map_or(named, |(_, guid)| guid.as_str());
-    let may = match &principal.tenant {
-        Some(tenant) => tenant.eq_ignore_ascii_case(guid),
-        // Nobody vouches for a tenant: those of the endpoint are all there are, if it lists any.
-        None => {
-            route.tenants.is_empty()
-                || route
-                    .tenants
-                    .iter()
-                    .any(|(_, it)| it.eq_ignore_ascii_case(guid))
-        }
-    };
-    if may {
-        Ok(())
-    } else {
-        Err(Rejection::wrong_tenant(named))
-    }
-}
-
-fn client_request_id(parts: &Parts) -> Option<String> {
-    let id = parts.headers.get("client-request-id")?.to_str().ok()?;
-    (id.len() <= CLIENT_REQUEST_ID_BYTES).then(|| id.to_owned())
 }
 
 /// Puts a refusal on record that no decision record speaks of.

@@ -81,6 +81,14 @@ impl UpstreamCredential {
         matches!(self, Self::Injected { .. })
     }
 
+    /// The gateway's own, if it has one.
+    pub(super) fn own(&self) -> Option<HeaderValue> {
+        match self {
+            Self::Injected { value, .. } => Some(HeaderValue::clone(&value.load())),
+            Self::Passthrough => None,
+        }
+    }
+
     /// What goes upstream, given the caller's own.
     pub(super) fn for_call(&self, callers: &HeaderValue) -> HeaderValue {
         match self {

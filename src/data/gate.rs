@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
+
 use crate::audit::AuditLog;
 use crate::config::{Limits, Timeouts};
-use crate::dialect::Dialect;
 use crate::dialect::exchange_rest::LinkHosts;
 use crate::identity::{Identities, Strangers};
 use crate::model::Workload;
@@ -16,6 +17,16 @@ use crate::upstream::{Pool, Upstream};
 
 use super::body::BodyBudget;
 use super::credential::UpstreamCredential;
+use super::remoting::Remoting;
+
+/// What an endpoint speaks, with what it keeps for that.
+#[derive(Debug)]
+pub enum Protocol {
+    /// Exchange's admin API.
+    ExchangeRest,
+    /// PowerShell remoting.
+    Psrp(Arc<Remoting>),
+}
 
 /// An endpoint, ready to serve.
 #[derive(Debug)]
@@ -23,7 +34,7 @@ pub struct Route {
     /// The first half of its tasks' names.
     pub workload: Workload,
     /// Its wire protocol.
-    pub dialect: Dialect,
+    pub protocol: Protocol,
     /// Its path at the gateway: lower case, no trailing slash.
     pub path: Arc<str>,
     /// Names of the identities that may sign in here.
@@ -82,6 +93,8 @@ pub struct Gate {
     pub bodies: BodyBudget,
     /// Bounds the records that callers who are not signed in cause.
     pub strangers: Arc<Strangers>,
+    /// Fires when the gateway stops: whoever only waits is told so.
+    pub stopping: CancellationToken,
     /// Counters.
     pub metrics: Metrics,
 }

@@ -2,25 +2,62 @@
 //! counts them. Also what a block does besides: it files the request that it asks for, where its policy says so.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tracing::debug;
 use uuid::Uuid;
 
-use crate::audit::CallContext;
-use crate::dialect::exchange_rest::Call;
-use crate::model::{Command, RequestState};
+use crate::audit::{CallContext, Recordable};
+use crate::identity::Authenticated;
+use crate::model::{CmdletName, Command, RequestState};
 use crate::policy::{
-    Decision, Facts, Judgement, OnBlock, Permit, Rule, Spread, Withheld, decide, withhold,
+    Decision, Facts, Judgement, OnBlock, Permit, Rule, Spread, Subject, Withheld, decide, withhold,
 };
-use crate::state::{CallMark, NotTaken, Taking};
+use crate::state::{CallMark, NotTaken, Snapshot, Taking};
 
-use super::call::Scene;
+use super::gate::{Route, Worker};
 use super::reject::Rejection;
 use super::uses::{Continuing, Receipt, passes_by};
 
 /// How often a call is decided anew because the grant that covered it was over or used up a moment later: more often than
 /// anybody has grants under one policy. After that it is refused.
 const DECISIONS: usize = 16;
+
+/// Something that is decided on, in whatever dialect it came.
+pub(super) trait Judged {
+    /// What it means.
+    fn subject(&self) -> Subject<'_>;
+
+    /// Whether it asks for a further page of an earlier call.
+    fn is_page(&self) -> bool {
+        false
+    }
+
+    /// The command, if it runs one.
+    fn command(&self) -> Option<&Command> {
+        match self.subject() {
+            Subject::Command(command) => Some(command),
+            Subject::Session(_) => None,
+        }
+    }
+}
+
+/// What the record tells of a call.
+pub(super) fn recordable<C: Judged>(call: &C) -> Recordable<'_> {
+    Recordable {
+        subject: call.subject(),
+        is_page: call.is_page(),
+    }
+}
+
+/// Where something is decided: who asks whom, by which policies.
+#[derive(Clone, Copy)]
+pub(super) struct Scene<'a> {
+    pub(super) worker: &'a Worker,
+    pub(super) route: &'a Route,
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) caller: &'a Authenticated,
+}
 
 /// What became of the use that a permitted call may need.
 enum Use {
@@ -36,38 +73,44 @@ enum Use {
 
 impl Scene<'_> {
     /// Decides a call, and takes the use that it needs of a grant that counts them.
-    pub(super) async fn judge(
+    pub(super) async fn judge<C: Judged>(
         &self,
-        call: Call,
+        call: C,
         context: &CallContext,
-    ) -> Result<(Judgement<Call>, Option<Receipt>), Rejection> {
-        let gate = &*self.worker.gate;
-        let mark = |call: &Call| {
-            let id = context.client_request_id.as_deref();
-            let principal = self.caller.principal.id;
-            let command = call.command()?;
-            Some(CallMark::new(principal, command, id, call.is_page()))
-        };
-        let continued = if gate.uses.remembers() {
-            mark(&call).and_then(|mark| gate.uses.continued(&mark))
+    ) -> Result<(Judgement<C>, Option<Receipt>), Rejection> {
+        let uses = &self.worker.gate.uses;
+        let continued = if uses.remembers() {
+            self.mark(&call, context)
+                .and_then(|mark| uses.continued(&mark))
         } else {
             None
         };
-        let grants = Continuing {
-            grants: &gate.state.grants,
-            continued,
+        let judgement = self.decided(call, context, continued);
+        self.settled(judgement, context, continued).await
+    }
+
+    /// Decides a call with the grants of this moment. Of the grant `continued` a use was taken before, with which it goes on.
+    pub(super) fn decided<C: Judged>(
+        &self,
+        call: C,
+        context: &CallContext,
+        continued: Option<Uuid>,
+    ) -> Judgement<C> {
+        self.with_facts(context, continued, |facts| decide(call, C::subject, facts))
+    }
+
+    /// Takes the use that a permitted call needs of a grant that counts them; what becomes of the call then.
+    pub(super) async fn settled<C: Judged>(
+        &self,
+        mut judgement: Judgement<C>,
+        context: &CallContext,
+        continued: Option<Uuid>,
+    ) -> Result<(Judgement<C>, Option<Receipt>), Rejection> {
+        let withheld = |permit, why| {
+            self.with_facts(context, continued, |facts| {
+                withhold(permit, why, C::subject, facts)
+            })
         };
-        // Made anew for each use: it is not held while a use is taken.
-        let facts = || Facts {
-            policies: &self.snapshot.policies,
-            mode: self.snapshot.mode,
-            endpoint: self.route.rules,
-            principal: &self.caller.principal,
-            source: context.source,
-            grants: &grants,
-            now: context.decided,
-        };
-        let mut judgement = decide(call, Call::subject, &facts());
         let mut receipt = None;
         for left in (0..DECISIONS).rev() {
             let permit = match judgement {
@@ -77,12 +120,12 @@ impl Scene<'_> {
                     break;
                 }
             };
-            match self.take_use(&permit, continued, &mark).await? {
+            match self.take_use(&permit, context, continued).await? {
                 Use::Another if left > 0 => {
-                    judgement = decide(permit.into_parts().0, Call::subject, &facts());
+                    judgement = self.decided(permit.into_parts().0, context, continued);
                 }
                 Use::Another => {
-                    judgement = withhold(permit, Withheld::UsedUp, Call::subject, &facts());
+                    judgement = withheld(permit, Withheld::UsedUp);
                     break;
                 }
                 Use::None => {
@@ -95,18 +138,51 @@ impl Scene<'_> {
                     break;
                 }
                 Use::Withheld(why) => {
-                    judgement = withhold(permit, why, Call::subject, &facts());
+                    judgement = withheld(permit, why);
                     break;
                 }
             }
         }
-        let decision = judgement.decision();
-        self.route.metrics.decided(decision.verdict, decision.rule);
+        self.count(judgement.decision());
         Ok((judgement, receipt))
     }
 
+    /// Counts a decision that goes on record.
+    pub(super) fn count(&self, decision: &Decision) {
+        self.route.metrics.decided(decision.verdict, decision.rule);
+    }
+
+    /// Shows `look` what a decision depends on, made anew each time: it is not held while a use is taken.
+    fn with_facts<T>(
+        &self,
+        context: &CallContext,
+        continued: Option<Uuid>,
+        look: impl FnOnce(&Facts<'_>) -> T,
+    ) -> T {
+        let grants = Continuing {
+            grants: &self.worker.gate.state.grants,
+            continued,
+        };
+        look(&Facts {
+            policies: &self.snapshot.policies,
+            mode: self.snapshot.mode,
+            endpoint: self.route.rules,
+            principal: &self.caller.principal,
+            source: context.source,
+            grants: &grants,
+            now: context.decided,
+        })
+    }
+
+    fn mark<C: Judged>(&self, call: &C, context: &CallContext) -> Option<CallMark> {
+        let id = context.client_request_id.as_deref();
+        let command = call.command()?;
+        let principal = self.caller.principal.id;
+        Some(CallMark::new(principal, command, id, call.is_page()))
+    }
+
     /// The grant of which a permitted call needs a use, and the bound of its policy.
-    fn counted(&self, permit: &Permit<Call>) -> Option<(Uuid, Option<Spread>)> {
+    fn counted<C: Judged>(&self, permit: &Permit<C>) -> Option<(Uuid, Option<Spread>)> {
         let decision = permit.decision();
         let grant = passes_by(decision)?;
         let command = permit.subject().command()?;
@@ -124,12 +200,13 @@ impl Scene<'_> {
         (is_counted || policy.spread.is_some()).then_some((grant, policy.spread))
     }
 
-    async fn take_use(
+    async fn take_use<C: Judged>(
         &self,
-        permit: &Permit<Call>,
+        permit: &Permit<C>,
+        context: &CallContext,
         continued: Option<Uuid>,
-        mark: impl Fn(&Call) -> Option<CallMark>,
     ) -> Result<Use, Rejection> {
+        let mark = |call: &C| self.mark(call, context);
         let (call, uses) = (permit.subject(), &self.worker.gate.uses);
         let receipt = |mark| Receipt {
             uses: Arc::clone(uses),
@@ -159,17 +236,17 @@ impl Scene<'_> {
         }
     }
 
-    /// Files the request that a blocked command needs, if its policy has `on_block = "request"`; what the caller is told then.
+    /// Files the request that a blocked command needs, if its policy says that it does.
     pub(super) async fn file_request(
         &self,
         command: &Command,
         blocked: &Decision,
         decision: Uuid,
         context: &CallContext,
-    ) -> Option<String> {
+    ) -> Option<Filed> {
         let policy = self.snapshot.policies.policy(blocked.policy.as_deref()?)?;
         let is_asked_for = matches!(blocked.rule, Rule::NeedsApproval | Rule::UsedUp);
-        if policy.on_block != OnBlock::Request || !is_asked_for || command.is_trial() {
+        if policy.on_block == OnBlock::Block || !is_asked_for || command.is_trial() {
             return None;
         }
         let filed = self
@@ -185,18 +262,44 @@ impl Scene<'_> {
             )
             .await;
         match filed {
-            Ok((request, RequestState::Approved)) => Some(format!(
-                "{} needed approval, and its request {request} was filed and approved just now: run it again",
-                command.task.cmdlet
-            )),
-            Ok((request, _)) => Some(format!(
-                "{} needs approval. The request {request} was filed for it: run it again when it is approved; Get-ElevatedAccessRequest -RequestId {request} shows where it stands",
-                command.task.cmdlet
-            )),
+            Ok((request, state)) => Some(Filed {
+                cmdlet: command.task.cmdlet.clone(),
+                request,
+                state,
+                hold: (policy.on_block == OnBlock::Hold).then_some(policy.hold),
+            }),
             Err(error) => {
                 debug!(%error, "A blocked call could not file its request");
                 None
             }
+        }
+    }
+}
+
+/// A request that a blocked command filed.
+#[derive(Clone, Debug)]
+pub(super) struct Filed {
+    pub(super) cmdlet: CmdletName,
+    pub(super) request: Uuid,
+    pub(super) state: RequestState,
+    /// How long the command may wait for it, if it may.
+    pub(super) hold: Option<Duration>,
+}
+
+impl Filed {
+    /// What the caller is told, who does not wait for it.
+    pub(super) fn text(&self) -> String {
+        let Self {
+            cmdlet, request, ..
+        } = self;
+        if self.state == RequestState::Approved {
+            format!(
+                "{cmdlet} needed approval, and its request {request} was filed and approved just now: run it again"
+            )
+        } else {
+            format!(
+                "{cmdlet} needs approval. The request {request} was filed for it: run it again when it is approved; Get-ElevatedAccessRequest -RequestId {request} shows where it stands"
+            )
         }
     }
 }

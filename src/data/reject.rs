@@ -11,6 +11,9 @@ use crate::identity::SignInFailure;
 use crate::telemetry::metrics::RefusedReason;
 use crate::upstream::UpstreamError;
 
+use super::gate::Protocol;
+use super::remoting;
+
 /// Why a request is refused without a decision.
 #[derive(Debug)]
 pub(super) struct Rejection {
@@ -22,6 +25,10 @@ pub(super) struct Rejection {
     pub(super) text: String,
     /// How it is counted; `None` where another count says it already.
     pub(super) kind: Option<RefusedReason>,
+    /// With remoting: the request that it answers,
+    pub(super) relates: Option<Uuid>,
+    /// and the host's name that the client used.
+    pub(super) machine: String,
     /// Headers that the answer needs besides.
     headers: Vec<(HeaderName, HeaderValue)>,
 }
@@ -38,6 +45,8 @@ impl Rejection {
             reason,
             text: text.into(),
             kind: kind.into(),
+            relates: None,
+            machine: String::new(),
             headers: Vec::new(),
         }
     }
@@ -173,14 +182,83 @@ impl Rejection {
         Self::new(None, StatusCode::BAD_GATEWAY, "upstream-answer", text)
     }
 
+    /// What was to go upstream is not what was decided on: a mistake of the gateway's, and refused like any other.
+    pub(super) fn not_cleared() -> Self {
+        Self::new(
+            None,
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "not-cleared",
+            "the gateway could not tell that this was permitted, so it was not done; run it again",
+        )
+    }
+
+    pub(super) fn session_taken() -> Self {
+        Self::new(
+            RefusedReason::Unreadable,
+            StatusCode::CONFLICT,
+            "shell-twice",
+            "there is a session with this id; open one with another",
+        )
+    }
+
+    pub(super) fn too_many_sessions() -> Self {
+        Self::new(
+            RefusedReason::Limit,
+            StatusCode::SERVICE_UNAVAILABLE,
+            "sessions-at-limit",
+            "the gateway keeps as many sessions as it may (the endpoint's `remoting.shells`); try again later",
+        )
+    }
+
+    pub(super) fn too_many_of_one(count: usize) -> Self {
+        Self::new(
+            RefusedReason::Limit,
+            StatusCode::FORBIDDEN,
+            "sessions-of-one-at-limit",
+            format!(
+                "you have {count} sessions open, as many as you may; close one with Remove-PSSession"
+            ),
+        )
+    }
+
+    pub(super) fn session_busy() -> Self {
+        Self::new(
+            RefusedReason::Limit,
+            StatusCode::SERVICE_UNAVAILABLE,
+            "session-busy",
+            "too many requests of this session wait for output at once; wait for some to end",
+        )
+    }
+
+    /// How the outcome of what was refused like this is recorded.
+    pub(super) fn reason_of_outcome(&self) -> &'static str {
+        match self.reason {
+            known @ ("upstream-timeout" | "upstream-broken" | "upstream-unreachable") => known,
+            "upstream-answer" => "upstream-broken",
+            _ => "failed",
+        }
+    }
+
+    /// With remoting: as an answer to the request `relates` of a client that knows the gateway as `machine`.
+    pub(super) fn relating(mut self, relates: Option<Uuid>, machine: &str) -> Self {
+        self.relates = relates;
+        machine.clone_into(&mut self.machine);
+        self
+    }
+
     fn closing(mut self) -> Self {
         self.headers
             .push((CONNECTION, HeaderValue::from_static("close")));
         self
     }
 
-    /// The answer in the dialect's shape. `id` is the request's.
-    pub(super) fn into_reply(self, id: Uuid) -> Reply {
+    /// The answer in the shape of what the endpoint speaks; without an endpoint, in that of the admin API. `id` is the request's.
+    pub(super) fn into_reply(self, id: Uuid, protocol: Option<&Protocol>) -> Reply {
+        if let Some(Protocol::Psrp(_)) = protocol {
+            let mut reply = remoting::refusal(&self, id);
+            reply.headers.extend(self.headers);
+            return reply;
+        }
         let problem = Problem {
             status: self.status,
             target: String::new(),

@@ -2,14 +2,15 @@
 
 use uuid::Uuid;
 
+use crate::dialect::psrp::answer::Failure;
 use crate::dialect::psrp::clixml::{self, Item};
 use crate::dialect::psrp::fragment::{self, Limits as FragmentLimits, Reassembler};
 use crate::dialect::psrp::message::{self, Destination, Kind, Message};
 use crate::dialect::psrp::pipeline::{Catalogue, Pipeline};
 use crate::dialect::psrp::session::{Context, Limits, Shell, Step, Subject};
 use crate::dialect::psrp::soap::{
-    Frame, Operation, Peer, Request, Signal, Stream, read_request, read_response, write_request,
-    write_response,
+    Frame, Operation, Peer, Received, Request, Response, Signal, Stream, read_request,
+    read_response, write_request, write_response,
 };
 
 use super::policies;
@@ -34,9 +35,9 @@ pub(super) fn soap(data: &[u8]) {
         assert_eq!(write_request(&again, &PEER), written);
     }
     if let Ok(response) = read_response(data, SHELL) {
-        let written = write_response(&response, SHELL, SHELL, &PEER);
+        let written = write_response(&response, SHELL, Some(SHELL), &PEER);
         let again = read_response(&written, SHELL).expect("what is written is read");
-        assert_eq!(write_response(&again, SHELL, SHELL, &PEER), written);
+        assert_eq!(write_response(&again, SHELL, Some(SHELL), &PEER), written);
     }
 }
 
@@ -94,7 +95,7 @@ fn pipeline(item: &Item) {
     };
     assert!(!judged.is_empty(), "a pipeline has commands");
     for it in &judged {
-        policies::govern(&it.command);
+        policies::govern(it);
     }
     let written = read.write();
     assert!(!written.holds_script(), "no program text goes on");
@@ -138,7 +139,7 @@ pub(super) fn session(data: &[u8]) {
                 let is_start = matches!(request.operation, Operation::Command { .. });
                 let id = proposal.command();
                 if what & 0x80 != 0 {
-                    let go = shell.refused(*proposal, "no");
+                    let go = shell.refused(*proposal, Failure::Blocked, "no");
                     assert!(
                         go.operations
                             .iter()
@@ -151,6 +152,9 @@ pub(super) fn session(data: &[u8]) {
                 } else {
                     let go = shell.permitted(*proposal);
                     go.operations.iter().for_each(|it| check(it, is_start, id));
+                    if let Some(operation) = go.operations.last() {
+                        answered(&mut shell, operation, body);
+                    }
                 }
             }
             Ok(Step::Forward(operations)) => {
@@ -225,6 +229,21 @@ fn operation(what: u8, body: &[u8]) -> Operation {
             keep_alive: false,
         },
     }
+}
+
+/// Whatever a server answers, a pipeline ends once at most.
+fn answered(shell: &mut Shell, operation: &Operation, body: &[u8]) {
+    let Operation::Receive { command, .. } = operation else {
+        return;
+    };
+    let response = Response::Received(Received {
+        output: vec![(*command, body.to_vec())],
+        state: None,
+    });
+    drop(shell.heard(operation, response.clone(), &[]));
+    let ended = shell.take_endings().len();
+    drop(shell.heard(operation, response, &[]));
+    assert!(ended + shell.take_endings().len() <= 1, "it ends once");
 }
 
 /// Commands start only with a decision, and every payload is whole messages of ours.

@@ -18,25 +18,52 @@ pub struct Parameter {
 #[error("parameter `{0}` is given twice")]
 pub struct RepeatedParameter(pub ParameterName);
 
+/// Whether the names of a command's parameters are all known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Names {
+    /// Each value is under the name that the server binds it to.
+    #[default]
+    Known,
+    /// Values come from elsewhere while the command runs: only the server knows what they are for, and nobody how many they
+    /// are. Such a command passes no rule on parameters, and nothing that is counted.
+    Piped,
+    /// Some values are under a name of the gateway's, or could be read in two ways: only the server knows what they are for.
+    /// Such a command passes no rule on parameters.
+    Unknown,
+}
+
 /// The parameters of a command, in the caller's order.
 ///
 /// INVARIANT: no two have the same name, compared without case.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Parameters(Vec<Parameter>);
+pub struct Parameters {
+    items: Vec<Parameter>,
+    names: Names,
+}
 
 impl Parameters {
     /// Adds a parameter at the end.
     pub fn push(&mut self, parameter: Parameter) -> Result<(), RepeatedParameter> {
-        if self.0.iter().any(|it| it.name == parameter.name) {
+        if self.items.iter().any(|it| it.name == parameter.name) {
             return Err(RepeatedParameter(parameter.name));
         }
-        self.0.push(parameter);
+        self.items.push(parameter);
         Ok(())
+    }
+
+    /// Says whether the names are all known.
+    pub fn set_names(&mut self, names: Names) {
+        self.names = names;
+    }
+
+    /// Whether the names are all known.
+    pub fn names(&self) -> Names {
+        self.names
     }
 
     /// The value of the parameter of this name, in any case.
     pub fn get(&self, name: &str) -> Option<&Value> {
-        self.0
+        self.items
             .iter()
             .find(|it| it.name.is(name))
             .map(|it| &it.value)
@@ -44,17 +71,17 @@ impl Parameters {
 
     /// All of them, in order.
     pub fn iter(&self) -> std::slice::Iter<'_, Parameter> {
-        self.0.iter()
+        self.items.iter()
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.items.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.items.is_empty()
     }
 }
 

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::model::{Command, PolicyId, Principal, PrincipalId, Task};
+use crate::model::{Command, Names, PolicyId, Principal, PrincipalId, Task};
 
 use super::explain::Blocked;
+use super::parameters::Breach;
 use super::{
     Approval, Decision, Judgement, OwnCall, ParameterRules, Permit, Policy, PolicySet, Refusal,
-    Rule, Verdict, explain,
+    Rule, Spread, Verdict, explain,
 };
 
 /// What the whole gateway does with decisions (`[access_control] mode`).
@@ -218,6 +219,15 @@ fn decide_command(command: &Command, facts: &Facts<'_>) -> Decision {
             ..allow(Rule::Exempt, governing)
         };
     }
+    if let Some(policy) = hidden_policy(command, governing, facts.policies) {
+        let blocked = Blocked {
+            command,
+            policy,
+            policies: facts.policies,
+        };
+        let explanation = explain::parameter_rule(blocked, &Breach::Unclear);
+        return block(Rule::ParameterRule, Some(policy), facts, explanation);
+    }
     let Some(policy) = governing else {
         return match facts.endpoint.ungoverned {
             Ungoverned::Allow => allow(Rule::UngovernedAllowed, None),
@@ -268,6 +278,27 @@ fn decide_command(command: &Command, facts: &Facts<'_>) -> Decision {
             let explanation = explain::needs_approval(blocked);
             block(Rule::NeedsApproval, governing, facts, explanation)
         }
+    }
+}
+
+/// The policy whose word depends on parameters that cannot be told apart ([`Names`]): the one of a more severe effect that one
+/// of them might have, or the governing one, if it counts what they name.
+fn hidden_policy<'a>(
+    command: &Command,
+    governing: Option<&'a Policy>,
+    policies: &'a PolicySet,
+) -> Option<&'a Policy> {
+    let names = command.parameters.names();
+    if names == Names::Known {
+        return None;
+    }
+    let worst = policies.possible(&command.task).next()?;
+    match governing {
+        Some(policy) if policy.id == worst.id => {
+            let is_counted = |it: Spread| names == Names::Piped || it.counts_identities();
+            policy.spread.is_some_and(is_counted).then_some(policy)
+        }
+        Some(_) | None => Some(worst),
     }
 }
 
@@ -329,6 +360,10 @@ fn examine(grant: HeldGrant<'_>, command: &Command) -> Found {
         && let Err(breach) = pins.check(&command.parameters)
     {
         return Found::PinnedOtherwise(grant.id, breach.to_string());
+    }
+    if grant.uses_left.is_some() && command.parameters.names() == Names::Piped {
+        let breach = "its uses are counted, and values that are piped in are not, so name what it is about by a parameter";
+        return Found::PinnedOtherwise(grant.id, breach.to_owned());
     }
     if grant.uses_left == Some(0) {
         return Found::UsedUp(grant.id);

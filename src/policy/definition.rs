@@ -179,6 +179,9 @@ pub enum OnBlock {
     /// Nothing.
     #[default]
     Block,
+    /// It files the request for itself, and in a session waits until that is decided. Where there is no session to wait in, as
+    /// [`OnBlock::Request`].
+    Hold,
     /// It files the request for itself.
     Request,
 }
@@ -188,6 +191,7 @@ impl OnBlock {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Block => "block",
+            Self::Hold => "hold",
             Self::Request => "request",
         }
     }
@@ -206,6 +210,13 @@ pub struct Spread {
     pub identities_per_minute: Option<u32>,
     /// Different identities under one grant, in its whole life.
     pub identities_per_grant: Option<u32>,
+}
+
+impl Spread {
+    /// Whether it bounds how many different identities are named.
+    pub fn counts_identities(&self) -> bool {
+        self.identities_per_minute.is_some() || self.identities_per_grant.is_some()
+    }
 }
 
 /// Who wrote a policy, and so who alone changes it.
@@ -278,6 +289,8 @@ pub struct Policy {
     pub break_glass: Vec<String>,
     /// What happens to a call that needs an approval.
     pub on_block: OnBlock,
+    /// How long a call waits for its approval, with [`OnBlock::Hold`].
+    pub hold: Duration,
     /// The most uses that a grant can have, if there is a bound: 1 for single-use grants.
     pub max_uses: Option<u32>,
     /// How much may be done under one grant, if there is a bound.

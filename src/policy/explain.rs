@@ -59,7 +59,7 @@ pub(super) fn needs_approval(blocked: Blocked<'_>) -> String {
             blocked.request()
         ),
         // Whoever files the request appends what came of it.
-        OnBlock::Request => format!("{cmdlet} needs approval{at_once}"),
+        OnBlock::Hold | OnBlock::Request => format!("{cmdlet} needs approval{at_once}"),
     }
 }
 

@@ -6,7 +6,7 @@
 //! parameter can name another object. Parameters' aliases are the server's knowledge: a policy that sets
 //! `other_parameters = "allow"` lets them pass unseen.
 
-use crate::model::{Parameter, ParameterName, Parameters, Value, is_sensitive};
+use crate::model::{Names, Parameter, ParameterName, Parameters, Value, is_sensitive};
 
 use super::requirement::Requirement;
 
@@ -74,6 +74,8 @@ pub(super) enum Breach<'a> {
     Forbidden(&'a ParameterRule),
     /// A parameter is not there that must be.
     Missing(&'a ParameterRule),
+    /// Which value belongs to which parameter is not known.
+    Unclear,
     /// No rule names the parameter.
     Unlisted(&'a ParameterName),
     /// A parameter's value is not what it must be.
@@ -98,6 +100,9 @@ impl ParameterRules {
 
     /// The first way in which `parameters` break the rules.
     pub(super) fn check<'a>(&'a self, parameters: &'a Parameters) -> Result<(), Breach<'a>> {
+        if parameters.names() != Names::Known && !self.is_empty() {
+            return Err(Breach::Unclear);
+        }
         for Parameter { name, .. } in parameters {
             self.check_name(name)?;
         }
@@ -182,6 +187,9 @@ impl std::fmt::Display for Breach<'_> {
                 "`{given}` could be read as `{listed}`, so write parameter names in full"
             ),
             Self::Forbidden(rule) | Self::Missing(rule) => f.write_str(&rule.sentence()),
+            Self::Unclear => f.write_str(
+                "values that are piped in, or given without a parameter's whole name, cannot be checked, so write each as `-Name value`",
+            ),
             Self::Unlisted(name) => write!(f, "`{name}` is not among the parameters it allows"),
             Self::Unmet(rule, requirement) => {
                 write!(f, "`{}` must {}", rule.name, rule.shown(requirement))

@@ -71,10 +71,14 @@ pub struct Definition {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     pub break_glass: Option<Vec<String>>,
-    /// `block` or `request`.
+    /// `block`, `hold` or `request`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("enum" = ["block", "request", null]))]
+    #[schemars(extend("enum" = ["block", "hold", "request", null]))]
     pub on_block: Option<String>,
+    /// With `on_block` `hold`: how many seconds a call in a session waits for its approval.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 3_600))]
+    pub hold_seconds: Option<u32>,
     /// The most uses that a grant can have.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]

@@ -44,8 +44,16 @@ impl Policy {
         if !self.break_glass.is_empty() {
             add("break-glass", self.break_glass.join(", "));
         }
-        if self.on_block == OnBlock::Request {
-            add("on block", "files a request".to_owned());
+        match self.on_block {
+            OnBlock::Block => {}
+            OnBlock::Hold => {
+                let seconds = self.hold.as_secs();
+                add(
+                    "on block",
+                    format!("files a request, and a session waits up to {seconds} seconds for it"),
+                );
+            }
+            OnBlock::Request => add("on block", "files a request".to_owned()),
         }
         if self.report_only {
             add("report-only", "what it blocks passes, on record".to_owned());

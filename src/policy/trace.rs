@@ -257,8 +257,14 @@ fn next(command: &Command, facts: &Facts<'_>, decision: &Decision) -> Vec<String
             principal.name,
             policy.requesters.join(", ")
         ));
-    } else if policy.on_block == OnBlock::Request && decision.rule == Rule::NeedsApproval {
+    } else if policy.on_block != OnBlock::Block && decision.rule == Rule::NeedsApproval {
         next.push("the blocked call files the request itself".to_owned());
+        if policy.on_block == OnBlock::Hold {
+            let seconds = policy.hold.as_secs();
+            next.push(format!(
+                "in a session of PowerShell remoting it waits up to {seconds} seconds for the answer"
+            ));
+        }
     } else {
         next.push(match policy.approval {
             Approval::Auto => "a request is approved at once".to_owned(),

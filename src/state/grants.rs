@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use dashmap::{DashMap, Entry};
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::model::{Grant, Interner, PolicyId, PrincipalId, Task};
@@ -26,6 +27,7 @@ pub struct GrantTable {
     suspended: AtomicBool,
     /// The terms of grants that are narrowed to a task and nothing else: there are few tasks, and their grants share them.
     narrowed: DashMap<Task, Arc<Terms>>,
+    changes: Notify,
 }
 
 /// One millisecond before 1970-01-01T00:00:00Z.
@@ -82,7 +84,13 @@ impl GrantTable {
                 entry.insert(Held::One(entered));
             }
         }
+        self.changes.notify_waiters();
         Ok(())
+    }
+
+    /// Tells whoever waits that grants came into force or are over.
+    pub fn changes(&self) -> &Notify {
+        &self.changes
     }
 
     /// Tells how many uses of a grant are left, if it is in force and had more.
@@ -117,6 +125,7 @@ impl GrantTable {
         {
             entry.remove();
         }
+        self.changes.notify_waiters();
     }
 
     /// Drops grants that ended at or before `now_ms` (milliseconds since the Unix epoch); how many.
@@ -128,6 +137,9 @@ impl GrantTable {
             dropped += before - if any { held.grants().len() } else { 0 };
             any
         });
+        if dropped > 0 {
+            self.changes.notify_waiters();
+        }
         dropped
     }
 

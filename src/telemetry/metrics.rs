@@ -16,7 +16,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
-pub use endpoint::{EndpointMetrics, StatusClass};
+pub use endpoint::{EndpointMetrics, OpenShell, RunningPipeline, StatusClass};
 pub use histogram::Histogram;
 
 use endpoint::{DecisionLabels, EndpointLabels, RequestLabels};
@@ -61,6 +61,8 @@ struct Shared {
     requests: Family<RequestLabels, Counter>,
     request_seconds: Family<EndpointLabels, Histogram>,
     upstream_seconds: Family<EndpointLabels, Histogram>,
+    shells: Family<EndpointLabels, Gauge>,
+    pipelines: Family<EndpointLabels, Gauge>,
     connections: Gauge,
     refused: [Counter; 5],
     grants: Gauge,
@@ -140,6 +142,18 @@ impl Metrics {
             Unit::Seconds,
             upstream_seconds.clone(),
         );
+        let shells: Family<EndpointLabels, Gauge> = Family::default();
+        registry.register(
+            "shells",
+            "Open sessions of PowerShell remoting, by endpoint",
+            shells.clone(),
+        );
+        let pipelines: Family<EndpointLabels, Gauge> = Family::default();
+        registry.register(
+            "pipelines",
+            "Pipelines that servers behind remoting run, by endpoint",
+            pipelines.clone(),
+        );
         let connections = Gauge::default();
         registry.register(
             "connections",
@@ -210,6 +224,8 @@ impl Metrics {
                 requests,
                 request_seconds,
                 upstream_seconds,
+                shells,
+                pipelines,
                 connections,
                 refused,
                 grants,
@@ -231,6 +247,8 @@ impl Metrics {
             &self.shared.requests,
             &self.shared.request_seconds,
             &self.shared.upstream_seconds,
+            &self.shared.shells,
+            &self.shared.pipelines,
         )
     }
 

@@ -94,25 +94,20 @@ jwks = "{keys_url}"
 """
 
 
-class Gateway:
-    """A running gateway; `base` is what clients put before `/adminapi`."""
+class Process:
+    """A running gateway with what `directory` has: `portcullis.toml`, policies, certificates."""
 
-    def __init__(self, directory: Path, upstream: str, entra: tokens.Issuer, rotating: tokens.Issuer, keys_url: str,
-                 more: str = "", policies: str = POLICIES, environment: dict[str, str] | None = None):
+    def __init__(self, directory: Path, environment: dict[str, str] | None = None):
         self.directory = directory
         self.ca = directory / "ca.pem"
-        (directory / "policies").mkdir()
-        (directory / "policies/exchange.toml").write_text(policies)
-        self.keys = directory / "keys.json"
-        tokens.publish(entra, self.keys)
-        (directory / "portcullis.toml").write_text(
-            CONFIGURATION.format(
-                upstream=upstream, tenant=tokens.TENANT, entra=entra.issuer, audience=tokens.AUDIENCE,
-                rotating=rotating.issuer, keys_url=keys_url,
-            )
-            + more
-        )
-        environment = {"PATH": os.environ["PATH"], "PORTCULLIS_LOG_FORMAT": "json"} | (environment or {})
+        self.environment = environment or {}
+        self.start()
+
+    def start(self) -> None:
+        """Starts it, at first or again, and waits until it is ready."""
+        directory = self.directory
+        self.__dict__.pop("proxy", None)
+        environment = {"PATH": os.environ["PATH"], "PORTCULLIS_LOG_FORMAT": "json"} | self.environment
         self.process = subprocess.Popen(
             [BINARY, "serve", "--config", directory / "portcullis.toml"],
             cwd=directory, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
@@ -161,3 +156,22 @@ class Gateway:
         code = self.process.wait(PATIENCE)
         self.follower.join(PATIENCE)
         return code
+
+
+class Gateway(Process):
+    """A gateway in front of the REST endpoint; `base` is what clients put before `/adminapi`."""
+
+    def __init__(self, directory: Path, upstream: str, entra: tokens.Issuer, rotating: tokens.Issuer, keys_url: str,
+                 more: str = "", policies: str = POLICIES, environment: dict[str, str] | None = None):
+        (directory / "policies").mkdir()
+        (directory / "policies/exchange.toml").write_text(policies)
+        self.keys = directory / "keys.json"
+        tokens.publish(entra, self.keys)
+        (directory / "portcullis.toml").write_text(
+            CONFIGURATION.format(
+                upstream=upstream, tenant=tokens.TENANT, entra=entra.issuer, audience=tokens.AUDIENCE,
+                rotating=rotating.issuer, keys_url=keys_url,
+            )
+            + more
+        )
+        super().__init__(directory, environment)

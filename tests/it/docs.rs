@@ -152,6 +152,19 @@ fn every_configuration_that_the_readme_shows_can_be_loaded() {
 }
 
 #[test]
+fn the_endpoint_that_the_guide_to_remoting_shows_can_be_loaded() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("portcullis.toml");
+    let shown = blocks(&document("docs/remoting.md"), "toml");
+    let [(_, endpoint)] = shown.as_slice() else {
+        panic!("there is one example");
+    };
+    fs::write(&file, format!("[proxy]\ntls = \"off\"\n{endpoint}")).unwrap();
+    let config = Config::load(&file, &Environment::default());
+    assert!(config.is_ok(), "{:#?}", config.err());
+}
+
+#[test]
 fn every_test_that_the_threat_model_names_exists() {
     let mut sources = String::new();
     read_sources(&root().join("src"), &mut sources);

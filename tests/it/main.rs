@@ -42,6 +42,7 @@ mod postbox;
 mod proxy;
 mod psrp;
 mod reload;
+mod remoting;
 mod restart;
 mod scripted;
 mod small_disk;

@@ -8,12 +8,13 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use portcullis::dialect::psrp::clixml::{self, Item};
 use portcullis::dialect::psrp::fragment::{Limits as FragmentLimits, Reassembler};
 use portcullis::dialect::psrp::message::{self, Kind};
-use portcullis::dialect::psrp::pipeline::{Catalogue, Names};
+use portcullis::dialect::psrp::pipeline::Catalogue;
 use portcullis::dialect::psrp::session::{Context, Limits, Shell, Step, Subject};
 use portcullis::dialect::psrp::soap::{
     Operation, Peer, Received, Request, Response, read_head, read_request, read_response,
     write_request, write_response,
 };
+use portcullis::model::Names;
 
 const CONFIGURATION: &str = "Microsoft.Exchange";
 const OWNER: &str = "local:alice";
@@ -111,12 +112,14 @@ impl Replay {
                 Some(Response::Sent) if matches!(operation, Operation::Command { .. }) => {
                     return out;
                 }
-                _ => shell
-                    .heard(operation, response, &[], &mut self.catalogue)
-                    .unwrap(),
+                _ => shell.heard(operation, response, &[]).unwrap(),
             };
-            let written =
-                write_response(&heard, request.frame.message, request.frame.message, &PEER);
+            let written = write_response(
+                &heard,
+                request.frame.message,
+                Some(request.frame.message),
+                &PEER,
+            );
             assert_eq!(
                 read_response(&written, request.frame.message).unwrap(),
                 heard
@@ -175,12 +178,12 @@ fn subject(subject: &Subject) -> String {
     };
     let mut out = Vec::new();
     for it in judged {
-        let mut text = it.command.task.to_string();
-        for parameter in &it.command.parameters {
+        let mut text = it.task.to_string();
+        for parameter in &it.parameters {
             let value: String = parameter.value.display().escape_debug().take(40).collect();
             write!(text, " {}={value}", parameter.name).unwrap();
         }
-        if it.names == Names::Unknown {
+        if it.parameters.names() != Names::Known {
             text.push_str(" (names unknown)");
         }
         out.push(text);

@@ -140,7 +140,7 @@ fn text_problem(schema: &Value, text: &str) -> Option<String> {
         if !compiled.is_some_and(|it| it.is_match(text)) {
             let example = schema.get("examples").and_then(|it| it.get(0)?.as_str());
             return Some(match example {
-                Some(example) => format!("must be of the form of `{example}`"),
+                Some(example) => format!("must be written like `{example}`"),
                 None => format!("must match `{pattern}`"),
             });
         }

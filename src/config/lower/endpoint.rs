@@ -1,16 +1,19 @@
 //! `[[endpoint]]`: paths, upstreams, who may sign in, and how the gateway signs in upstream.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::time::Duration;
 
 use url::{Host, Url};
 
 use super::{Lowering, at_least_one, is_host};
 use crate::config::leaf::List;
 use crate::config::problem::{Place, shown};
-use crate::config::raw::{AuthMode, KindWord, RawEndpoint, RawUpstreamAuth};
-use crate::config::reader::{At, Tables};
+use crate::config::raw::{AuthMode, KindWord, RawEndpoint, RawRemoting, RawUpstreamAuth};
+use crate::config::reader::{At, Node, Read as _, Tables};
 use crate::config::suggest::did_you_mean;
-use crate::config::{Endpoint, Role, UpstreamAuth};
+use crate::config::{Endpoint, Remoting, Role, UpstreamAuth};
+use crate::dialect::Dialect;
 
 /// An `[[identity]]` as far as it is known.
 pub(super) struct KnownIdentity {
@@ -78,6 +81,46 @@ impl Lowering<'_, '_> {
         own: Option<SocketAddr>,
     ) -> Option<Endpoint> {
         let raw = at.value;
+        if raw
+            .dialect
+            .as_ref()
+            .is_some_and(|it| it.value == Dialect::Psrp)
+        {
+            let places = [
+                (
+                    "regional_hosts",
+                    raw.regional_hosts.as_ref().map(|it| &it.place),
+                ),
+                ("tenants", raw.tenants.as_ref().map(|it| &it.place)),
+            ];
+            for (key, place) in places {
+                if let Some(place) = place {
+                    let message = format!("`{key}` goes with `dialect = \"exchange-rest\"` only");
+                    self.problem(place, message, "take it out");
+                }
+            }
+        }
+        let remoting = match (raw.dialect.as_ref().map(|it| it.value), raw.remoting) {
+            (Some(Dialect::ExchangeRest), Some(extra)) => {
+                let message = "`remoting` goes with `dialect = \"psrp\"` only";
+                self.problem(&extra.place, message, "take it out, or change the dialect");
+                None
+            }
+            (Some(Dialect::ExchangeRest) | None, _) => None,
+            (Some(Dialect::Psrp), Some(written)) => Some(self.remoting(written)?),
+            (Some(Dialect::Psrp), None) => {
+                // The defaults are written once, at the keys.
+                let place = at.place.clone();
+                let node = Node {
+                    path: format!("{}.remoting", at.path),
+                    place: place.clone(),
+                    kind: config::ValueKind::Table(config::Map::new()),
+                };
+                let path = node.path.clone();
+                let value = RawRemoting::read(node, self.reader)?;
+                Some(self.remoting(At { value, place, path })?)
+            }
+        };
         let path = raw.path.and_then(|it| self.path(&it));
         let upstream = raw.upstream.and_then(|it| self.upstream(it, own));
         let upstream_ca = raw.upstream_ca.map(|it| self.file(&it, Role::UpstreamCa));
@@ -106,6 +149,46 @@ impl Lowering<'_, '_> {
             ungoverned: raw.ungoverned?.value,
             report_only: raw.report_only?.value,
             upstream_auth: upstream_auth?,
+            remoting,
+        })
+    }
+
+    fn remoting(&mut self, at: At<RawRemoting>) -> Option<Remoting> {
+        /// Below this a client's own waiting for output would seem idle.
+        const SHORTEST: Duration = Duration::from_secs(10);
+        const LONGEST: Duration = Duration::from_hours(24);
+        let raw = at.value;
+        let configuration = raw.configuration.filter(|it| {
+            let is_name = is_configuration(&it.value);
+            if !is_name {
+                let message = format!(
+                    "`configuration`: `{}` is not a configuration's name",
+                    shown(&it.value)
+                );
+                let hint = "such as `Microsoft.Exchange`, without `http://…/powershell/` before it";
+                self.problem(&it.place, message, hint);
+            }
+            is_name
+        });
+        let idle = raw.idle.filter(|it| {
+            let is_right = (SHORTEST..=LONGEST).contains(&it.value);
+            if !is_right {
+                self.problem(
+                    &it.place,
+                    "`idle` is not from 10s to 24h",
+                    "such as `15m`, which is Exchange's own",
+                );
+            }
+            is_right
+        });
+        let count = |it: At<NonZeroU32>| usize::try_from(it.value.get()).unwrap_or(usize::MAX);
+        Some(Remoting {
+            configuration: configuration?.value,
+            shells_per_principal: raw.shells_per_principal.map(count)?,
+            shells: raw.shells.map(count)?,
+            pipelines_per_shell: raw.pipelines_per_shell.map(count)?,
+            reassembly_bytes: usize::try_from(raw.reassembly?.value.0).unwrap_or(usize::MAX),
+            idle: idle?.value,
         })
     }
 
@@ -316,6 +399,16 @@ impl Lowering<'_, '_> {
             self.reader.warning(place, message, "have the gateway sign in itself, with `mode = \"basic\"` or `\"bearer\"`, unless the upstream has the same users");
         }
     }
+}
+
+/// Whether it can be the last part of a configuration's URI.
+fn is_configuration(name: &str) -> bool {
+    const LONGEST: usize = 128;
+    name.len() <= LONGEST
+        && name.starts_with(|it: char| it.is_ascii_alphanumeric())
+        && name
+            .bytes()
+            .all(|it| it.is_ascii_alphanumeric() || matches!(it, b'.' | b'-' | b'_'))
 }
 
 /// Whether a URL's host is this host and no other can answer for it.

@@ -83,6 +83,7 @@ fn rendered() -> String {
 fn heading(section: &str) -> String {
     match section {
         "endpoint" | "identity" | "webhook" => format!("[[{section}]]"),
+        "endpoint.remoting" => "[[endpoint]] remoting".to_owned(),
         "endpoint.upstream_auth" => "[[endpoint]] upstream_auth".to_owned(),
         "control.tls" => "[control] tls".to_owned(),
         "proxy.tls" => "[proxy] tls".to_owned(),

@@ -2,6 +2,7 @@
 
 use crate::control::tests::world::{self, World, person};
 use crate::model::{Number, Value};
+use crate::state::OwnCmdlets as _;
 use crate::store::testing::Place;
 
 const ID: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
@@ -199,4 +200,32 @@ async fn a_request_keeps_its_context_without_secrets() {
         .answer(&person("ann"), "New-ElevatedAccessRequest", not_a_table)
         .await;
     assert_eq!(refused.unwrap_err().to_string(), "-Reason must be a text");
+}
+
+#[tokio::test]
+async fn the_cmdlets_that_are_listed_are_those_that_there_are_with_their_parameters() {
+    let place = Place::sqlite();
+    let world = World::open(&place).await;
+    let listed = world.control.cmdlets();
+    assert_eq!(listed.len(), 15);
+    for cmdlet in &listed {
+        let said = world
+            .refusal("ann", &format!("{} -Nonsense x", cmdlet.name))
+            .await;
+        let known: Vec<String> = cmdlet
+            .parameters
+            .iter()
+            .map(|it| format!("-{}", it.name))
+            .collect();
+        let mut told: Vec<&str> = said
+            .split_once("it takes ")
+            .map_or("", |it| it.1)
+            .split([',', ' '])
+            .filter(|it| it.starts_with('-'))
+            .collect();
+        let mut known: Vec<&str> = known.iter().map(String::as_str).collect();
+        told.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(told, known, "{}: {said}", cmdlet.name);
+    }
 }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{CmdletName, Object, ParameterName, Property, Value};
+use crate::model::{Object, OwnCmdlet, OwnParameter, OwnParameterKind, Property, Value};
 
 use super::clixml::{Base, Integer, Item, Object as Wrapped};
 
@@ -14,38 +14,57 @@ pub const BLOCKED: &str = "PortcullisBlocked";
 /// The `FullyQualifiedErrorId` of a pipeline in a form that is not let through.
 pub const UNSUPPORTED: &str = "PortcullisUnsupported";
 
-/// A cmdlet that the gateway answers, as `GET_COMMAND_METADATA` shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OwnCmdlet {
-    /// Its name.
-    pub name: CmdletName,
-    /// Its parameters.
-    pub parameters: Vec<OwnParameter>,
-}
-
-/// A parameter of a cmdlet that the gateway answers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OwnParameter {
-    /// Its name.
-    pub name: ParameterName,
-    /// What it takes.
-    pub kind: OwnParameterKind,
-}
-
-/// What a parameter takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OwnParameterKind {
-    /// Nothing: it is there or not.
-    Switch,
-    /// A value.
-    Value,
-}
+/// The `FullyQualifiedErrorId` of a gateway cmdlet whose parameters are wrong.
+pub const INVALID: &str = "PortcullisInvalid";
+/// The `FullyQualifiedErrorId` of a gateway cmdlet that was asked for what there is not.
+pub const NOT_FOUND: &str = "PortcullisNotFound";
+/// The `FullyQualifiedErrorId` of a gateway cmdlet that its caller may not run.
+pub const FORBIDDEN: &str = "PortcullisForbidden";
+/// The `FullyQualifiedErrorId` of a gateway cmdlet that cannot be done now.
+pub const UNAVAILABLE: &str = "PortcullisUnavailable";
 
 /// Why a pipeline failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Failure {
+pub enum Failure {
+    /// The decision says no.
     Blocked,
+    /// A gateway cmdlet's caller may not.
+    Forbidden,
+    /// A gateway cmdlet's parameters are wrong.
+    Invalid,
+    /// What a gateway cmdlet was asked for is not there.
+    NotFound,
+    /// A gateway cmdlet cannot be done now.
+    Unavailable,
+    /// It has a form that is not let through.
     Unsupported,
+}
+
+impl Failure {
+    /// `FullyQualifiedErrorId`, `ErrorCategory` by name and number ([ErrorCategory]), and the exception's type.
+    ///
+    /// [ErrorCategory]: https://learn.microsoft.com/dotnet/api/system.management.automation.errorcategory
+    fn shape(self) -> (&'static str, &'static str, i32, &'static str) {
+        const DENIED: &str = "UnauthorizedAccessException";
+        match self {
+            Self::Blocked => (BLOCKED, "PermissionDenied", 18, DENIED),
+            Self::Forbidden => (FORBIDDEN, "PermissionDenied", 18, DENIED),
+            Self::Invalid => (INVALID, "InvalidArgument", 5, "ArgumentException"),
+            Self::NotFound => (
+                NOT_FOUND,
+                "ObjectNotFound",
+                13,
+                "Collections.Generic.KeyNotFoundException",
+            ),
+            Self::Unavailable => (
+                UNAVAILABLE,
+                "ResourceUnavailable",
+                11,
+                "InvalidOperationException",
+            ),
+            Self::Unsupported => (UNSUPPORTED, "NotImplemented", 14, "NotSupportedException"),
+        }
+    }
 }
 
 /// An object that a gateway cmdlet returns.
@@ -117,15 +136,19 @@ fn state(number: i32) -> Item {
 /// The pipeline failed, for the reason in `text`.
 pub(super) fn failed(failure: Failure, text: &str) -> Item {
     const FAILED: i32 = 5;
-    let (id, category, number, exception) = match failure {
-        Failure::Blocked => (
-            BLOCKED,
-            "PermissionDenied",
-            18,
-            "UnauthorizedAccessException",
-        ),
-        Failure::Unsupported => (UNSUPPORTED, "NotImplemented", 14, "NotSupportedException"),
-    };
+    Item::of_properties([
+        ("PipelineState", Item::i32(FAILED)),
+        ("ExceptionAsErrorRecord", record(failure.shape(), text)),
+    ])
+}
+
+/// An error of the client's own, in answer to a question of the server.
+pub(super) fn client_error(text: &str) -> Item {
+    record(("ClientError", "NotSpecified", 0, "Exception"), text)
+}
+
+/// An error record: its id, the category's name and number, and the exception.
+fn record((id, category, number, exception): (&str, &str, i32, &str), text: &str) -> Item {
     let class = format!("System.{exception}");
     let exception_object = Wrapped {
         types: types(&[&class, "System.Exception", "System.Object"]),
@@ -168,10 +191,7 @@ pub(super) fn failed(failure: Failure, text: &str) -> Item {
         ],
         base: Base::Nothing,
     };
-    Item::of_properties([
-        ("PipelineState", Item::i32(FAILED)),
-        ("ExceptionAsErrorRecord", Item::Object(Box::new(record))),
-    ])
+    Item::Object(Box::new(record))
 }
 
 /// A gateway cmdlet among the server's commands.

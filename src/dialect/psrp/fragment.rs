@@ -59,11 +59,54 @@ struct Open {
     next_fragment: u64,
 }
 
-struct Fragment<'a> {
+/// The fragments of a payload, in order; none after one that cannot be read.
+pub(super) struct Fragments<'a>(&'a [u8]);
+
+impl<'a> Fragments<'a> {
+    pub(super) fn of(payload: &'a [u8]) -> Self {
+        Self(payload)
+    }
+}
+
+impl<'a> Iterator for Fragments<'a> {
+    type Item = Result<Fragment<'a>, Unreadable>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.0.is_empty() {
+            return None;
+        }
+        Some(match split(self.0) {
+            Ok((fragment, rest)) => {
+                self.0 = rest;
+                Ok(fragment)
+            }
+            Err(error) => {
+                self.0 = &[];
+                Err(error)
+            }
+        })
+    }
+}
+
+pub(super) struct Fragment<'a> {
     object: u64,
     number: u64,
     flags: u8,
     blob: &'a [u8],
+}
+
+impl<'a> Fragment<'a> {
+    pub(super) fn starts(&self) -> bool {
+        self.flags & START != 0
+    }
+
+    pub(super) fn ends(&self) -> bool {
+        self.flags & END != 0
+    }
+
+    pub(super) fn blob(&self) -> &'a [u8] {
+        self.blob
+    }
 }
 
 impl Reassembler {

@@ -2,8 +2,8 @@
 //!
 //! [`Pipeline::read`] takes the message apart in its exact shape, makes names of commands and parameters canonical, turns
 //! simple scripts into commands, and replaces values by plain ones. What is left over that only the server could resolve
-//! (a value without a name, output of one command that the next one takes) is part of the [`Judged`] command under a name of
-//! the gateway's, and marked. [`Pipeline::write`] writes the message from that, so what runs is what was decided.
+//! (a value without a name, output of one command that the next one takes) is part of the command under a name of the
+//! gateway's, and marked ([`Names`]). [`Pipeline::write`] writes the message from that, so what runs is what was decided.
 //!
 //! Absent by intent: nested pipelines, script blocks, cmdlets that run program text or change what names mean.
 
@@ -18,12 +18,13 @@ mod write;
 mod tests;
 
 use crate::dialect::Unreadable;
-use crate::model::{Command, Parameter, ParameterName, Parameters, Task, Value, Workload};
+use crate::model::{Command, Names, Parameter, ParameterName, Parameters, Task, Value, Workload};
 
 use super::clixml::Item;
 
 pub use self::catalogue::{Catalogue, Coverage};
-pub(super) use self::shape::{check_host, fields, list};
+pub(super) use self::shape::{fields, host, list};
+pub(super) use self::value::credential;
 
 /// What stands for input of a command that is not in the message: values piped in, or the output of the command before it.
 pub const PIPELINE_INPUT: &str = "PipelineInput";
@@ -87,25 +88,6 @@ struct Settings {
     add_to_history: bool,
     redirect_errors: bool,
     host: Item,
-}
-
-/// A command to decide on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Judged {
-    /// The command.
-    pub command: Command,
-    /// Whether each value is under the name that the server binds it to.
-    pub names: Names,
-}
-
-/// Whether the names of a command's parameters are all known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Names {
-    /// They are.
-    Known,
-    /// Some are the gateway's ([`PIPELINE_INPUT`], [`UNNAMED_ARGUMENT`]), or could be read in two ways. Such a command must not
-    /// pass where the governing policy has any rule on parameters.
-    Unknown,
 }
 
 /// Why a pipeline does not run.
@@ -182,15 +164,32 @@ impl Pipeline {
     }
 
     /// The commands to decide on: the pipeline may run if each of them may.
-    pub fn commands(&self) -> Result<Vec<Judged>, PipelineError> {
+    pub fn commands(&self) -> Result<Vec<Command>, PipelineError> {
         self.judged(None)
     }
 
-    /// The commands to decide on when `item` is piped in, and the value to pass on for it.
-    pub fn commands_with_input(&self, item: &Item) -> Result<(Vec<Judged>, Item), PipelineError> {
-        let plain = value::plain(item)?;
-        let judged = self.judged(Some(&plain.value))?;
-        Ok((judged, plain.item))
+    /// The commands to decide on when these values, at least one, are piped in, and the values to pass on for them.
+    ///
+    /// They are decided on together: a record for each would let small requests fill the log.
+    pub fn commands_with_input(
+        &self,
+        items: &[Item],
+    ) -> Result<(Vec<Command>, Vec<Item>), PipelineError> {
+        if self.statements.len() > 1 {
+            return Err(PipelineError::refused(
+                "input-for-statements",
+                "values cannot be piped into several statements; pipe them into one",
+            ));
+        }
+        let plain = items.iter().map(value::plain);
+        let plain: Vec<Plain> = plain.collect::<Result<_, _>>()?;
+        let (items, mut values): (Vec<_>, Vec<_>) =
+            plain.into_iter().map(|it| (it.item, it.value)).unzip();
+        let value = match values.len() {
+            1 => values.swap_remove(0),
+            _ => Value::List(values),
+        };
+        Ok((self.judged(Some(&value))?, items))
     }
 
     /// Whether values are piped in.
@@ -209,7 +208,7 @@ impl Pipeline {
         write::pipeline(self)
     }
 
-    fn judged(&self, input: Option<&Value>) -> Result<Vec<Judged>, PipelineError> {
+    fn judged(&self, input: Option<&Value>) -> Result<Vec<Command>, PipelineError> {
         let mut judged = Vec::new();
         for commands in &self.statements {
             for (index, invocation) in commands.iter().enumerate() {
@@ -227,7 +226,7 @@ impl Pipeline {
 }
 
 impl Invocation {
-    fn judged(&self, piped: Option<Value>) -> Result<Judged, PipelineError> {
+    fn judged(&self, piped: Option<Value>) -> Result<Command, PipelineError> {
         let mut parameters = Parameters::default();
         let mut names = Names::Known;
         let mut unnamed = 0;
@@ -266,15 +265,13 @@ impl Invocation {
             add(&mut parameters, name.clone(), Value::Bool(true))?;
         }
         if let Some(value) = piped {
-            names = Names::Unknown;
+            names = Names::Piped;
             add(&mut parameters, own_name(PIPELINE_INPUT)?, value)?;
         }
-        Ok(Judged {
-            command: Command {
-                task: self.task.clone(),
-                parameters,
-            },
-            names,
+        parameters.set_names(names);
+        Ok(Command {
+            task: self.task.clone(),
+            parameters,
         })
     }
 }

@@ -7,29 +7,34 @@
 //!
 //! INVARIANT: an operation in [`Go`] or [`Step::Forward`] holds no byte of a client's; it is written from what was read.
 
+mod heard;
 mod local;
 mod metadata;
 mod pool;
 mod step;
+mod verdict;
+mod watch;
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::model::{Object, Workload};
+use crate::model::{Command, Workload};
 
-use super::answer::{self, Failure, OwnCmdlet};
+use super::clixml::Item;
 use super::fragment::{self, MAX_BLOB, Reassembler};
-use super::message::{self, Destination, Kind, Message, Place};
-use super::pipeline::{Catalogue, Judged, Pipeline, PipelineError};
-use super::soap::{CommandState, Fault, Operation, Received, Response, Signal, Stream};
+use super::message::{self, Kind, Message, Place};
+use super::pipeline::{Catalogue, Pipeline, PipelineError};
+use super::soap::{Fault, Operation, Response, Stream};
 use crate::dialect::Unreadable;
 
 use self::local::Local;
 use self::metadata::Listing;
+use self::watch::Watch;
 
 /// The first number of a message of the gateway's own: far from those that servers give, since clients keep one table.
 const FIRST_OWN_OBJECT: u64 = 1 << 40;
@@ -76,7 +81,10 @@ pub struct Shell {
     used: HashSet<Uuid>,
     /// Those that have ended at the server, which keeps them until it is told to forget them.
     finished: HashSet<Uuid>,
-
+    /// How pipelines ended since it was asked for the last time.
+    endings: Vec<(Uuid, Ending)>,
+    /// Commands that the server listed since it was asked for the last time.
+    learned: Vec<Item>,
     messages: VecDeque<Uuid>,
     next_own_object: u64,
     is_closed: bool,
@@ -86,6 +94,10 @@ pub struct Shell {
 struct Running {
     stdin: Reassembler,
     pr: Reassembler,
+    /// The client has said that no more input comes.
+    has_all_input: bool,
+    /// It said so while the pipeline waited for a decision, in the message of this number: it goes upstream behind the start.
+    early_end: Option<u64>,
     state: State,
 }
 
@@ -103,9 +115,34 @@ enum State {
 }
 
 #[derive(Debug)]
-enum Work {
+struct Work {
+    kind: WorkKind,
+    /// How many bytes it was read from, which it takes as long as it runs.
+    size: usize,
+    watch: Watch,
+    has_ended: bool,
+}
+
+#[derive(Debug)]
+enum WorkKind {
     Listing(Listing),
-    Pipeline(Box<Pipeline>),
+    /// With its commands, as they are decided on again and again.
+    Pipeline(Box<Pipeline>, Vec<Arc<Command>>),
+}
+
+/// How a pipeline that the server ran ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// To its end.
+    Completed,
+    /// With an error.
+    Failed,
+    /// A further step of it was refused.
+    Refused,
+    /// Its client, or whoever keeps the server, stopped it.
+    Stopped,
+    /// The server did not say.
+    Unclear,
 }
 
 /// What to do about a request.
@@ -127,18 +164,30 @@ pub struct Proposal {
     /// The command's id.
     command: Uuid,
     subject: Subject,
+    stage: Stage,
     next: Next,
+}
+
+/// Which step of a pipeline is decided on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Values are piped into it, which are among the parameters.
+    Input,
+    /// It goes on, with nothing new in it.
+    Onward,
+    /// It begins.
+    Start,
 }
 
 /// What is decided on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
     /// Each of these must pass.
-    Commands(Vec<Judged>),
+    Commands(Vec<Arc<Command>>),
     /// The client lists the server's commands, which runs no cmdlet.
     Listing,
     /// The gateway answers this one.
-    Own(Judged),
+    Own(Arc<Command>),
 }
 
 #[derive(Debug)]
@@ -167,6 +216,19 @@ impl Proposal {
     /// The command's id, under which the pipeline is known to the client.
     pub fn command(&self) -> Uuid {
         self.command
+    }
+
+    /// Which step of the pipeline it is.
+    pub fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    /// What the client hears while a pipeline waits to be decided on; `None` if it does not begin with this.
+    pub fn while_waiting(&self) -> Option<Response> {
+        match &self.next {
+            Next::Continue(..) => None,
+            Next::Start(.., answer) => Some(answer.clone()),
+        }
     }
 }
 
@@ -205,6 +267,8 @@ impl Shell {
             commands: HashMap::new(),
             used: HashSet::new(),
             finished: HashSet::new(),
+            endings: Vec::new(),
+            learned: Vec::new(),
             messages: VecDeque::new(),
             next_own_object: FIRST_OWN_OBJECT,
             is_closed: false,
@@ -236,246 +300,101 @@ impl Shell {
         self.commands.len()
     }
 
-    /// The proposal is permitted: what goes upstream.
-    pub fn permitted(&mut self, proposal: Proposal) -> Go {
-        let Proposal { command, next, .. } = proposal;
-        let (object, kind, data, work, answer) = match next {
-            Next::Continue(operations, answer) => {
-                // It may have been ended while it was decided on.
-                return match self.commands.get(&command).map(|it| &it.state) {
-                    Some(State::Running(_)) => Go { operations, answer },
-                    Some(State::Deciding | State::Incomplete | State::Local(_)) | None => {
-                        unknown_command()
-                    }
-                };
-            }
-            Next::Start(object, kind, data, work, answer) => (object, kind, data, work, answer),
-        };
-
-        let Some(running) = self.commands.get_mut(&command) else {
-            return unknown_command();
-        };
-        let State::Deciding = running.state else {
-            return Go {
-                operations: Vec::new(),
-                answer: Some(answer),
-            };
-        };
-        running.state = State::Running(work);
-        let message = Message {
-            destination: Destination::Server,
-            kind,
-            pool: self.id,
-            pipeline: command,
-            data,
-        };
-        let payloads = pack(&[(object, message::write(&message))]);
-        let operations = payloads.into_iter().enumerate().map(|(index, data)| {
-            if index == 0 {
-                Operation::Command {
-                    command,
-                    arguments: data,
-                }
-            } else {
-                Operation::Send {
-                    command: Some(command),
-                    stream: Stream::Stdin,
-                    data,
-                }
-            }
-        });
-        Go {
-            operations: operations.collect(),
-            answer: Some(answer),
-        }
+    /// How many bytes it holds: messages that are not whole, pipelines that run, output that was not fetched, ids that may not
+    /// come again.
+    pub fn held(&self) -> usize {
+        const ID_BYTES: usize = 32;
+        let commands: usize = self.commands.values().map(Running::held).sum();
+        let ids = (self.used.len() + self.finished.len()).saturating_mul(ID_BYTES);
+        commands + self.stdin.held() + self.pr.held() + ids
     }
 
-    /// The proposal is refused, with `text` for the person at the client: the pipeline fails, and the server is told to stop it
-    /// if it runs there.
-    pub fn refused(&mut self, proposal: Proposal, text: &str) -> Go {
-        let Proposal { command, next, .. } = proposal;
-        let state = answer::failed(Failure::Blocked, text);
-        let local = Local::new(self.id, command, &[], &state, &mut self.next_own_object);
-        let Some(running) = self.commands.get_mut(&command) else {
-            return unknown_command();
-        };
-        match next {
-            Next::Start(.., answer) => {
-                if let State::Deciding = running.state {
-                    running.state = State::Local(local);
-                }
-                Go {
-                    operations: Vec::new(),
-                    answer: Some(answer),
-                }
-            }
-            Next::Continue(_, answer) => {
-                running.state = State::Local(local);
-                let signal = |signal| Operation::Signal { command, signal };
-                Go {
-                    answer: Some(answer.unwrap_or_else(|| self.take(command, None))),
-                    operations: vec![signal(Signal::Stop), signal(Signal::Terminate)],
-                }
-            }
-        }
-    }
-
-    /// The gateway has run the proposal's cmdlet itself, and returns `objects`.
-    pub fn answered(&mut self, proposal: Proposal, objects: &[Object]) -> Go {
-        let Proposal { command, next, .. } = proposal;
-        let local = Local::new(
-            self.id,
-            command,
-            objects,
-            &answer::completed(),
-            &mut self.next_own_object,
-        );
-        let Some(running) = self.commands.get_mut(&command) else {
-            return unknown_command();
-        };
-        if let State::Deciding = running.state {
-            running.state = State::Local(local);
-        }
-        Go {
-            operations: Vec::new(),
-            answer: match next {
-                Next::Continue(_, answer) => answer,
-                Next::Start(.., answer) => Some(answer),
-            },
-        }
-    }
-
-    /// What the client hears of the server's answer to `operation`.
-    pub fn heard(
-        &mut self,
-        operation: &Operation,
-        response: Response,
-        own: &[OwnCmdlet],
-        catalogue: &mut Catalogue,
-    ) -> Result<Response, Unreadable> {
-        let odd = || Err(bad("upstream-answer", "the server answered something else"));
-        match (operation, response) {
-            (Operation::Command { command, .. }, Response::Fault(fault)) => {
-                self.commands.remove(command);
-                Ok(Response::Fault(fault))
-            }
-            (_, Response::Fault(fault)) => Ok(Response::Fault(fault)),
-
-            (Operation::Command { command, .. }, Response::Started { command: started }) => {
-                if started == *command {
-                    Ok(Response::Started { command: started })
-                } else {
-                    odd()
-                }
-            }
-            (Operation::Create { .. }, Response::Created { shell }) if shell == self.id => {
-                Ok(Response::Created { shell })
-            }
-            (Operation::Delete, Response::Deleted) => {
-                self.is_closed = true;
-                Ok(Response::Deleted)
-            }
-            (Operation::Receive { command, .. }, Response::Received(received)) => {
-                self.received(*command, received, own, catalogue)
-            }
-            (Operation::Send { .. }, Response::Sent) => Ok(Response::Sent),
-            (Operation::Signal { command, signal }, Response::Signalled) => {
-                let state = self.commands.get(command).map(|it| &it.state);
-                if *signal == Signal::Terminate && matches!(state, Some(State::Running(_))) {
-                    self.commands.remove(command);
-                }
-
-                Ok(Response::Signalled)
-            }
-            (
-                Operation::Command { .. }
-                | Operation::Create { .. }
-                | Operation::Delete
-                | Operation::Receive { .. }
-                | Operation::Send { .. }
-                | Operation::Signal { .. },
-                _,
-            ) => odd(),
-        }
-    }
-
-    /// What the gateway says for a command that it answers itself; with the last of it, the command is over.
-    fn take(&mut self, command: Uuid, max_envelope: Option<u32>) -> Response {
-        let Some(State::Local(local)) = self.commands.get_mut(&command).map(|it| &mut it.state)
-        else {
-            return unknown_response();
-        };
-        let received = local.take(max_envelope);
-        if received.state.is_some_and(|it| it.1 == CommandState::Done) {
-            self.commands.remove(&command);
-        }
-        Response::Received(received)
-    }
-
-    fn received(
-        &mut self,
-        command: Option<Uuid>,
-        received: Received,
-        own: &[OwnCmdlet],
-        catalogue: &mut Catalogue,
-    ) -> Result<Response, Unreadable> {
+    /// There is no room for what it holds of messages to `command`, or to itself: that is dropped, and a pipeline that has not
+    /// begun with it.
+    pub fn shed(&mut self, command: Option<Uuid>) {
         let Some(command) = command else {
-            return Ok(Response::Received(received));
+            self.stdin = Reassembler::default();
+            self.pr = Reassembler::default();
+            return;
         };
-        // A revoke may have ended it while the answer was on its way.
-        let Some(running) = self.commands.get_mut(&command) else {
-            return Ok(unknown_response());
-        };
-        let Received { output, state } = received;
-        if state.is_some_and(|it| it.0 != command)
-            || output.iter().any(|it| it.0.is_some_and(|it| it != command))
-        {
-            return Err(bad(
-                "upstream-answer",
-                "the server answered for another command",
-            ));
-        }
-        let output = match &mut running.state {
-            State::Local(_) => return Ok(self.take(command, None)),
-            State::Running(Work::Listing(listing)) => {
-                let mut passed = Vec::new();
-                for (_, payload) in &output {
-                    let next_own_object = &mut self.next_own_object;
-                    let next = || {
-                        *next_own_object += 1;
-                        *next_own_object
-                    };
-                    for object in listing.pass(payload, own, catalogue, next)? {
-                        passed.push((object.id, object.bytes));
-                    }
-                }
-                pack(&passed)
-                    .into_iter()
-                    .map(|it| (Some(command), it))
-                    .collect()
+        match self.commands.get_mut(&command) {
+            Some(running) if matches!(running.state, State::Running(_) | State::Local(_)) => {
+                running.stdin = Reassembler::default();
+                running.pr = Reassembler::default();
             }
-            State::Running(Work::Pipeline(_)) => output,
-            State::Deciding | State::Incomplete => {
-                return Err(bad(
-                    "upstream-answer",
-                    "the server answered for a command that does not run",
-                ));
+            Some(_) => {
+                self.commands.remove(&command);
             }
-        };
-        if state.is_some_and(|it| it.1 == CommandState::Done) {
-            self.commands.remove(&command);
-            self.finished.insert(command);
+            None => {}
         }
-        Ok(Response::Received(Received { output, state }))
+    }
+
+    /// How pipelines ended since this was asked for the last time.
+    pub fn take_endings(&mut self) -> Vec<(Uuid, Ending)> {
+        std::mem::take(&mut self.endings)
+    }
+
+    /// Commands that the server listed since this was asked for the last time, for [`Catalogue::add`].
+    pub fn take_learned(&mut self) -> Vec<Item> {
+        std::mem::take(&mut self.learned)
+    }
+
+    /// Whether it has a command with this id.
+    pub fn has(&self, command: Uuid) -> bool {
+        self.commands.contains_key(&command)
+    }
+
+    /// Whether the server runs a pipeline with this id, as far as is known.
+    pub fn runs(&self, command: Uuid) -> bool {
+        let state = self.commands.get(&command).map(|it| &it.state);
+        matches!(state, Some(State::Running(_)))
+    }
+
+    /// Whether it has a pipeline with this id that is not decided on.
+    pub fn is_deciding(&self, command: Uuid) -> bool {
+        let state = self.commands.get(&command).map(|it| &it.state);
+        matches!(state, Some(State::Deciding))
+    }
+}
+
+impl Running {
+    fn held(&self) -> usize {
+        let state = match &self.state {
+            State::Deciding | State::Incomplete => 0,
+            State::Local(local) => local.held(),
+            State::Running(work) => work.size,
+        };
+        state + self.stdin.held() + self.pr.held()
+    }
+
+    fn end(&mut self, command: Uuid, how: Ending) -> Option<(Uuid, Ending)> {
+        match &mut self.state {
+            State::Running(work) => work.end(command, how),
+            State::Deciding | State::Incomplete | State::Local(_) => None,
+        }
     }
 }
 
 impl Work {
-    fn subject(&self) -> Result<Subject, Unreadable> {
-        match self {
-            Self::Listing(_) => Ok(Subject::Listing),
-            Self::Pipeline(pipeline) => pipeline.commands().map(Subject::Commands).map_err(plain),
+    fn new(kind: WorkKind, size: usize) -> Self {
+        Self {
+            kind,
+            size,
+            watch: Watch::default(),
+            has_ended: false,
         }
+    }
+
+    fn subject(&self) -> Subject {
+        match &self.kind {
+            WorkKind::Listing(_) => Subject::Listing,
+            WorkKind::Pipeline(_, commands) => Subject::Commands(commands.clone()),
+        }
+    }
+
+    /// Marks it as ended, once.
+    fn end(&mut self, command: Uuid, how: Ending) -> Option<(Uuid, Ending)> {
+        (!std::mem::replace(&mut self.has_ended, true)).then_some((command, how))
     }
 }
 

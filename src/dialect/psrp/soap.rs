@@ -25,7 +25,7 @@ use uuid::Uuid;
 
 pub use self::fault::{Fault, Subcode};
 pub use self::head::{Target, read_head};
-pub use self::request::read_request;
+pub use self::request::{message_of, read_request};
 pub use self::response::read_response;
 pub use self::write::{Peer, write_request, write_response};
 

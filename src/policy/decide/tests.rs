@@ -103,6 +103,18 @@ impl World {
         decide(command, |it| Subject::Command(it), &self.facts())
     }
 
+    /// The rule that speaks for a command some of whose parameters cannot be told apart.
+    fn unclear(&self, task: &str, names: Names) -> Rule {
+        let mut parameters = Parameters::default();
+        parameters.set_names(names);
+        let command = Command {
+            task: task.parse().unwrap(),
+            parameters,
+        };
+        let judgement = decide(command, |it| Subject::Command(it), &self.facts());
+        judgement.decision().rule
+    }
+
     fn facts(&self) -> Facts<'_> {
         Facts {
             policies: &self.policies,
@@ -477,4 +489,65 @@ fn a_dangerous_parameter_brings_its_effects_policy_and_the_request_names_it() {
         decide(&world, "Office").explanation,
         "Set-Mailbox needs approval, which is given at once"
     );
+}
+
+#[test]
+fn a_parameter_without_a_clear_name_passes_no_rule() {
+    let mut world = World::new(
+        "[[policy]]\ntask = 'X\\Set-Free'\napproval = 'manual'\n\
+         [[policy]]\ntask = 'X\\Set-Ruled'\napproval = 'manual'\nparameters = { Identity = { optional = true, one_of = ['a'] } }\n\
+         [[policy]]\ntask = 'X\\Set-Counted'\napproval = 'manual'\nspread = { identities_per_grant = 2 }\n\
+         [[policy]]\ntask = 'X\\Set-Paced'\napproval = 'manual'\nspread = { calls_per_grant = 2 }\n\
+         [[policy]]\neffect = 'exfiltrate'\napproval = 'manual'\n",
+    );
+    for scope in ["free", "ruled", "counted", "paced"] {
+        let scope = format!(r"x\set-{scope}");
+        world.grant(&scope, NOW_MS, NOW_MS + 1, None);
+    }
+    for (task, clear, unclear) in [
+        (r"X\Set-Free", Rule::Granted, Rule::Granted),
+        (r"X\Set-Ruled", Rule::Granted, Rule::ParameterRule),
+        (r"X\Set-Counted", Rule::Granted, Rule::ParameterRule),
+        // One of its parameters could forward mail, and no policy governs it without that.
+        (
+            r"Exchange\Set-Mailbox",
+            Rule::UngovernedBlocked,
+            Rule::ParameterRule,
+        ),
+        (
+            r"Exchange\Get-Mailbox",
+            Rule::UngovernedBlocked,
+            Rule::UngovernedBlocked,
+        ),
+    ] {
+        assert_eq!(world.decide(task, &[]).decision().rule, clear, "{task}");
+        for names in [Names::Unknown, Names::Piped] {
+            assert_eq!(world.unclear(task, names), unclear, "{task}");
+        }
+    }
+    // What is counted is what is named.
+    let paced = r"X\Set-Paced";
+    assert_eq!(world.unclear(paced, Names::Unknown), Rule::Granted);
+    assert_eq!(world.unclear(paced, Names::Piped), Rule::ParameterRule);
+    world.grants.0[0].2.uses_left = Some(3);
+    let free = r"X\Set-Free";
+    assert_eq!(world.unclear(free, Names::Unknown), Rule::Granted);
+    assert_eq!(world.unclear(free, Names::Piped), Rule::PinnedParameters);
+    world.grants.0[0].2.uses_left = None;
+    // A grant's pins are rules as well.
+    let pinned = Value::text("a");
+    let name = "Identity".parse().unwrap();
+    let pins = ParameterRules::pinned([(&name, &pinned)]).unwrap();
+    world.grants.0[0].2.pins = Some(Box::leak(Box::new(pins)));
+    let named = world.decide(r"X\Set-Free", &[("Identity", pinned.clone())]);
+    assert_eq!(named.decision().rule, Rule::Granted);
+    assert_eq!(
+        world.unclear(r"X\Set-Free", Names::Unknown),
+        Rule::PinnedParameters
+    );
+    // Who is exempt is exempt from rules on parameters.
+    let exempt = World::new(&format!(
+        "[[policy]]\ntask = 'X\\Set-Ruled'\napproval = 'manual'\nparameters = {{ Identity = {{ absent = true }} }}\n{EXEMPTION}"
+    ));
+    assert_eq!(exempt.unclear(r"X\Set-Ruled", Names::Piped), Rule::Exempt);
 }

@@ -26,6 +26,7 @@ pub(in crate::policy) struct RawPolicy {
     pub(in crate::policy) windows: Vec<RawWindow>,
     pub(in crate::policy) break_glass: Texts,
     pub(in crate::policy) on_block: Text,
+    pub(in crate::policy) hold_seconds: Option<Located<i64>>,
     pub(in crate::policy) max_uses: Option<Located<i64>>,
     pub(in crate::policy) spread: Option<RawSpread>,
 }
@@ -94,6 +95,7 @@ pub(super) fn read_policy(fields: &mut Fields<'_, '_, '_>) -> RawPolicy {
         "windows",
         "break_glass",
         "on_block",
+        "hold_seconds",
         "max_uses",
         "spread",
     ];
@@ -137,6 +139,7 @@ pub(super) fn read_policy(fields: &mut Fields<'_, '_, '_>) -> RawPolicy {
             .collect(),
         break_glass: fields.texts("break_glass"),
         on_block: fields.text("on_block"),
+        hold_seconds: fields.integer("hold_seconds"),
         max_uses: fields.integer("max_uses"),
         spread: read_spread(fields),
     }

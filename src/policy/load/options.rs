@@ -1,5 +1,7 @@
 //! What a `[[policy]]` says besides its scope and its approval: reasons, hours, uses, spread, emergencies.
 
+use std::time::Duration;
+
 use chrono::{NaiveTime, Weekday};
 use chrono_tz::Tz;
 
@@ -127,8 +129,41 @@ pub(super) fn comment(text: Option<&Located<String>>, report: &mut Report<'_>) -
 }
 
 pub(super) fn on_block(text: Option<&Located<String>>, report: &mut Report<'_>) -> OnBlock {
-    let all = [OnBlock::Block, OnBlock::Request];
+    let all = [OnBlock::Block, OnBlock::Hold, OnBlock::Request];
     word("on_block", text, all, OnBlock::as_str, report).unwrap_or_default()
+}
+
+/// How long a call waits for its approval.
+pub(super) fn hold(
+    seconds: Option<&Located<i64>>,
+    on_block: OnBlock,
+    report: &mut Report<'_>,
+) -> Duration {
+    const USUAL: Duration = Duration::from_mins(10);
+    const LONGEST: Duration = Duration::from_hours(1);
+    let Some(Located { value, at }) = seconds else {
+        return USUAL;
+    };
+    if on_block != OnBlock::Hold {
+        report.problem_with_hint(
+            *at,
+            "`hold_seconds` without `on_block = \"hold\"`",
+            "nothing waits then: take it out, or set `on_block`",
+        );
+    }
+    match u64::try_from(*value).map(Duration::from_secs) {
+        Ok(hold) if !hold.is_zero() && hold <= LONGEST => hold,
+        Ok(_) | Err(_) => {
+            let message = format!(
+                "`hold_seconds` must be from 1 to {}, not {value}",
+                LONGEST.as_secs()
+            );
+            let hint =
+                "servers close sessions that say nothing for long: Exchange after 15 minutes";
+            report.problem_with_hint(*at, message, hint);
+            USUAL
+        }
+    }
 }
 
 fn word<T: Copy, const N: usize>(
@@ -363,6 +398,57 @@ pub(super) fn refuse_of_never(
         if let Some(at) = at {
             let message = format!("`{key}` in a policy with approval = \"never\"");
             report.problem_with_hint(*at, message, "nobody can ask for a grant: remove it");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Interner;
+    use crate::policy::{PolicyFile, PolicySet};
+
+    /// How long a policy with these lines lets calls wait, or what is wrong with it.
+    fn hold(lines: &str) -> Result<(OnBlock, u64), String> {
+        let files = [PolicyFile {
+            path: "p.toml".to_owned(),
+            text: format!("[[policy]]\ntask = 'X\\Get-It'\napproval = 'auto'\n{lines}"),
+        }];
+        let set = PolicySet::load(&files, &[], None, &Interner::default());
+        match set {
+            Ok(set) => {
+                let policy = &set.policies()[0];
+                Ok((policy.on_block, policy.hold.as_secs()))
+            }
+            Err(problems) => Err(problems.iter().map(ToString::to_string).collect()),
+        }
+    }
+
+    #[test]
+    fn a_call_waits_ten_minutes_unless_it_is_said_and_an_hour_at_most() {
+        assert_eq!(hold(""), Ok((OnBlock::Block, 600)));
+        assert_eq!(hold("on_block = 'hold'"), Ok((OnBlock::Hold, 600)));
+        assert_eq!(
+            hold("on_block = 'hold'\nhold_seconds = 3600"),
+            Ok((OnBlock::Hold, 3600))
+        );
+        for (lines, text) in [
+            (
+                "on_block = 'hold'\nhold_seconds = 0",
+                "must be from 1 to 3600, not 0",
+            ),
+            (
+                "on_block = 'hold'\nhold_seconds = 3601",
+                "must be from 1 to 3600, not 3601",
+            ),
+            (
+                "on_block = 'request'\nhold_seconds = 5",
+                "without `on_block = \"hold\"`",
+            ),
+            ("hold_seconds = 5", "without `on_block = \"hold\"`"),
+        ] {
+            let told = hold(lines).unwrap_err();
+            assert!(told.contains(text), "{told}");
         }
     }
 }

@@ -46,6 +46,7 @@ pub(super) struct Draft {
     windows: Windows,
     break_glass: Vec<String>,
     on_block: OnBlock,
+    hold: Duration,
     max_uses: Option<u32>,
     spread: Option<Spread>,
     pub(super) source: Source,
@@ -75,6 +76,7 @@ impl Draft {
             windows: self.windows,
             break_glass: self.break_glass,
             on_block: self.on_block,
+            hold: self.hold,
             max_uses: self.max_uses,
             spread: self.spread,
             source: self.source,
@@ -128,6 +130,7 @@ fn lower_one(
         windows,
         break_glass,
         on_block,
+        hold_seconds,
         max_uses,
         spread,
     } = raw;
@@ -156,6 +159,7 @@ fn lower_one(
             ("windows", windows.first().map(|it| it.at)),
             ("break_glass", asks(&break_glass)),
             ("on_block", on_block.as_ref().map(|it| it.at)),
+            ("hold_seconds", hold_seconds.as_ref().map(|it| it.at)),
             ("max_uses", max_uses.as_ref().map(|it| it.at)),
             ("spread", spread.as_ref().map(|it| it.at)),
         ],
@@ -173,6 +177,7 @@ fn lower_one(
         report,
     );
     let on_block = options::on_block(on_block.as_ref(), report);
+    let hold = options::hold(hold_seconds.as_ref(), on_block, report);
     let max_uses = options::max_uses(max_uses.as_ref(), report);
     let spread = options::spread(spread, report);
     let scope = RawScope {
@@ -201,6 +206,7 @@ fn lower_one(
         windows,
         break_glass,
         on_block,
+        hold,
         max_uses,
         spread,
         source: Source::File(report.place(at)),

@@ -90,7 +90,7 @@ requesters = []
 approver_comment = 'requird'
 windows = [{{ days = ['mo'], from = '8:00', to = '25:00', zone = 'Europe/Berlim' }}, {{ from = '24:00', to = '24:00', zone = 'UTC' }}, {{ from = '09:00', to = '09:00', zone = 'UTC', day = 1 }}, {{ days = [], from = '09:00' }}]
 break_glass = ['nobody', 'opz']
-on_block = 'hold'
+on_block = 'holt'
 max_uses = 0
 spread = {{}}
 [[policy]]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 
 use crate::policy::{Rule, Verdict};
 
@@ -92,6 +93,28 @@ pub struct EndpointMetrics {
     requests: [Counter; 5],
     request_seconds: Histogram,
     upstream_seconds: Histogram,
+    shells: Gauge,
+    pipelines: Gauge,
+}
+
+/// An open session of remoting, counted until it is dropped.
+#[derive(Debug)]
+pub struct OpenShell(Gauge);
+
+impl Drop for OpenShell {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// A pipeline that the server runs, counted until it is dropped.
+#[derive(Debug)]
+pub struct RunningPipeline(Gauge);
+
+impl Drop for RunningPipeline {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 impl EndpointMetrics {
@@ -101,6 +124,8 @@ impl EndpointMetrics {
         requests: &Family<RequestLabels, Counter>,
         request_seconds: &Family<EndpointLabels, Histogram>,
         upstream_seconds: &Family<EndpointLabels, Histogram>,
+        shells: &Family<EndpointLabels, Gauge>,
+        pipelines: &Family<EndpointLabels, Gauge>,
     ) -> Self {
         let labels = EndpointLabels {
             endpoint: path.to_owned(),
@@ -119,6 +144,8 @@ impl EndpointMetrics {
             requests: ["2xx", "3xx", "4xx", "5xx", "none"].map(requests_of),
             request_seconds: request_seconds.get_or_create_owned(&labels),
             upstream_seconds: upstream_seconds.get_or_create_owned(&labels),
+            shells: shells.get_or_create_owned(&labels),
+            pipelines: pipelines.get_or_create_owned(&labels),
         }
     }
 
@@ -149,6 +176,18 @@ impl EndpointMetrics {
         }
         .inc();
         self.request_seconds.observe(took);
+    }
+
+    /// Counts an open session for as long as the value lives.
+    pub fn shell(&self) -> OpenShell {
+        self.shells.inc();
+        OpenShell(self.shells.clone())
+    }
+
+    /// Counts a running pipeline for as long as the value lives.
+    pub fn pipeline(&self) -> RunningPipeline {
+        self.pipelines.inc();
+        RunningPipeline(self.pipelines.clone())
     }
 
     /// Counts how long the upstream took to the head of its answer.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::dialect::Unreadable;
 use crate::dialect::psrp::clixml::{Base, Item};
-use crate::model::{CmdletName, ParameterName};
+use crate::model::{CmdletName, OwnCmdlet, OwnParameterKind, ParameterName};
 
 /// Parameters of every cmdlet, and whether they are switches.
 const COMMON: &[(&str, bool)] = &[
@@ -79,6 +79,26 @@ impl Catalogue {
         }
     }
 
+    /// It with the gateway's own cmdlets, which no answer of a server changes.
+    #[must_use]
+    pub fn with_own(mut self, own: &[OwnCmdlet]) -> Self {
+        for OwnCmdlet { name, parameters } in own {
+            let parameters = parameters.iter().map(|it| ParameterShape {
+                name: it.name.clone(),
+                aliases: Vec::new(),
+                is_switch: it.kind == OwnParameterKind::Switch,
+                position: None,
+            });
+            let shape = CommandShape {
+                name: name.clone(),
+                parameters: parameters.collect(),
+            };
+            self.commands
+                .insert(name.as_str().to_ascii_lowercase(), shape);
+        }
+        self
+    }
+
     /// Whether a command that it does not have may be there all the same.
     pub(super) fn coverage(&self) -> Coverage {
         self.coverage
@@ -109,6 +129,9 @@ impl Catalogue {
         let Ok(name) = name.parse::<CmdletName>() else {
             return Ok(());
         };
+        if name.is_gateway_cmdlet() {
+            return Ok(());
+        }
         let parameters = object.property("Parameters").and_then(Item::as_object);
         let pairs = match parameters.map(|it| &it.base) {
             Some(Base::Dictionary(pairs)) => pairs.as_slice(),

@@ -1,6 +1,7 @@
 //! The shape of a `CREATE_PIPELINE` message: each property where it must be, in its exact spelling, nothing else.
 
 use crate::dialect::psrp::clixml::{Base, Item, List, Object};
+use crate::dialect::psrp::console;
 use crate::dialect::{Unreadable, shown};
 
 use super::{Input, PipelineError, Settings};
@@ -93,8 +94,7 @@ pub(super) fn read(item: &Item) -> Result<Shape, PipelineError> {
             statements
         }
     };
-    let host = host.ok_or_else(|| missing("HostInfo"))?;
-    check_host(host)?;
+    let host = self::host(host)?;
     Ok(Shape {
         statements,
         input: if flag(no_input, "NoInput")? {
@@ -107,7 +107,7 @@ pub(super) fn read(item: &Item) -> Result<Shape, PipelineError> {
             streams: number(streams, "RemoteStreamOptions", 0..=15)?,
             add_to_history: flag(add_to_history, "AddToHistory")?,
             redirect_errors: flag(redirect, "RedirectShellErrorOutputPipe")?,
-            host: host.clone(),
+            host,
         },
     })
 }
@@ -175,9 +175,10 @@ fn command(item: &Item) -> Result<Command, Unreadable> {
     })
 }
 
-/// What the client's console is like, as it is sent with pools and pipelines: four flags and, if there is a console, its
-/// sizes and colours.
-pub(in crate::dialect::psrp) fn check_host(item: &Item) -> Result<(), Unreadable> {
+/// What the client's console is like, as it is sent with pools and pipelines and goes upstream: four flags and, if there is a
+/// console, its sizes and colours.
+pub(in crate::dialect::psrp) fn host(item: Option<&Item>) -> Result<Item, Unreadable> {
+    let item = item.ok_or_else(|| missing("HostInfo"))?;
     let [no_host, no_interface, no_raw_interface, pool_host, _data] = fields(
         item,
         [
@@ -192,12 +193,11 @@ pub(in crate::dialect::psrp) fn check_host(item: &Item) -> Result<(), Unreadable
         it.and_then(Item::as_bool)
             .ok_or_else(|| missing("HostInfo"))?;
     }
-    if item.holds_script() || !names_console_types(item) {
-        return Err(odd(
-            "`HostInfo` holds more than a console's sizes and colours",
-        ));
+    let odd = || odd("`HostInfo` holds more than a console's sizes and colours");
+    if !names_console_types(item) {
+        return Err(odd());
     }
-    Ok(())
+    console::untyped(item).ok_or_else(odd)
 }
 
 /// Whether each `T`, which the server makes a type of, names one of a console's.

@@ -89,13 +89,13 @@ fn catalogue() -> Catalogue {
     catalogue
 }
 
-fn shown(judged: &[Judged]) -> String {
-    let one = |it: &Judged| {
-        let mut out = it.command.task.cmdlet.to_string();
-        for parameter in &it.command.parameters {
+fn shown(judged: &[Command]) -> String {
+    let one = |it: &Command| {
+        let mut out = it.task.cmdlet.to_string();
+        for parameter in &it.parameters {
             write!(out, " {}={}", parameter.name, parameter.value.display()).unwrap();
         }
-        if it.names == Names::Unknown {
+        if it.parameters.names() != Names::Known {
             out.push_str(" (unknown)");
         }
         out
@@ -328,9 +328,20 @@ fn every_command_of_every_statement_is_decided_on() {
 #[test]
 fn piped_values_are_decided_on_before_they_pass() {
     let pipeline = read(&message(vec![command("Set-Mailbox", &[])]), &catalogue()).unwrap();
-    let (judged, item) = pipeline.commands_with_input(&text("x")).unwrap();
+    let with = |pipeline: &Pipeline, items: &[Item]| pipeline.commands_with_input(items);
+    let (judged, items) = with(&pipeline, &[text("x")]).unwrap();
     assert_eq!(shown(&judged), "Set-Mailbox PipelineInput=x (unknown)");
-    assert_eq!(item, text("x"));
+    assert_eq!(items, [text("x")]);
+    let (judged, items) = with(&pipeline, &[text("x"), text("y")]).unwrap();
+    assert_eq!(judged.len(), 1, "many values are one decision");
+    let piped = judged[0].parameters.get(PIPELINE_INPUT);
+    assert_eq!(
+        piped,
+        Some(&Value::List(vec![Value::text("x"), Value::text("y")]))
+    );
+    assert_eq!(items, [text("x"), text("y")]);
+    let block = Item::ScriptBlock("x".to_owned());
+    assert!(with(&pipeline, &[text("x"), block]).is_err());
     let mailbox = Item::Object(Box::new(Object {
         types: ["Deserialized.Microsoft.Exchange.Data.Directory.Management.Mailbox".to_owned()]
             .into(),
@@ -342,9 +353,9 @@ fn piped_values_are_decided_on_before_they_pass() {
         ],
         base: Base::Nothing,
     }));
-    let (judged, item) = pipeline.commands_with_input(&mailbox).unwrap();
+    let (judged, items) = with(&pipeline, &[mailbox]).unwrap();
     assert_eq!(shown(&judged), "Set-Mailbox PipelineInput=corp/x (unknown)");
-    assert_eq!(item, text("corp/x"));
+    assert_eq!(items, [text("corp/x")]);
 }
 
 #[test]

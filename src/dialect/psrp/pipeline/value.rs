@@ -61,7 +61,7 @@ fn plain_object(object: &Object) -> Result<Plain, PipelineError> {
             Some(set) => plain(&Item::Bool(set)),
             None => Err(odd("a switch without a value")),
         },
-        (Base::Nothing, CREDENTIAL) => credential(object),
+        (Base::Nothing, CREDENTIAL) => named_credential(object),
         (_, class) if class.starts_with(EXCHANGE) && has_properties => identity(object, class),
         (Base::Scalar(item), _) if !has_properties => plain(item),
         (Base::List(kind, items), _) if !has_properties => {
@@ -100,7 +100,16 @@ fn plain_object(object: &Object) -> Result<Plain, PipelineError> {
     }
 }
 
-fn credential(object: &Object) -> Result<Plain, PipelineError> {
+/// A credential, written again; `None` if it is not one.
+pub(in crate::dialect::psrp) fn credential(object: &Object) -> Option<Item> {
+    let class = object.types.first().map_or("", String::as_str);
+    if class.strip_prefix("Deserialized.").unwrap_or(class) != CREDENTIAL {
+        return None;
+    }
+    named_credential(object).ok().map(|it| it.item)
+}
+
+fn named_credential(object: &Object) -> Result<Plain, PipelineError> {
     let name = object.property("UserName").and_then(Item::as_text);
     let password = object.property("Password");
     let (Some(name), Some(Item::Secure(_)), 2) =

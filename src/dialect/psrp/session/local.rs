@@ -49,6 +49,11 @@ impl Local {
         }
     }
 
+    /// How many bytes wait.
+    pub(super) fn held(&self) -> usize {
+        self.payloads.iter().map(Vec::len).sum()
+    }
+
     /// As much of the output as an answer of `max_envelope` bytes holds, at least one payload of it.
     pub(super) fn take(&mut self, max_envelope: Option<u32>) -> Received {
         /// The size that every client takes.

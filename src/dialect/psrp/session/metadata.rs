@@ -3,11 +3,11 @@
 use uuid::Uuid;
 
 use crate::dialect::Unreadable;
-use crate::dialect::psrp::answer::{self, OwnCmdlet};
+use crate::dialect::psrp::answer;
 use crate::dialect::psrp::clixml::{self, Item};
 use crate::dialect::psrp::fragment::{self, Object, Reassembler};
 use crate::dialect::psrp::message::{self, Destination, Kind, Message};
-use crate::dialect::psrp::pipeline::Catalogue;
+use crate::model::OwnCmdlet;
 
 /// A running `GET_COMMAND_METADATA`.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl Listing {
         &mut self,
         payload: &[u8],
         own: &[OwnCmdlet],
-        catalogue: &mut Catalogue,
+        learned: &mut Vec<Item>,
         mut next: impl FnMut() -> u64,
     ) -> Result<Vec<Object>, Unreadable> {
         let mut passed = Vec::new();
@@ -50,7 +50,7 @@ impl Listing {
             let message = message::read(&object.bytes)?;
             if message.kind != Kind::PipelineOutput || self.stage == Stage::Commands {
                 if message.kind == Kind::PipelineOutput {
-                    catalogue.add(&clixml::read(&message.data)?)?;
+                    learned.push(clixml::read(&message.data)?);
                 }
                 passed.push(object);
                 continue;

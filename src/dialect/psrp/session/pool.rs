@@ -1,9 +1,11 @@
 //! Messages about the pool of runspaces, each read in its exact shape and written again.
 
 use crate::dialect::Unreadable;
+use crate::dialect::psrp::answer;
 use crate::dialect::psrp::clixml::{self, Base, Integer, Item};
+use crate::dialect::psrp::console;
 use crate::dialect::psrp::message::Kind;
-use crate::dialect::psrp::pipeline::{check_host, fields, list};
+use crate::dialect::psrp::pipeline::{fields, host, list};
 
 /// The most runspaces that a client may ask for.
 const MAX_RUNSPACES: i32 = 16;
@@ -131,7 +133,7 @@ fn capability(item: &Item) -> Result<Item, Unreadable> {
 }
 
 fn init(item: &Item) -> Result<Item, Unreadable> {
-    let [least, most, threads, apartment, host, arguments] = fields(
+    let [least, most, threads, apartment, console, arguments] = fields(
         item,
         [
             "MinRunspaces",
@@ -147,25 +149,24 @@ fn init(item: &Item) -> Result<Item, Unreadable> {
         let class = format!("System.Management.Automation.Runspaces.{class}");
         Ok(Item::enumeration(&class, &number.to_string(), number))
     };
-    let host = host.ok_or_else(|| odd("`HostInfo`"))?;
-    check_host(host)?;
-    if !arguments.is_none_or(is_data) {
-        return Err(odd("`ApplicationArguments`"));
-    }
+    let arguments = match arguments {
+        None => Some(Item::Nil),
+        Some(item) => is_data(item).then(|| console::untyped(item)).flatten(),
+    };
     Ok(Item::of_properties([
         ("MinRunspaces", runspaces(least)?),
         ("MaxRunspaces", runspaces(most)?),
         ("PSThreadOptions", enumeration(threads, "PSThreadOptions")?),
         ("ApartmentState", enumeration(apartment, "ApartmentState")?),
-        ("HostInfo", host.clone()),
+        ("HostInfo", host(console)?),
         (
             "ApplicationArguments",
-            arguments.cloned().unwrap_or(Item::Nil),
+            arguments.ok_or_else(|| odd("`ApplicationArguments`"))?,
         ),
     ]))
 }
 
-/// Whether it is a scalar, or lists and dictionaries of .NET itself with such in them.
+/// Whether it is a scalar, or lists and dictionaries with such in them.
 fn is_data(item: &Item) -> bool {
     let Some(object) = item.as_object() else {
         return !matches!(
@@ -175,7 +176,6 @@ fn is_data(item: &Item) -> bool {
     };
     object.adapted.is_empty()
         && object.extended.is_empty()
-        && object.types.iter().all(|it| it.starts_with("System."))
         && match &object.base {
             Base::Dictionary(pairs) => pairs.iter().all(|it| is_data(&it.0) && is_data(&it.1)),
             Base::List(_, items) => items.iter().all(is_data),
@@ -227,10 +227,15 @@ fn host_response(item: &Item) -> Result<Item, Unreadable> {
             ),
         ),
     ];
-    for (name, value) in [("mr", result), ("me", error)] {
-        if let Some(value) = value {
-            properties.push((name.to_owned(), value.clone()));
-        }
+    if let Some(result) = result {
+        let result = console::untyped(result).ok_or_else(|| odd("an answer"))?;
+        properties.push(("mr".to_owned(), result));
+    }
+    // An error of the client's is an object of many types: the server hears its text.
+    if let Some(error) = error.filter(|it| **it != Item::Nil) {
+        let text = error.as_object().and_then(|it| it.shown.as_deref());
+        let text = text.unwrap_or("the client could not answer");
+        properties.push(("me".to_owned(), answer::client_error(text)));
     }
     Ok(Item::Object(Box::new(clixml::Object::of_properties(
         properties,

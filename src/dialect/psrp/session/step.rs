@@ -1,20 +1,22 @@
 //! What a request means: the first half of a session's way, up to what must be decided.
 
+use std::sync::Arc;
+
 use uuid::Uuid;
 
 use crate::dialect::Unreadable;
 use crate::dialect::psrp::answer::{self, Failure};
 use crate::dialect::psrp::clixml;
 use crate::dialect::psrp::fragment;
-use crate::dialect::psrp::message::{self, Kind, Message, Place};
+use crate::dialect::psrp::message::{self, Destination, Kind, Message, Place};
 use crate::dialect::psrp::pipeline::{Input, Pipeline, PipelineError};
 use crate::dialect::psrp::soap::{Fault, Operation, Request, Response, Signal, Stream};
 
 use super::local::Local;
 use super::metadata::Listing;
 use super::{
-    Context, Next, Proposal, Running, Shell, State, Step, Subject, Work, bad, plain, pool, rewrite,
-    sends, unknown_response,
+    Context, Ending, Next, Proposal, Running, Shell, Stage, State, Step, Subject, Work, WorkKind,
+    bad, plain, pool, rewrite, sends, unknown_response,
 };
 
 /// How many ids of a client's last requests are remembered.
@@ -42,11 +44,21 @@ impl Shell {
             self.messages.pop_front();
         }
         self.messages.push_back(message);
+        self.again(request, context)
+    }
+
+    /// What a request that was held means by now. It was here before, as [`Shell::step`].
+    pub fn again(&mut self, request: &Request, context: &Context<'_>) -> Result<Step, Unreadable> {
+        if self.is_closed {
+            return Ok(Step::Answer(Response::Fault(Fault::unknown("such shell"))));
+        }
         match &request.operation {
             Operation::Command { command, arguments } => self.start(*command, arguments, context),
             Operation::Create { .. } => Err(bad("shell-twice", "there is a shell with this id")),
             Operation::Delete => {
-                self.commands.clear();
+                for (command, mut it) in self.commands.drain() {
+                    self.endings.extend(it.end(command, Ending::Stopped));
+                }
                 Ok(Step::Forward(vec![Operation::Delete]))
             }
             Operation::Receive {
@@ -59,7 +71,7 @@ impl Shell {
             Operation::Receive {
                 command: Some(command),
                 ..
-            } => self.receive(*command, request.frame.max_envelope),
+            } => Ok(self.receive(*command, request.frame.max_envelope)),
             Operation::Send {
                 command: None,
                 stream,
@@ -129,32 +141,34 @@ impl Shell {
         let message =
             message::read_from_client(&object.bytes, Place::CommandStart, self.id, Some(command))?;
         running.state = State::Deciding;
+        let size = object.bytes.len();
         let propose = |subject, data, work| {
+            let work = Work::new(work, size);
             Ok(Step::Decide(Box::new(Proposal {
                 command,
                 subject,
+                stage: Stage::Start,
                 next: Next::Start(object.id, message.kind, data, work, answer.clone()),
             })))
         };
         if message.kind == Kind::GetCommandMetadata {
             let (data, names) = pool::metadata(&message.data)?;
-            return propose(Subject::Listing, data, Work::Listing(Listing::new(names)));
+            let work = WorkKind::Listing(Listing::new(names));
+            return propose(Subject::Listing, data, work);
         }
         let item = clixml::read(&message.data)?;
         let read = Pipeline::read(&item, context.workload, context.catalogue);
         let judged = read.and_then(|it| it.commands().map(|judged| (it, judged)));
         match judged {
-            Ok((pipeline, mut judged)) => {
-                let is_own = pipeline.own_task().is_some();
-                let subject = match (is_own, judged.pop()) {
-                    (true, Some(own)) => Subject::Own(own),
-                    (_, last) => {
-                        judged.extend(last);
-                        Subject::Commands(judged)
-                    }
+            Ok((pipeline, judged)) => {
+                let commands: Vec<_> = judged.into_iter().map(Arc::new).collect();
+                let subject = match (pipeline.own_task(), commands.as_slice()) {
+                    (Some(_), [own]) => Subject::Own(Arc::clone(own)),
+                    (_, _) => Subject::Commands(commands.clone()),
                 };
                 let data = clixml::write(&pipeline.write());
-                propose(subject, data, Work::Pipeline(Box::new(pipeline)))
+                let work = WorkKind::Pipeline(Box::new(pipeline), commands);
+                propose(subject, data, work)
             }
             Err(PipelineError::Malformed(problem)) => Err(problem),
             Err(PipelineError::Refused(problem)) => {
@@ -169,7 +183,7 @@ impl Shell {
     /// How much `command` may still hold.
     fn object_limits(&self, command: Uuid) -> fragment::Limits {
         let others = self.commands.iter().filter(|it| *it.0 != command);
-        let held: usize = others.map(|it| it.1.stdin.held() + it.1.pr.held()).sum();
+        let held: usize = others.map(|it| it.1.held()).sum();
         let held = held + self.stdin.held() + self.pr.held();
         let limits = fragment::Limits::default();
         fragment::Limits {
@@ -180,25 +194,23 @@ impl Shell {
         }
     }
 
-    fn receive(&mut self, command: Uuid, max_envelope: Option<u32>) -> Result<Step, Unreadable> {
+    fn receive(&mut self, command: Uuid, max_envelope: Option<u32>) -> Step {
         let Some(running) = self.commands.get(&command) else {
-            return Ok(Step::Answer(unknown_response()));
+            return Step::Answer(unknown_response());
         };
         let operation = Operation::Receive {
             command: Some(command),
             keep_alive: false,
         };
         match &running.state {
-            State::Deciding | State::Incomplete => Ok(Step::Hold),
-            State::Local(_) => Ok(Step::Answer(self.take(command, max_envelope))),
-            State::Running(work) => {
-                let subject = work.subject()?;
-                Ok(Step::Decide(Box::new(Proposal {
-                    command,
-                    subject,
-                    next: Next::Continue(vec![operation], None),
-                })))
-            }
+            State::Deciding | State::Incomplete => Step::Hold,
+            State::Local(_) => Step::Answer(self.take(command, max_envelope)),
+            State::Running(work) => Step::Decide(Box::new(Proposal {
+                command,
+                subject: work.subject(),
+                stage: Stage::Onward,
+                next: Next::Continue(vec![operation], None),
+            })),
         }
     }
 
@@ -232,7 +244,8 @@ impl Shell {
         match self.commands.get(&command).map(|it| &it.state) {
             Some(State::Running(work)) => Ok(Step::Decide(Box::new(Proposal {
                 command,
-                subject: work.subject()?,
+                subject: work.subject(),
+                stage: Stage::Onward,
                 next: Next::Continue(sends(None, stream, &written), Some(Response::Sent)),
             }))),
             Some(State::Deciding | State::Incomplete | State::Local(_)) | None => Err(bad(
@@ -261,14 +274,16 @@ impl Shell {
         };
         match (&running.state, stream) {
             (State::Incomplete, Stream::Stdin) => {
-                return self.add_start(command, data, Response::Sent, context);
+                let step = self.add_start(command, data, Response::Sent, context);
+                if step.is_err() {
+                    self.commands.remove(&command);
+                }
+                return step;
             }
-            (State::Deciding | State::Incomplete, _) => {
-                return Err(bad(
-                    "input-early",
-                    "input for a command that has not started",
-                ));
+            (State::Deciding, Stream::Stdin) => {
+                return self.end_early(command, data, &limits);
             }
+            (State::Deciding | State::Incomplete, _) => return Err(early()),
             (State::Local(_) | State::Running(_), _) => {}
         }
         let (reassembler, place) = match stream {
@@ -276,49 +291,94 @@ impl Shell {
             Stream::Stdin => (&mut running.stdin, Place::CommandStdin),
         };
         let objects = reassembler.push(data, &limits)?;
-        let mut judged = Vec::new();
+        let mut numbers = Vec::new();
+        let mut inputs = Vec::new();
         let mut written = Vec::new();
         for object in objects {
             let message = message::read_from_client(&object.bytes, place, self.id, Some(command))?;
-            let body = match (&running.state, message.kind) {
-                (State::Running(Work::Pipeline(pipeline)), Kind::PipelineInput) => {
+            let is_input = matches!(message.kind, Kind::EndOfPipelineInput | Kind::PipelineInput);
+            if is_input && running.has_all_input {
+                return Err(bad("input-ended", "input after the end of input"));
+            }
+            running.has_all_input |= message.kind == Kind::EndOfPipelineInput;
+            match (&running.state, message.kind) {
+                (
+                    State::Running(Work {
+                        kind: WorkKind::Pipeline(pipeline, _),
+                        ..
+                    }),
+                    Kind::PipelineInput,
+                ) => {
                     if pipeline.input() == Input::Absent {
                         return Err(bad("input-unasked", "input for a pipeline that takes none"));
                     }
-                    let item = clixml::read(&message.data)?;
-                    let (commands, item) = pipeline.commands_with_input(&item).map_err(plain)?;
-                    judged.extend(commands);
-                    clixml::write(&item)
+                    numbers.push(object.id);
+                    inputs.push(clixml::read(&message.data)?);
                 }
                 (State::Running(_), Kind::EndOfPipelineInput | Kind::PipelineHostResponse) => {
-                    pool::rewritten(message.kind, &message.data)?
+                    written.push((object.id, rewrite(&message)?));
                 }
                 // A cmdlet of the gateway takes no input, and a pipeline that has failed none any more.
-                (State::Local(_), Kind::EndOfPipelineInput | Kind::PipelineInput) => continue,
+                (State::Local(_), Kind::EndOfPipelineInput | Kind::PipelineInput) => {}
                 _ => return Err(bad("input-unasked", "input for a command that takes none")),
-            };
-            let message = Message {
-                data: body,
-                ..message
-            };
-            written.push((object.id, message::write(&message)));
-        }
-        if written.is_empty() {
-            return Ok(Step::Answer(Response::Sent));
+            }
         }
         let State::Running(work) = &running.state else {
             return Ok(Step::Answer(Response::Sent));
         };
-        let subject = if judged.is_empty() {
-            work.subject()?
+        let mut judged = Vec::new();
+        if let (WorkKind::Pipeline(pipeline, _), false) = (&work.kind, inputs.is_empty()) {
+            let (commands, items) = pipeline.commands_with_input(&inputs).map_err(plain)?;
+            judged.extend(commands.into_iter().map(Arc::new));
+            let message = |item| Message {
+                destination: Destination::Server,
+                kind: Kind::PipelineInput,
+                pool: self.id,
+                pipeline: command,
+                data: clixml::write(item),
+            };
+            let items = items.iter().map(|it| message::write(&message(it)));
+            // Behind the end of input there is none: what else is written comes after it.
+            written.splice(0..0, numbers.into_iter().zip(items));
+        }
+        if written.is_empty() {
+            return Ok(Step::Answer(Response::Sent));
+        }
+        let (subject, stage) = if judged.is_empty() {
+            (work.subject(), Stage::Onward)
         } else {
-            Subject::Commands(judged)
+            (Subject::Commands(judged), Stage::Input)
         };
         Ok(Step::Decide(Box::new(Proposal {
             command,
             subject,
+            stage,
             next: Next::Continue(sends(Some(command), stream, &written), Some(Response::Sent)),
         })))
+    }
+
+    /// Input for a command that waits for a decision: only that there is none, which clients say right behind the start.
+    fn end_early(
+        &mut self,
+        command: Uuid,
+        data: &[u8],
+        limits: &fragment::Limits,
+    ) -> Result<Step, Unreadable> {
+        let Some(running) = self.commands.get_mut(&command) else {
+            return Ok(Step::Answer(unknown_response()));
+        };
+        let objects = running.stdin.push(data, limits)?;
+        let [object] = objects.as_slice() else {
+            return Err(early());
+        };
+        let place = Place::CommandStdin;
+        let message = message::read_from_client(&object.bytes, place, self.id, Some(command))?;
+        if message.kind != Kind::EndOfPipelineInput || running.has_all_input {
+            return Err(early());
+        }
+        running.has_all_input = true;
+        running.early_end = Some(object.id);
+        Ok(Step::Answer(Response::Sent))
     }
 
     fn signal(&mut self, command: Uuid, signal: Signal) -> Step {
@@ -347,6 +407,13 @@ impl Shell {
         }
         Step::Answer(Response::Signalled)
     }
+}
+
+fn early() -> Unreadable {
+    bad(
+        "input-early",
+        "values cannot be piped into a command that has not started, or waits for approval; run it again once it is approved",
+    )
 }
 
 fn forward(stream: Stream, messages: &[(u64, Vec<u8>)]) -> Step {

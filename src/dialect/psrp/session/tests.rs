@@ -1,8 +1,10 @@
 //! Tests of the session: what goes upstream after which request, and what never does.
 
+use crate::dialect::psrp::answer::{self, Failure};
 use crate::dialect::psrp::clixml::{self, Item};
-use crate::dialect::psrp::soap::{Frame, Request, Subcode};
-use crate::model::{Property, Value};
+use crate::dialect::psrp::message::Destination;
+use crate::dialect::psrp::soap::{CommandState, Frame, Received, Request, Signal, Subcode};
+use crate::model::{Object, OwnCmdlet, Property, Value};
 
 use super::*;
 
@@ -90,8 +92,11 @@ impl Client {
     }
 
     fn hear(&mut self, operation: &Operation, response: Response) -> Result<Response, Unreadable> {
-        self.shell
-            .heard(operation, response, &[own()], &mut self.catalogue)
+        let heard = self.shell.heard(operation, response, &[own()]);
+        for item in self.shell.take_learned() {
+            self.catalogue.add(&item).unwrap();
+        }
+        heard
     }
 
     fn output(&mut self, id: Uuid) -> (Vec<Message>, CommandState) {
@@ -213,11 +218,8 @@ fn receive(id: Uuid) -> Operation {
 
 fn names(proposal: &Proposal) -> Vec<String> {
     match proposal.subject() {
-        Subject::Commands(judged) => judged
-            .iter()
-            .map(|it| it.command.task.cmdlet.to_string())
-            .collect(),
-        Subject::Own(judged) => vec![format!("own {}", judged.command.task.cmdlet)],
+        Subject::Commands(judged) => judged.iter().map(|it| it.task.cmdlet.to_string()).collect(),
+        Subject::Own(command) => vec![format!("own {}", command.task.cmdlet)],
         Subject::Listing => vec!["listing".to_owned()],
     }
 }
@@ -294,9 +296,11 @@ fn a_large_pipeline_is_sent_in_parts_that_fit() {
 fn a_refused_pipeline_fails_with_its_reason_and_the_session_goes_on() {
     let mut client = Client::new();
     let proposal = client.proposal(command(ONE, &pipeline("Remove-Mailbox", false)));
-    let go = client
-        .shell
-        .refused(proposal, "Remove-Mailbox needs approval. <Request it>");
+    let go = client.shell.refused(
+        proposal,
+        Failure::Blocked,
+        "Remove-Mailbox needs approval. <Request it>",
+    );
     assert_eq!(go.operations, []);
     assert_eq!(go.answer, Some(Response::Started { command: ONE }));
     // Input that was on its way goes nowhere.
@@ -355,7 +359,9 @@ fn a_revoke_stops_a_running_pipeline_at_its_next_step() {
         assert_eq!(go.operations.len(), 1);
     }
     let proposal = client.proposal(receive(ONE));
-    let go = client.shell.refused(proposal, "it was revoked");
+    let go = client
+        .shell
+        .refused(proposal, Failure::Blocked, "it was revoked");
     let signal = |signal| Operation::Signal {
         command: ONE,
         signal,
@@ -387,13 +393,12 @@ fn input_is_decided_on_with_its_value() {
     let Subject::Commands(judged) = proposal.subject() else {
         panic!("{proposal:?}");
     };
-    let values: Vec<_> = judged
-        .iter()
-        .map(|it| it.command.parameters.get("PipelineInput"))
-        .collect();
+    let [command] = judged.as_slice() else {
+        panic!("what comes together is decided on together: {judged:?}");
+    };
     assert_eq!(
-        values,
-        [Some(&Value::text("anna")), Some(&Value::text("bo"))]
+        command.parameters.get("PipelineInput"),
+        Some(&Value::List(vec![Value::text("anna"), Value::text("bo")]))
     );
     client.run(TWO, "Set-Mailbox", true);
     let input = whole(6, Kind::PipelineInput, TWO, &Item::text("x"));
@@ -401,6 +406,50 @@ fn input_is_decided_on_with_its_value() {
         client.reason(send(Some(TWO), Stream::Stdin, input)),
         "input-unasked"
     );
+}
+
+/// The end of input of the first command, in the message of this number.
+fn end(number: u64) -> Vec<u8> {
+    let end = Message {
+        destination: Destination::Server,
+        kind: Kind::EndOfPipelineInput,
+        pool: SHELL,
+        pipeline: ONE,
+        data: String::new(),
+    };
+    fragment::write(number, &message::write(&end), MAX_BLOB).concat()
+}
+
+#[test]
+fn what_waits_for_a_decision_may_have_no_input_and_say_so() {
+    let mut client = Client::new();
+    let proposal = client.proposal(command(ONE, &pipeline("Set-Mailbox", false)));
+    let input = whole(4, Kind::PipelineInput, ONE, &Item::text("anna"));
+    let reason = client.reason(send(Some(ONE), Stream::Stdin, input));
+    assert_eq!(reason, "input-early");
+    let step = client.step(send(Some(ONE), Stream::Stdin, end(5)));
+    assert!(matches!(step, Step::Answer(Response::Sent)));
+    let reason = client.reason(send(Some(ONE), Stream::Stdin, end(6)));
+    assert_eq!(reason, "input-early");
+    let go = client.shell.permitted(proposal);
+    let [Operation::Command { .. }, last] = go.operations.as_slice() else {
+        panic!("{go:?}");
+    };
+    assert_eq!(*last, send(Some(ONE), Stream::Stdin, end(5)));
+}
+
+#[test]
+fn after_the_end_of_input_there_is_no_more() {
+    let mut client = Client::new();
+    client.run(ONE, "Set-Mailbox", false);
+    let input = || whole(5, Kind::PipelineInput, ONE, &Item::text("anna"));
+    let behind = [end(4), input()].concat();
+    let reason = client.reason(send(Some(ONE), Stream::Stdin, behind));
+    assert_eq!(reason, "input-ended");
+    for more in [input(), end(6)] {
+        let reason = client.reason(send(Some(ONE), Stream::Stdin, more));
+        assert_eq!(reason, "input-ended");
+    }
 }
 
 #[test]
@@ -738,4 +787,162 @@ fn what_a_shell_holds_is_bounded() {
     assert_eq!(client.reason(begin(2, 4000)), "message-too-large");
     assert!(matches!(client.step(begin(3, 400)), Step::Answer(_)));
     assert_eq!(client.reason(begin(4, 400)), "too-many-commands");
+}
+
+/// Output of a pipeline, cut into pieces of this many bytes.
+fn output_of(
+    command: Uuid,
+    messages: &[(Kind, Item)],
+    blob: usize,
+    state: CommandState,
+) -> Response {
+    let mut output = Vec::new();
+    for ((kind, item), number) in messages.iter().zip(1..) {
+        let bytes = message::write(&Message {
+            destination: Destination::Client,
+            kind: *kind,
+            pool: SHELL,
+            pipeline: command,
+            data: clixml::write(item),
+        });
+        for fragment in fragment::write(number, &bytes, blob) {
+            output.push((Some(command), fragment));
+        }
+    }
+    Response::Received(Received {
+        output,
+        state: Some((command, state)),
+    })
+}
+
+fn pipeline_state(number: i32) -> Item {
+    Item::of_properties([("PipelineState", Item::i32(number))])
+}
+
+#[test]
+fn how_a_pipeline_ends_is_seen_as_its_output_passes() {
+    for (number, ending) in [
+        (3, Ending::Stopped),
+        (4, Ending::Completed),
+        (5, Ending::Failed),
+    ] {
+        for blob in [1, 7, 8, 39, 41, 90_000] {
+            let mut client = Client::new();
+            client.run(ONE, "Get-Mailbox", true);
+            // A text that says the same as a state is none.
+            let messages = [
+                (Kind::PipelineOutput, pipeline_state(5)),
+                (Kind::PipelineState, pipeline_state(1)),
+                (Kind::PipelineState, pipeline_state(number)),
+            ];
+            let Step::Decide(proposal) = client.step(receive(ONE)) else {
+                panic!("it runs");
+            };
+            let go = client.shell.permitted(*proposal);
+            let response = output_of(ONE, &messages, blob, CommandState::Running);
+            let heard = client.hear(&go.operations[0], response.clone());
+            assert_eq!(heard, Ok(response), "it passes as it is");
+            assert_eq!(client.shell.take_endings(), [(ONE, ending)], "{blob}");
+            // It ends once, whatever follows.
+            let done = output_of(ONE, &[], blob, CommandState::Done);
+            client.hear(&go.operations[0], done).unwrap();
+            assert_eq!(client.shell.take_endings(), []);
+            assert!(!client.shell.has(ONE));
+        }
+    }
+}
+
+#[test]
+fn a_pipeline_that_ends_without_a_word_has_an_unclear_end() {
+    let wait = |ended: &dyn Fn(&mut Client)| {
+        let mut client = Client::new();
+        client.run(ONE, "Get-Mailbox", true);
+        ended(&mut client);
+        client.shell.take_endings()
+    };
+    let hear = |client: &mut Client, response| {
+        let operation = receive(ONE);
+        drop(client.hear(&operation, response));
+    };
+    let unclear = [(ONE, Ending::Unclear)];
+    let done = output_of(ONE, &[], 9, CommandState::Done);
+    assert_eq!(wait(&|it| hear(it, done.clone())), unclear);
+    let gone = Response::Fault(Fault::unknown("such command"));
+    assert_eq!(wait(&|it| hear(it, gone.clone())), unclear);
+    let broken = Response::Received(Received {
+        output: vec![(Some(ONE), vec![1, 2, 3])],
+        state: None,
+    });
+    assert_eq!(wait(&|it| hear(it, broken.clone())), []);
+    let later = Response::Fault(Fault::timed_out());
+    assert_eq!(wait(&|it| hear(it, later.clone())), []);
+    assert_eq!(
+        wait(&|it| drop(it.step(Operation::Delete))),
+        [(ONE, Ending::Stopped)]
+    );
+    let refused = wait(&|it| {
+        let proposal = it.proposal(receive(ONE));
+        it.shell.refused(proposal, Failure::Blocked, "no");
+    });
+    assert_eq!(refused, [(ONE, Ending::Refused)]);
+}
+
+#[test]
+fn a_proposal_that_nobody_decides_on_leaves_nothing() {
+    let mut client = Client::new();
+    let proposal = client.proposal(command(ONE, &pipeline("Get-Mailbox", true)));
+    assert!(client.shell.is_deciding(ONE));
+    assert_eq!(
+        proposal.while_waiting(),
+        Some(Response::Started { command: ONE })
+    );
+    client.shell.dropped(proposal);
+    assert!(!client.shell.has(ONE));
+    // A step of one that runs leaves it as it was.
+    client.run(TWO, "Get-Mailbox", true);
+    let proposal = client.proposal(receive(TWO));
+    assert_eq!(
+        (proposal.stage(), proposal.while_waiting()),
+        (Stage::Onward, None)
+    );
+    client.shell.dropped(proposal);
+    assert!(client.shell.runs(TWO));
+}
+
+#[test]
+fn a_first_message_that_cannot_be_read_leaves_nothing() {
+    let mut client = Client::new();
+    let bytes = message_bytes(Kind::CreatePipeline, ONE, &Item::text("not a pipeline"));
+    let parts = fragment::write(3, &bytes, bytes.len().div_ceil(2));
+    let begin = Operation::Command {
+        command: ONE,
+        arguments: parts[0].clone(),
+    };
+    assert!(matches!(client.step(begin), Step::Answer(_)));
+    let rest = send(Some(ONE), Stream::Stdin, parts[1].clone());
+    client.try_step(rest).unwrap_err();
+    assert!(!client.shell.has(ONE));
+}
+
+#[test]
+fn what_there_is_no_room_for_is_dropped() {
+    let mut client = Client::new();
+    let half = |object| fragment::write(object, &vec![0; 2000], 1000)[0].clone();
+    let before = client.shell.held();
+    client.step(Operation::Command {
+        command: ONE,
+        arguments: half(3),
+    });
+    assert!(client.shell.held() >= before + 1000);
+    client.shell.shed(Some(ONE));
+    assert!(!client.shell.has(ONE) && client.shell.held() < before + 1000);
+    client.run(TWO, "Get-Mailbox", false);
+    let running = client.shell.held();
+    client.step(send(Some(TWO), Stream::Stdin, half(4)));
+    client.step(send(None, Stream::Stdin, half(5)));
+    assert!(client.shell.held() >= running + 2000);
+    client.shell.shed(Some(TWO));
+    client.shell.shed(None);
+    assert!(client.shell.runs(TWO));
+    assert_eq!(client.shell.held(), running);
 }

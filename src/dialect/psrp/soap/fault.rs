@@ -118,6 +118,28 @@ impl Fault {
         }
     }
 
+    /// The session is over, though the client did not end it.
+    pub fn aborted(text: impl Into<String>) -> Self {
+        /// `ERROR_OPERATION_ABORTED`.
+        const CODE: u32 = 995;
+        Self {
+            code: CODE,
+            subcode: Subcode::OperationAborted,
+            text: text.into(),
+        }
+    }
+
+    /// The limits of the gateway are reached.
+    pub fn quota(text: impl Into<String>) -> Self {
+        /// `ERROR_WSMAN_QUOTA_MAX_SHELLS`.
+        const CODE: u32 = 0x8033_81a5;
+        Self {
+            code: CODE,
+            subcode: Subcode::QuotaLimit,
+            text: text.into(),
+        }
+    }
+
     /// The gateway or the server behind it cannot do it now.
     pub fn unavailable(text: impl Into<String>) -> Self {
         /// `E_FAIL`.

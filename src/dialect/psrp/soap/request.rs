@@ -35,22 +35,32 @@ const OPTIONS: &[(&str, &str, &[&str])] = &[
     ),
 ];
 
+/// The id of a request that may be wrong in all else, so that the answer to it can say which one it answers.
+pub fn message_of(bytes: &[u8]) -> Option<Uuid> {
+    let root = envelope(bytes, &LIMITS).ok()?;
+    let parts = parts(&root).ok()?;
+    let mut ids = parts
+        .headers
+        .iter()
+        .filter(|it| it.is(ADDRESSING, "MessageID"));
+    id(text(ids.next()?).ok()?).ok()
+}
+
 /// Reads a request for the one configuration (such as `Microsoft.Exchange`) that the endpoint serves.
 pub fn read_request(bytes: &[u8], configuration: &str) -> Result<Request, Unreadable> {
     let root = envelope(bytes, &LIMITS)?;
     let parts = parts(&root)?;
-    let headers = Headers::read(parts.headers)?;
+    let headers = Headers::read(parts.headers).map_err(|problem| {
+        // Clients of other services write other headers, too: what to tell them is that they are wrong here.
+        let resource = parts.headers.iter().find(|it| it.is(WSMAN, "ResourceURI"));
+        let resource = resource.and_then(|it| text(it).ok());
+        let elsewhere = resource.and_then(|it| check_resource(it, configuration).err());
+        elsewhere.unwrap_or(problem)
+    })?;
     let action = headers.action.ok_or_else(|| missing("Action"))?;
     let name = operation_name(action)?;
     let resource = headers.resource.ok_or_else(|| missing("ResourceURI"))?;
-    let wanted = format!("{POWERSHELL}/{configuration}");
-    if !resource.eq_ignore_ascii_case(&wanted) {
-        let text = format!(
-            "`{}` is not served here; use `-ConfigurationName {configuration}`",
-            shown(resource)
-        );
-        return Err(Unreadable::bad("resource-uri", text));
-    }
+    check_resource(resource, configuration)?;
     let option = option(name, &headers.options)?;
     let operation = match (name, parts.body) {
         ("Delete", []) => Operation::Delete,
@@ -82,6 +92,19 @@ pub fn read_request(bytes: &[u8], configuration: &str) -> Result<Request, Unread
         shell: headers.shell.ok_or_else(|| missing("Selector ShellId"))?,
         operation,
     })
+}
+
+/// Each endpoint serves one configuration.
+fn check_resource(resource: &str, configuration: &str) -> Result<(), Unreadable> {
+    let wanted = format!("{POWERSHELL}/{configuration}");
+    if resource.eq_ignore_ascii_case(&wanted) {
+        return Ok(());
+    }
+    let text = format!(
+        "`{}` is not served here; use `-ConfigurationName {configuration}`",
+        shown(resource)
+    );
+    Err(Unreadable::bad("resource-uri", text))
 }
 
 /// The operation's short name, if it is one that is served.

@@ -126,18 +126,20 @@ pub fn write_request(request: &Request, peer: &Peer<'_>) -> Vec<u8> {
     out.finish()
 }
 
-/// Writes an answer, with an id of its own, to the request `relates`.
+/// Writes an answer, with an id of its own, to the request `relates`, if that could be read.
 pub fn write_response(
     response: &Response,
     message: Uuid,
-    relates: Uuid,
+    relates: Option<Uuid>,
     peer: &Peer<'_>,
 ) -> Vec<u8> {
     let mut out = Writer::new();
     out.element("a:Action", &response.action());
     out.element("a:MessageID", &wire_id(message));
     out.element("a:To", ANONYMOUS);
-    out.element("a:RelatesTo", &wire_id(relates));
+    if let Some(relates) = relates {
+        out.element("a:RelatesTo", &wire_id(relates));
+    }
     out.body();
     match response {
         Response::Created { shell } => created(&mut out, *shell, peer),

@@ -1,0 +1,254 @@
+//! Requests that wait: for the rest of a pipeline that comes over several requests, and for approvers.
+//!
+//! A pipeline that waits for approval (`on_block = "hold"`) is looked at only while its client waits for output, so one whose
+//! client is gone comes to nothing. When its requests are decided it is decided again, with the policies and grants of that
+//! moment, and begins or fails.
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use tokio::time::{Instant, sleep_until};
+use tracing::debug;
+use uuid::Uuid;
+
+use crate::data::judge::Filed;
+use crate::data::reject::Rejection;
+use crate::dialect::psrp::session::{Proposal, Step};
+use crate::dialect::psrp::soap::{Fault, Response};
+use crate::model::{CmdletName, RequestState};
+
+use super::shells::Kept;
+use super::visit::Visit;
+
+/// How long a client that does not say waits for output.
+const USUAL_WAIT: Duration = Duration::from_secs(20);
+
+/// A pipeline that waits for approval.
+#[derive(Debug)]
+pub(super) struct Held {
+    proposal: Box<Proposal>,
+    /// The requests that were filed for it.
+    waits: Vec<Wait>,
+    /// When it is given up.
+    until: Instant,
+}
+
+/// A request that a command waits for.
+#[derive(Clone, Debug)]
+struct Wait {
+    cmdlet: CmdletName,
+    request: Uuid,
+    state: RequestState,
+}
+
+/// Why a client is answered.
+enum Woken {
+    /// Something of the session has changed.
+    Changed,
+    /// The pipeline's requests stand like this.
+    Decided(Vec<Wait>),
+    /// The client waits no longer, for now.
+    Enough,
+    /// Nobody decided in time.
+    GivenUp,
+    /// The gateway stops.
+    Stopping,
+}
+
+impl Held {
+    /// The pipeline that waits, if all that it lacks are requests that may be waited for.
+    pub(super) fn new(
+        proposal: Box<Proposal>,
+        filed: &[Option<Filed>],
+    ) -> Result<Self, Box<Proposal>> {
+        let mut waits = Vec::with_capacity(filed.len());
+        let mut bound: Option<Duration> = None;
+        for it in filed {
+            let Some(Filed {
+                cmdlet,
+                request,
+                state: state @ (RequestState::Approved | RequestState::Pending),
+                hold: Some(hold),
+            }) = it
+            else {
+                return Err(proposal);
+            };
+            bound = Some(bound.map_or(*hold, |it| it.min(*hold)));
+            waits.push(Wait {
+                cmdlet: cmdlet.clone(),
+                request: *request,
+                state: *state,
+            });
+        }
+        let Some(bound) = bound else {
+            return Err(proposal);
+        };
+        Ok(Self {
+            proposal,
+            waits,
+            until: Instant::now() + bound,
+        })
+    }
+}
+
+impl Visit<'_> {
+    /// Waits until there is something to say, or as long as the client does: it asks again then.
+    pub(super) async fn hold(&mut self, kept: &Kept) -> Result<Response, Rejection> {
+        let wait = self.request.frame.timeout.unwrap_or(USUAL_WAIT);
+        let deadline = Instant::now() + wait.min(self.remoting.longest_hold());
+        loop {
+            let mut changed = std::pin::pin!(kept.changed.notified());
+            changed.as_mut().enable();
+            match self.again(kept)? {
+                Step::Hold => {}
+                step @ (Step::Answer(_) | Step::Decide(_) | Step::Forward(_)) => {
+                    return Box::pin(self.carry_out(kept, step)).await;
+                }
+            }
+            let held = self.held(kept);
+            let until = held.as_ref().map(|it| it.1);
+            let woken = tokio::select! {
+                () = changed => Woken::Changed,
+                waits = self.decided(held.map(|it| it.0)) => Woken::Decided(waits),
+                () = sleep_until(until.map_or(deadline, |it| it.min(deadline))) => {
+                    if until.is_some_and(|it| it <= deadline) {
+                        Woken::GivenUp
+                    } else {
+                        Woken::Enough
+                    }
+                }
+                () = self.arrival.scene.worker.gate.stopping.cancelled() => Woken::Stopping,
+            };
+            match woken {
+                Woken::Changed => {}
+                Woken::Decided(waits) => self.resume(kept, &waits).await?,
+                Woken::Enough => return Ok(Response::Fault(Fault::timed_out())),
+                Woken::GivenUp => self.give_up(kept).await?,
+                Woken::Stopping => return Ok(stopping()),
+            }
+        }
+    }
+
+    /// What the pipeline that this request asks about waits for, if it waits.
+    fn held(&self, kept: &Kept) -> Option<(Vec<Wait>, Instant)> {
+        let command = self.command()?;
+        let inner = kept.lock();
+        let held = inner.held.get(&command)?;
+        Some((held.waits.clone(), held.until))
+    }
+
+    fn take_held(&self, kept: &Kept) -> Option<Held> {
+        let command = self.command()?;
+        kept.lock().held.remove(&command)
+    }
+
+    /// Waits until all of the requests are decided, or one of them against the caller.
+    async fn decided(&self, waits: Option<Vec<Wait>>) -> Vec<Wait> {
+        let Some(mut waits) = waits else {
+            return std::future::pending().await;
+        };
+        let own_cmdlets = &self.arrival.scene.worker.gate.own_cmdlets;
+        let settled = |(index, wait): (usize, &Wait)| {
+            let settled = own_cmdlets.settled(wait.request);
+            async move { (index, settled.await) }
+        };
+        let mut settling: FuturesUnordered<_> = waits.iter().enumerate().map(settled).collect();
+        let mut states = Vec::with_capacity(waits.len());
+        while let Some((index, state)) = settling.next().await {
+            match state {
+                Ok(state) => {
+                    states.push((index, state));
+                    if state != RequestState::Approved {
+                        break;
+                    }
+                }
+                Err(error) => {
+                    // The client asks again, and then it is looked at again.
+                    debug!(%error, "Where a request stands is not known");
+                    return std::future::pending().await;
+                }
+            }
+        }
+        drop(settling);
+        for (index, state) in states {
+            if let Some(wait) = waits.get_mut(index) {
+                wait.state = state;
+            }
+        }
+        waits
+    }
+
+    /// The requests of a pipeline are decided, and so is the pipeline.
+    async fn resume(&mut self, kept: &Kept, waits: &[Wait]) -> Result<(), Rejection> {
+        // Another request may have been quicker.
+        let Some(Held { proposal, .. }) = self.take_held(kept) else {
+            return Ok(());
+        };
+        let against: Vec<String> = waits.iter().filter_map(Wait::against).collect();
+        if !against.is_empty() {
+            self.refuse_held(kept, proposal, &against.join("\n")).await;
+            return Ok(());
+        }
+        // What was waited for is in the grants and policies of this moment.
+        let snapshot = self.arrival.scene.worker.gate.state.snapshot();
+        let arrival = self.arrival.with(&snapshot);
+        let mut now = Visit {
+            arrival: &arrival,
+            remoting: self.remoting,
+            request: self.request,
+            target: self.target,
+            decided: self.decided,
+        };
+        let begun = Box::pin(now.begin_held(kept, proposal)).await;
+        self.decided = now.decided;
+        begun
+    }
+
+    /// Nobody decided in time.
+    async fn give_up(&mut self, kept: &Kept) -> Result<(), Rejection> {
+        let Some(Held {
+            proposal, waits, ..
+        }) = self.take_held(kept)
+        else {
+            return Ok(());
+        };
+        let texts: Vec<String> = waits.iter().map(Wait::given_up).collect();
+        self.refuse_held(kept, proposal, &texts.join("\n")).await;
+        Ok(())
+    }
+}
+
+impl Wait {
+    /// What the caller is told if the request will not be approved.
+    fn against(&self) -> Option<String> {
+        let how = match self.state {
+            RequestState::Approved | RequestState::Pending => return None,
+            RequestState::Denied => "denied",
+            RequestState::Expired => "not decided in time",
+            RequestState::Withdrawn => "withdrawn",
+        };
+        let Self {
+            cmdlet, request, ..
+        } = self;
+        Some(format!(
+            "{cmdlet} did not run: its request {request} was {how}; Get-ElevatedAccessRequest -RequestId {request} shows by whom and why"
+        ))
+    }
+
+    fn given_up(&self) -> String {
+        let Self {
+            cmdlet, request, ..
+        } = self;
+        format!(
+            "{cmdlet} did not run: nobody decided its request {request} in the time that it may wait. The request stands: run it again when it is approved; Get-ElevatedAccessRequest -RequestId {request} shows where it stands"
+        )
+    }
+}
+
+/// The gateway stops, and its sessions with it.
+pub(super) fn stopping() -> Response {
+    Response::Fault(Fault::aborted(
+        "the gateway is stopping, and this session ends with it; open a new one in a moment",
+    ))
+}

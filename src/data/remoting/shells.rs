@@ -1,0 +1,227 @@
+//! The sessions of an endpoint: by id, each of the principal who opened it, bounded in number, memory and idle time.
+//!
+//! Shared by all workers. The lock of the list and that of a session are short: nothing waits while either is held.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::config;
+use crate::dialect::psrp::session::{Ending, Shell};
+use crate::model::Principal;
+use crate::telemetry::metrics::OpenShell;
+
+use super::hold::Held;
+use super::standing::Standing;
+use crate::data::body::Share;
+
+/// Input of one session goes upstream in order, by this many lanes: commands share them, so that there is a bound.
+const LANES: usize = 16;
+
+/// Why a session cannot be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoRoom {
+    /// There is a session with this id.
+    Taken,
+    /// The endpoint has as many as it may.
+    TooMany,
+    /// The principal has this many, which is all they may have.
+    TooManyOfOne(usize),
+}
+
+/// The sessions of an endpoint.
+#[derive(Debug, Default)]
+pub(super) struct Shells(Mutex<HashMap<Uuid, Arc<Kept>>>);
+
+/// A session that is kept between requests.
+pub(super) struct Kept {
+    pub(super) id: Uuid,
+    pub(super) owner: Arc<Principal>,
+    inner: Mutex<Inner>,
+    /// Requests that are being answered,
+    busy: AtomicUsize,
+    /// and how many there may be when one more comes that waits for output.
+    most_busy: usize,
+    /// Fires when something in it has changed that a waiting request may be interested in.
+    pub(super) changed: Notify,
+    lanes: [tokio::sync::Mutex<()>; LANES],
+    #[expect(dead_code, reason = "it is there to be dropped")]
+    counted: OpenShell,
+}
+
+/// What a session's lock guards.
+pub(super) struct Inner {
+    pub(super) shell: Shell,
+    /// What was permitted of the pipelines that run.
+    pub(super) standing: HashMap<Uuid, Standing>,
+    /// Pipelines that wait for approval.
+    pub(super) held: HashMap<Uuid, Held>,
+    /// The memory that it is charged with.
+    share: Share,
+    last_used: Instant,
+}
+
+/// A request that uses a session: while there is one, the session is not idle.
+pub(super) struct InUse<'a>(&'a Kept);
+
+impl Shells {
+    /// Keeps a session that is being opened.
+    pub(super) fn add(
+        &self,
+        shell: Shell,
+        owner: Arc<Principal>,
+        limits: &config::Remoting,
+        share: Share,
+        counted: OpenShell,
+    ) -> Result<Arc<Kept>, NoRoom> {
+        let mut all = self.lock();
+        if all.contains_key(&shell.id()) {
+            return Err(NoRoom::Taken);
+        }
+        if all.len() >= limits.shells {
+            return Err(NoRoom::TooMany);
+        }
+        let of_owner = all.values().filter(|it| it.owner.key == owner.key).count();
+        if of_owner >= limits.shells_per_principal {
+            return Err(NoRoom::TooManyOfOne(of_owner));
+        }
+        let kept = Arc::new(Kept {
+            id: shell.id(),
+            owner,
+            inner: Mutex::new(Inner {
+                shell,
+                standing: HashMap::new(),
+                held: HashMap::new(),
+                share,
+                last_used: Instant::now(),
+            }),
+            busy: AtomicUsize::new(0),
+            // Of each pipeline its wait for output, input, an answer and a signal; of the session itself as many.
+            most_busy: (limits.pipelines_per_shell + 1).saturating_mul(4),
+            changed: Notify::new(),
+            lanes: Default::default(),
+            counted,
+        });
+        all.insert(kept.id, Arc::clone(&kept));
+        Ok(kept)
+    }
+
+    /// The session with this id, if it is of the principal with the key `owner`: to others it is not there.
+    pub(super) fn find(&self, id: Uuid, owner: &str) -> Option<Arc<Kept>> {
+        let all = self.lock();
+        let kept = all.get(&id).filter(|it| it.owner.key == owner)?;
+        Some(Arc::clone(kept))
+    }
+
+    /// Forgets a session.
+    pub(super) fn remove(&self, id: Uuid) {
+        let removed = self.lock().remove(&id);
+        if let Some(kept) = removed {
+            kept.changed.notify_waiters();
+        }
+    }
+
+    /// Takes out the sessions that nobody used for `idle`.
+    pub(super) fn take_idle(&self, idle: Duration) -> Vec<Arc<Kept>> {
+        let mut all = self.lock();
+        let is_idle = |it: &Kept| {
+            it.busy.load(Ordering::Acquire) == 0 && it.lock().last_used.elapsed() >= idle
+        };
+        all.extract_if(|_, it| is_idle(it)).map(|it| it.1).collect()
+    }
+
+    /// Takes out all sessions.
+    pub(super) fn take_all(&self) -> Vec<Arc<Kept>> {
+        self.lock().drain().map(|it| it.1).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Arc<Kept>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kept {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Marks it as in use until the result is dropped.
+    pub(super) fn in_use(&self) -> InUse<'_> {
+        self.busy.fetch_add(1, Ordering::AcqRel);
+        InUse(self)
+    }
+
+    /// Whether so many of its requests are being answered that one more must not wait.
+    pub(super) fn is_busy(&self) -> bool {
+        self.busy.load(Ordering::Acquire) > self.most_busy
+    }
+
+    /// Waits until what came before on the same lane is done: for input of `command`, or of the session itself.
+    pub(super) async fn lane(
+        &self,
+        command: Option<Uuid>,
+    ) -> Option<tokio::sync::MutexGuard<'_, ()>> {
+        let number = command.map_or(0, |it| it.as_u128() % (LANES as u128));
+        let lane = usize::try_from(number)
+            .ok()
+            .and_then(|it| self.lanes.get(it))?;
+        Some(lane.lock().await)
+    }
+}
+
+impl Inner {
+    /// Charges what the session holds by now; whether there is room for that.
+    pub(super) fn charge(&mut self) -> bool {
+        self.share.resize(self.shell.held())
+    }
+
+    /// Puts on record what became of pipelines since the last time, and forgets what has ended.
+    pub(super) fn settle(&mut self) {
+        for (command, how) in self.shell.take_endings() {
+            if let Some(standing) = self.standing.get_mut(&command) {
+                standing.finish(result(how));
+            }
+        }
+        let Self {
+            shell,
+            standing,
+            held,
+            ..
+        } = self;
+        standing.retain(|command, _| shell.has(*command));
+        held.retain(|command, _| shell.is_deciding(*command));
+    }
+}
+
+/// The word of an outcome record.
+fn result(how: Ending) -> &'static str {
+    match how {
+        Ending::Completed => "ok",
+        Ending::Failed => "failed",
+        Ending::Refused => "blocked",
+        Ending::Stopped => "stopped",
+        Ending::Unclear => "upstream-broken",
+    }
+}
+
+impl Drop for InUse<'_> {
+    fn drop(&mut self) {
+        self.0.lock().last_used = Instant::now();
+        self.0.busy.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kept")
+            .field("id", &self.id)
+            .field("owner", &self.owner.key)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,95 @@
+//! What was permitted of a pipeline that runs: the proof for its further steps, and its outcomes, which are not known yet.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::audit::RecordedPermit;
+use crate::data::judge::Judged;
+use crate::data::outcome::OutcomeGuard;
+use crate::model::Command;
+use crate::policy::{SessionCall, Subject};
+use crate::telemetry::metrics::RunningPipeline;
+
+/// What is decided on in a session.
+#[derive(Clone, Debug)]
+pub(super) enum Act {
+    /// A command of a pipeline.
+    Command(Arc<Command>),
+    /// Something that runs no cmdlet.
+    Session(&'static SessionCall),
+}
+
+/// A session is opened.
+pub(super) const CREATE: &SessionCall = &SessionCall {
+    name: "CreateShell",
+};
+/// A session is closed by its client.
+pub(super) const DELETE: &SessionCall = &SessionCall {
+    name: "DeleteShell",
+};
+/// The server's commands are listed.
+pub(super) const LISTING: &SessionCall = &SessionCall {
+    name: "GetCommandMetadata",
+};
+
+impl Judged for Act {
+    fn subject(&self) -> Subject<'_> {
+        match self {
+            Self::Command(command) => Subject::Command(command),
+            Self::Session(call) => Subject::Session(call),
+        }
+    }
+}
+
+/// A command of a pipeline that runs, permitted and on record.
+#[derive(Debug)]
+pub(super) struct Permitted {
+    pub(super) permit: RecordedPermit<Act>,
+    /// The grant that it passed by: it goes on with the use that it took of that.
+    pub(super) grant: Option<Uuid>,
+}
+
+/// What was permitted of a pipeline that runs.
+#[derive(Debug)]
+pub(super) struct Standing {
+    pub(super) permitted: Arc<[Permitted]>,
+    outcomes: Vec<OutcomeGuard>,
+    counted: Option<RunningPipeline>,
+}
+
+impl Standing {
+    pub(super) fn new(
+        permitted: Vec<Permitted>,
+        outcomes: Vec<OutcomeGuard>,
+        counted: RunningPipeline,
+    ) -> Self {
+        Self {
+            permitted: permitted.into(),
+            outcomes,
+            counted: Some(counted),
+        }
+    }
+
+    /// The pipeline has ended like this.
+    pub(super) fn finish(&mut self, result: &'static str) {
+        for mut outcome in self.outcomes.drain(..) {
+            outcome.finish(result);
+        }
+        self.counted = None;
+    }
+
+    /// The server answered with this status.
+    pub(super) fn upstream_answered(&mut self, status: u16) {
+        for outcome in &mut self.outcomes {
+            outcome.upstream_answered(status);
+        }
+    }
+
+    /// The client is answered with this status, though the server did not take the pipeline.
+    pub(super) fn answers(&mut self, status: u16) {
+        for outcome in &mut self.outcomes {
+            outcome.answers(status);
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! To the server and back: what was cleared is written anew and sent, and the answer is read whole.
+//!
+//! Beside `forward` the only code that calls the upstream pool, and it takes nothing but [`Cleared`].
+
+use std::error::Error as _;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, StatusCode, Uri};
+use http_body_util::{BodyExt as _, Full};
+use tracing::{error, warn};
+use uuid::Uuid;
+
+use crate::data::gate::Route;
+use crate::data::reject::Rejection;
+use crate::dialect::psrp::soap::{
+    self, Frame, Operation, Peer, Response, Target, read_response, write_request,
+};
+use crate::upstream::{Pool, UpstreamBody, UpstreamError};
+
+use super::Remoting;
+use super::clearance::Cleared;
+use super::shells::Kept;
+
+/// The largest answer: far above the envelope that any client takes.
+const ANSWER_BYTES: usize = 16 * 1024 * 1024;
+
+/// The largest answer that the server is asked for, whatever the client would take: twice what clients do ask for.
+const LARGEST_ENVELOPE: u32 = 1 << 20;
+
+const SOAP: HeaderValue = HeaderValue::from_static("application/soap+xml;charset=UTF-8");
+
+/// Whom to ask about one session, and how.
+pub(super) struct Line<'a> {
+    pub(super) pool: &'a Pool,
+    pub(super) route: &'a Route,
+    pub(super) remoting: &'a Remoting,
+    pub(super) kept: &'a Kept,
+    pub(super) authorization: HeaderValue,
+    pub(super) target: &'a Target,
+    pub(super) frame: &'a Frame,
+}
+
+/// What the client hears of what went upstream.
+#[derive(Debug)]
+pub(super) enum Heard {
+    /// This.
+    Answer(Response),
+    /// The server did not answer an operation, or not in a way that can be passed on.
+    Lost(Box<Rejection>),
+}
+
+impl Line<'_> {
+    /// Sends what was cleared, in order. A fault ends it and is passed on.
+    pub(super) async fn send(&self, cleared: Cleared) -> Heard {
+        let (operations, answer) = cleared.into_parts();
+        let mut last = None;
+        for operation in operations {
+            let heard = match self.exchange(&operation).await {
+                Ok(response) => self.hear(&operation, response),
+                Err(rejection) => Err(rejection),
+            };
+            match heard {
+                Ok(Response::Fault(fault)) => return Heard::Answer(Response::Fault(fault)),
+                Ok(response) => last = Some(response),
+                Err(rejection) => return Heard::Lost(Box::new(rejection)),
+            }
+        }
+        match answer.or(last) {
+            Some(answer) => Heard::Answer(answer),
+            None => Heard::Answer(Response::Sent),
+        }
+    }
+
+    /// Sends what ends a pipeline. What the server says to it does not matter: it may have ended by itself.
+    pub(super) async fn send_ending(&self, cleared: Cleared) -> Option<Response> {
+        let (operations, answer) = cleared.into_parts();
+        for operation in operations {
+            if let Ok(response) = self.exchange(&operation).await {
+                drop(self.hear(&operation, response));
+            }
+        }
+        answer
+    }
+
+    /// What an answer means for the session.
+    fn hear(&self, operation: &Operation, response: Response) -> Result<Response, Rejection> {
+        let (heard, learned) = {
+            let mut inner = self.kept.lock();
+            if let Operation::Command { command, .. } = operation
+                && let Some(standing) = inner.standing.get_mut(command)
+            {
+                standing.upstream_answered(status(&response).as_u16());
+            }
+            let heard = inner.shell.heard(operation, response, &self.remoting.own);
+            let learned = inner.shell.take_learned();
+            inner.settle();
+            (heard, learned)
+        };
+        self.remoting.learn(&learned);
+        self.kept.changed.notify_waiters();
+        heard.map_err(|unreadable| Rejection::upstream_answer(&unreadable.text))
+    }
+
+    async fn exchange(&self, operation: &Operation) -> Result<Response, Rejection> {
+        let message = Uuid::now_v7();
+        let request = soap::Request {
+            frame: Frame {
+                message,
+                timeout: self.frame.timeout.map(|it| it.min(self.longest_wait())),
+                max_envelope: self.frame.max_envelope.map(|it| it.min(LARGEST_ENVELOPE)),
+                ..self.frame.clone()
+            },
+            shell: self.kept.id,
+            operation: operation.clone(),
+        };
+        let upstream = &self.route.upstream;
+        let url = format!("{}{}", self.remoting.origin, self.route.path);
+        let peer = Peer {
+            url: &url,
+            configuration: &self.remoting.settings.configuration,
+            machine: "",
+            owner: "",
+        };
+        let mut sent = Request::new(Full::new(Bytes::from(write_request(&request, &peer))));
+        *sent.method_mut() = Method::POST;
+        // INVARIANT: path and query are made of checked parts, so they always parse; `/` would be refused upstream.
+        *sent.uri_mut() =
+            Uri::try_from(self.target.path_and_query(&self.route.path)).unwrap_or_default();
+        let headers = sent.headers_mut();
+        headers.insert(AUTHORIZATION, self.authorization.clone());
+        headers.insert(CONTENT_TYPE, SOAP);
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        let began = Instant::now();
+        let answer = self.pool.send(upstream, sent).await;
+        let answer = answer.map_err(|error| self.failed(&error))?;
+        self.route.metrics.upstream(began.elapsed());
+        let status = answer.status();
+        match status {
+            StatusCode::OK | StatusCode::INTERNAL_SERVER_ERROR => {}
+            StatusCode::UNAUTHORIZED if self.route.credential.is_injected() => {
+                error!(endpoint = %self.route.path, upstream = %upstream.authority(), "Upstream refused the gateway's own credential; look at the endpoint's `upstream_auth` and the file that it names");
+                return Err(Rejection::credential_refused());
+            }
+            StatusCode::UNAUTHORIZED => {
+                return Err(Rejection::upstream_answer(
+                    "the server behind the gateway did not take your name and password",
+                ));
+            }
+            _ => {
+                let text = format!(
+                    "the server behind the gateway answered with status {}",
+                    status.as_u16()
+                );
+                return Err(Rejection::upstream_answer(&text));
+            }
+        }
+        if answer.headers().contains_key(CONTENT_ENCODING) {
+            return Err(Rejection::upstream_answer(
+                "the server's answer is compressed, though that was not asked for",
+            ));
+        }
+        let body = self.read(answer.into_body()).await?;
+        read_response(&body, message)
+            .map_err(|unreadable| Rejection::upstream_answer(&unreadable.text))
+    }
+
+    /// How long the server may hold an answer back: less than the gateway waits for it.
+    fn longest_wait(&self) -> Duration {
+        self.remoting.upstream_timeout / 4 * 3
+    }
+
+    async fn read(&self, mut body: UpstreamBody) -> Result<Bytes, Rejection> {
+        let mut whole = BytesMut::new();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| self.failed(&error))?;
+            let Ok(data) = frame.into_data() else {
+                continue;
+            };
+            if whole.len() + data.len() > ANSWER_BYTES {
+                return Err(Rejection::upstream_answer(
+                    "the server's answer is too large",
+                ));
+            }
+            whole.extend_from_slice(&data);
+        }
+        Ok(whole.freeze())
+    }
+
+    /// Tells operators why the server did not answer; the client learns less.
+    fn failed(&self, error: &UpstreamError) -> Rejection {
+        warn!(endpoint = %self.route.path, %error, cause = error.source().map(tracing::field::display), "Upstream did not answer");
+        Rejection::from(error)
+    }
+}
+
+/// The status that an answer comes with.
+pub(super) fn status(response: &Response) -> StatusCode {
+    match response {
+        Response::Fault(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        Response::Created { .. }
+        | Response::Deleted
+        | Response::Received(_)
+        | Response::Sent
+        | Response::Signalled
+        | Response::Started { .. } => StatusCode::OK,
+    }
+}

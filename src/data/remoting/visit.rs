@@ -1,0 +1,242 @@
+//! One request to a session, with all that it is answered by: what it means there, and how that is carried out.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::audit::{CallContext, Recorded};
+use crate::data::call::Arrival;
+use crate::data::judge::recordable;
+use crate::data::outcome::OutcomeGuard;
+use crate::data::reject::Rejection;
+use crate::dialect::Unreadable;
+use crate::dialect::psrp::session::{Context, Shell, Step};
+use crate::dialect::psrp::soap::{Fault, Operation, Request, Response, Target};
+use crate::policy::{Judgement, SessionCall};
+
+use super::Remoting;
+use super::clearance::Cleared;
+use super::decide::{answer, record_end};
+use super::hold::stopping;
+use super::shells::{Kept, NoRoom};
+use super::standing::{Act, CREATE, DELETE};
+use super::upstream::{Heard, Line};
+
+/// One request to a session.
+pub(super) struct Visit<'a> {
+    pub(super) arrival: &'a Arrival<'a>,
+    pub(super) remoting: &'a Remoting,
+    pub(super) request: &'a Request,
+    pub(super) target: &'a Target,
+    /// A decision about it is on record.
+    pub(super) decided: bool,
+}
+
+impl Visit<'_> {
+    /// Answers the request.
+    pub(super) async fn answer(&mut self) -> Result<Response, Rejection> {
+        if let Operation::Create { protocol, creation } = &self.request.operation {
+            return self.open(protocol.as_deref(), creation).await;
+        }
+        let owner = &self.arrival.scene.caller.principal.key;
+        let Some(kept) = self.remoting.shells.find(self.request.shell, owner) else {
+            return Ok(unknown_shell());
+        };
+        let _in_use = kept.in_use();
+        if matches!(self.request.operation, Operation::Receive { .. }) && kept.is_busy() {
+            return Err(Rejection::session_busy());
+        }
+        // What goes in goes on in its order. Waiting for output and signals wait for nobody.
+        let _lane = match &self.request.operation {
+            Operation::Command { command, .. } => kept.lane(Some(*command)).await,
+            Operation::Send { command, .. } => kept.lane(*command).await,
+            Operation::Create { .. }
+            | Operation::Delete
+            | Operation::Receive { .. }
+            | Operation::Signal { .. } => None,
+        };
+        let step = {
+            let catalogue = self.remoting.catalogue();
+            let mut inner = kept.lock();
+            let context = self.reading(&catalogue);
+            let step = inner.shell.step(owner, self.request, &context);
+            if !inner.charge() {
+                inner.shell.shed(self.command());
+                inner.charge();
+                inner.settle();
+                return Err(Rejection::no_room_for_body());
+            }
+            inner.settle();
+            step?
+        };
+        kept.changed.notify_waiters();
+        let answer = if matches!(self.request.operation, Operation::Delete) {
+            self.close(&kept).await
+        } else {
+            self.carry_out(&kept, step).await
+        };
+        if kept.lock().shell.is_closed() {
+            self.remoting.shells.remove(kept.id);
+        }
+        answer
+    }
+
+    /// Carries out what a request means.
+    pub(super) async fn carry_out(
+        &mut self,
+        kept: &Kept,
+        step: Step,
+    ) -> Result<Response, Rejection> {
+        match step {
+            Step::Answer(response) => Ok(response),
+            Step::Decide(proposal) => self.decide(kept, proposal).await,
+            Step::Forward(operations) => {
+                let cleared = Cleared::plumbing(operations).ok_or_else(Rejection::not_cleared)?;
+                answer(self.wait_or_send(kept, cleared).await)
+            }
+            Step::Hold => self.hold(kept).await,
+        }
+    }
+
+    /// What a request that was held means by now.
+    pub(super) fn again(&self, kept: &Kept) -> Result<Step, Unreadable> {
+        let catalogue = self.remoting.catalogue();
+        let context = self.reading(&catalogue);
+        kept.lock().shell.again(self.request, &context)
+    }
+
+    /// Opens a session.
+    async fn open(
+        &mut self,
+        protocol: Option<&str>,
+        creation: &[u8],
+    ) -> Result<Response, Rejection> {
+        let scene = self.arrival.scene;
+        let gate = &*scene.worker.gate;
+        let owner = &scene.caller.principal;
+        let limits = self.remoting.limits();
+        let (shell, operation) =
+            Shell::open(self.request.shell, protocol, creation, &owner.key, limits)?;
+        if gate.stopping.is_cancelled() {
+            return Ok(stopping());
+        }
+        let settings = &self.remoting.settings;
+        let kept = self
+            .remoting
+            .shells
+            .add(
+                shell,
+                Arc::clone(owner),
+                settings,
+                gate.bodies.empty_share(),
+                scene.route.metrics.shell(),
+            )
+            .map_err(|why| match why {
+                NoRoom::Taken => Rejection::session_taken(),
+                NoRoom::TooMany => Rejection::too_many_sessions(),
+                NoRoom::TooManyOfOne(count) => Rejection::too_many_of_one(count),
+            })?;
+        let _in_use = kept.in_use();
+        let result = self.on_record(&kept, CREATE, operation).await;
+        // One that the server has not opened was never there. Where it is not known, because the client went away, the session
+        // stays until it has been idle, and is closed upstream then.
+        if !matches!(result, Ok(Response::Created { .. })) {
+            self.remoting.shells.remove(kept.id);
+        }
+        result
+    }
+
+    /// Closes a session, as its client asks.
+    async fn close(&mut self, kept: &Kept) -> Result<Response, Rejection> {
+        let result = self.on_record(kept, DELETE, Operation::Delete).await;
+        if matches!(result, Ok(Response::Deleted | Response::Fault(_))) {
+            self.remoting.shells.remove(kept.id);
+        }
+        result
+    }
+
+    /// Puts a session call on record, and sends its operation.
+    async fn on_record(
+        &mut self,
+        kept: &Kept,
+        call: &'static SessionCall,
+        operation: Operation,
+    ) -> Result<Response, Rejection> {
+        let scene = self.arrival.scene;
+        let audit = &scene.worker.gate.audit;
+        let context = self.context(None);
+        let judgement: Judgement<Act> = scene.decided(Act::Session(call), &context, None);
+        scene.count(judgement.decision());
+        let recorded = audit.record_one(&context, judgement, recordable).await?;
+        self.seen_decided();
+        let Recorded::Permitted(permit) = recorded else {
+            return Err(Rejection::not_cleared());
+        };
+        let mut outcome = OutcomeGuard::new(audit, permit.decision_id());
+        let cleared = Cleared::session(operation, &permit).ok_or_else(Rejection::not_cleared)?;
+        let heard = self.line(kept).send(cleared).await;
+        record_end(&mut outcome, &heard);
+        answer(heard)
+    }
+
+    /// Sends what was cleared; what only waits for output ends when the gateway stops.
+    pub(super) async fn wait_or_send(&self, kept: &Kept, cleared: Cleared) -> Heard {
+        let line = self.line(kept);
+        if !matches!(self.request.operation, Operation::Receive { .. }) {
+            return line.send(cleared).await;
+        }
+        tokio::select! {
+            heard = line.send(cleared) => heard,
+            () = self.arrival.scene.worker.gate.stopping.cancelled() => Heard::Answer(stopping()),
+        }
+    }
+
+    pub(super) fn line<'k>(&'k self, kept: &'k Kept) -> Line<'k> {
+        let scene = &self.arrival.scene;
+        Line {
+            pool: &scene.worker.pool,
+            route: scene.route,
+            remoting: self.remoting,
+            kept,
+            authorization: scene
+                .route
+                .credential
+                .for_call(scene.caller.authorization()),
+            target: self.target,
+            frame: &self.request.frame,
+        }
+    }
+
+    /// The pipeline that it is about, if it is about one.
+    pub(super) fn command(&self) -> Option<Uuid> {
+        match self.request.operation {
+            Operation::Command { command, .. } | Operation::Signal { command, .. } => Some(command),
+            Operation::Receive { command, .. } | Operation::Send { command, .. } => command,
+            Operation::Create { .. } | Operation::Delete => None,
+        }
+    }
+
+    /// What records tell of it. A pipeline's id is the client's own for the call.
+    pub(super) fn context(&self, command: Option<Uuid>) -> CallContext {
+        self.arrival
+            .context(command.map(|it| it.hyphenated().to_string()))
+    }
+
+    pub(super) fn seen_decided(&mut self) {
+        self.decided = true;
+    }
+
+    fn reading<'c>(
+        &'c self,
+        catalogue: &'c crate::dialect::psrp::pipeline::Catalogue,
+    ) -> Context<'c> {
+        Context {
+            workload: &self.arrival.scene.route.workload,
+            catalogue,
+        }
+    }
+}
+
+fn unknown_shell() -> Response {
+    Response::Fault(Fault::unknown("such session"))
+}

@@ -1,0 +1,142 @@
+//! What a decision comes to: the second half of a session's way, from what was decided to what goes upstream.
+
+use crate::dialect::psrp::answer::{self, Failure};
+use crate::dialect::psrp::message::{self, Destination, Kind, Message};
+use crate::dialect::psrp::soap::{Operation, Signal, Stream};
+use crate::model::Object;
+
+use super::local::Local;
+use super::{Ending, Go, Next, Proposal, Shell, State, pack, unknown_command};
+
+impl Shell {
+    /// Nobody decides on the proposal any more: a pipeline that has not begun never was.
+    pub fn dropped(&mut self, proposal: Proposal) {
+        let Proposal { command, next, .. } = proposal;
+        let state = self.commands.get(&command).map(|it| &it.state);
+        if let (Next::Start(..), Some(State::Deciding)) = (next, state) {
+            self.commands.remove(&command);
+        }
+    }
+
+    /// The proposal is permitted: what goes upstream.
+    pub fn permitted(&mut self, proposal: Proposal) -> Go {
+        let Proposal { command, next, .. } = proposal;
+        let (object, kind, data, work, answer) = match next {
+            Next::Continue(operations, answer) => {
+                // It may have been ended while it was decided on.
+                return match self.commands.get(&command).map(|it| &it.state) {
+                    Some(State::Running(_)) => Go { operations, answer },
+                    Some(State::Deciding | State::Incomplete | State::Local(_)) | None => {
+                        unknown_command()
+                    }
+                };
+            }
+            Next::Start(object, kind, data, work, answer) => (object, kind, data, work, answer),
+        };
+
+        let Some(running) = self.commands.get_mut(&command) else {
+            return unknown_command();
+        };
+        let State::Deciding = running.state else {
+            return Go {
+                operations: Vec::new(),
+                answer: Some(answer),
+            };
+        };
+        running.state = State::Running(work);
+        let message = |kind, data| {
+            message::write(&Message {
+                destination: Destination::Server,
+                kind,
+                pool: self.id,
+                pipeline: command,
+                data,
+            })
+        };
+        let mut payloads = pack(&[(object, message(kind, data))]);
+        if let Some(number) = running.early_end.take() {
+            let end = message(Kind::EndOfPipelineInput, String::new());
+            payloads.extend(pack(&[(number, end)]));
+        }
+        let operations = payloads.into_iter().enumerate().map(|(index, data)| {
+            if index == 0 {
+                Operation::Command {
+                    command,
+                    arguments: data,
+                }
+            } else {
+                Operation::Send {
+                    command: Some(command),
+                    stream: Stream::Stdin,
+                    data,
+                }
+            }
+        });
+        Go {
+            operations: operations.collect(),
+            answer: Some(answer),
+        }
+    }
+
+    /// The proposal is refused, with `text` for the person at the client: the pipeline fails, and the server is told to stop it
+    /// if it runs there. What the server says to that does not matter.
+    pub fn refused(&mut self, proposal: Proposal, why: Failure, text: &str) -> Go {
+        let Proposal { command, next, .. } = proposal;
+        let state = answer::failed(why, text);
+        let local = Local::new(self.id, command, &[], &state, &mut self.next_own_object);
+        let Some(running) = self.commands.get_mut(&command) else {
+            return unknown_command();
+        };
+        match next {
+            Next::Start(.., answer) => {
+                if let State::Deciding = running.state {
+                    running.state = State::Local(local);
+                }
+                Go {
+                    operations: Vec::new(),
+                    answer: Some(answer),
+                }
+            }
+            Next::Continue(_, answer) => {
+                if !matches!(running.state, State::Running(_)) {
+                    return Go {
+                        operations: Vec::new(),
+                        answer: Some(answer.unwrap_or_else(|| self.take(command, None))),
+                    };
+                }
+                self.endings.extend(running.end(command, Ending::Refused));
+                running.state = State::Local(local);
+                let signal = |signal| Operation::Signal { command, signal };
+                Go {
+                    answer: Some(answer.unwrap_or_else(|| self.take(command, None))),
+                    operations: vec![signal(Signal::Stop), signal(Signal::Terminate)],
+                }
+            }
+        }
+    }
+
+    /// The gateway has run the proposal's cmdlet itself, and returns `objects`.
+    pub fn answered(&mut self, proposal: Proposal, objects: &[Object]) -> Go {
+        let Proposal { command, next, .. } = proposal;
+        let local = Local::new(
+            self.id,
+            command,
+            objects,
+            &answer::completed(),
+            &mut self.next_own_object,
+        );
+        let Some(running) = self.commands.get_mut(&command) else {
+            return unknown_command();
+        };
+        if let State::Deciding = running.state {
+            running.state = State::Local(local);
+        }
+        Go {
+            operations: Vec::new(),
+            answer: match next {
+                Next::Continue(_, answer) => answer,
+                Next::Start(.., answer) => Some(answer),
+            },
+        }
+    }
+}

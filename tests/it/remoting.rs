@@ -1,0 +1,119 @@
+//! PowerShell remoting through the real binary, in front of a server that does what the test tells it.
+
+mod bounds;
+mod client;
+mod life;
+mod server;
+mod waiting;
+
+use std::collections::BTreeMap;
+
+use portcullis::dialect::psrp::soap::{Operation, Response};
+use serde_json::Value;
+
+use crate::gateway::{Gateway, POLICIES, Setup};
+
+use self::client::Session;
+use self::server::Server;
+
+pub(super) const CONFIGURATION: &str = "Microsoft.Exchange";
+
+/// Policies beside the usual ones.
+const MORE: &str = r#"
+[[policy]]
+task = 'Exchange\Wait-Release'
+approval = "auto"
+
+[[policy]]
+task = 'Exchange\Set-User'
+approval = "auto"
+[policy.parameters]
+Identity = { pattern = 'guest-.*' }
+
+[[policy]]
+task = 'Exchange\Set-Contact'
+approval = "manual"
+approvers = ["mbmanagers"]
+max_uses = 1
+
+[[policy]]
+task = 'Exchange\New-Mailbox'
+approval = "manual"
+approvers = ["mbmanagers"]
+on_block = "hold"
+hold_seconds = 600
+
+[[policy]]
+task = 'Exchange\New-MailContact'
+approval = "manual"
+approvers = ["mbmanagers"]
+on_block = "hold"
+hold_seconds = 1
+"#;
+
+/// A gateway with an endpoint for remoting beside the usual one, and the server behind it.
+struct Lab {
+    gateway: Gateway,
+    server: Server,
+}
+
+impl Lab {
+    async fn start() -> Self {
+        Self::with("").await
+    }
+
+    /// With these lines in the endpoint's section.
+    async fn with(lines: &str) -> Self {
+        let server = Server::start().await;
+        let endpoint = format!(
+            r#"
+[[endpoint]]
+workload = "Exchange"
+dialect = "psrp"
+path = "/powershell"
+upstream = "{}"
+identity = ["people"]
+ungoverned = "allow"
+upstream_auth = {{ mode = "basic", username = "svc@contoso.example", password_file = "upstream-token" }}
+{lines}
+"#,
+            server.origin()
+        );
+        let setup = Setup {
+            policies: format!("{POLICIES}{MORE}"),
+            extra: BTreeMap::from([("last", endpoint)]),
+            ..Setup::default()
+        };
+        Self {
+            gateway: Gateway::with(setup).await,
+            server,
+        }
+    }
+
+    async fn open(&self, person: &'static str) -> Session {
+        Session::open(&self.gateway, person).await
+    }
+
+    async fn close(&self, session: &Session) {
+        let answer = session.ask(&self.gateway, Operation::Delete).await;
+        assert_eq!(answer, Response::Deleted);
+    }
+
+    /// The decision records of this task.
+    fn decisions(&self, task: &str) -> Vec<Value> {
+        let records = self.gateway.records().into_iter();
+        records
+            .filter(|it| it["kind"] == "decision" && it["task"] == format!("Exchange\\{task}"))
+            .collect()
+    }
+
+    /// The outcome of a decision, which is recorded soon after it is known.
+    fn outcome(&self, decision: &Value) -> Value {
+        let id = &decision["decision"];
+        self.gateway
+            .eventually(&format!("the outcome of {id}"), |gateway| {
+                let mut records = gateway.records().into_iter();
+                records.find(|it| it["kind"] == "outcome" && it["decision"] == *id)
+            })
+    }
+}

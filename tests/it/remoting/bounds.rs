@@ -1,0 +1,295 @@
+//! What is bounded, what is refused, and how sessions end.
+
+use http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::{Method, StatusCode};
+use portcullis::dialect::psrp::fragment;
+use portcullis::dialect::psrp::soap::{Operation, Response, Subcode};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::Lab;
+use super::client::{Call, Input, Session, receive};
+use crate::client::{Http, try_connect};
+use crate::gateway::basic;
+
+const GET: [Call<'static>; 1] = [("Get-Mailbox", &[])];
+const SILENCE: [Call<'static>; 1] = [("Test-Silence", &[])];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_pipelines_and_what_they_hold_are_bounded() {
+    let lab = Lab::with(
+        "remoting = { shells_per_principal = 2, shells = 3, pipelines_per_shell = 2, reassembly = \"64 KiB\" }",
+    )
+    .await;
+    let first = lab.open("ana").await;
+    let second = lab.open("ana").await;
+    let third = Session::closed("ana");
+    let Response::Fault(fault) = third.create(&lab.gateway).await else {
+        panic!("there are too many");
+    };
+    assert_eq!(fault.subcode, Subcode::QuotaLimit);
+    assert!(
+        fault.text.contains("you have 2 sessions open"),
+        "{}",
+        fault.text
+    );
+    lab.close(&second).await;
+    let again = lab.open("ana").await;
+    lab.open("amy").await;
+    let Response::Fault(fault) = Session::closed("bo").create(&lab.gateway).await else {
+        panic!("there are too many");
+    };
+    assert!(fault.text.contains("remoting.shells"), "{}", fault.text);
+    // An id that is taken is taken, whoever has it.
+    let Response::Fault(fault) = again.create(&lab.gateway).await else {
+        panic!("it is there");
+    };
+    assert!(fault.text.contains("another"), "{}", fault.text);
+
+    let ids = [Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7()];
+    for id in &ids[..2] {
+        first.start(&lab.gateway, *id, &GET, Input::Follows).await;
+    }
+    let fault = first
+        .fault(&lab.gateway, first.command(ids[2], &GET, Input::None))
+        .await;
+    assert!(fault.text.contains("too many commands"), "{}", fault.text);
+    let large = fragment::write(7, &vec![0; 100_000], 70_000)[0].clone();
+    let Response::Fault(fault) = first.send(&lab.gateway, ids[0], large).await else {
+        panic!("it is too much");
+    };
+    assert!(fault.text.contains("more bytes"), "{}", fault.text);
+    first.end_input(&lab.gateway, ids[1]).await;
+    assert_eq!(first.end(&lab.gateway, ids[1]).await.state, 4);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_nobody_uses_is_closed_here_and_upstream() {
+    let lab = Lab::with("remoting = { idle = \"10s\" }").await;
+    let session = lab.open("ana").await;
+    let id = Uuid::now_v7();
+    session.start(&lab.gateway, id, &GET, Input::Follows).await;
+    assert!(metric(&lab, "portcullis_shells").ends_with(" 1"));
+    assert!(metric(&lab, "portcullis_pipelines").ends_with(" 1"));
+    let ended = lab.gateway.eventually("the session's end", |gateway| {
+        let mut records = gateway.records().into_iter();
+        records.find(|it| it["kind"] == "session.ended")
+    });
+    assert_eq!(
+        (&ended["details"]["why"], &ended["principal"]["name"]),
+        (&json!("idle"), &json!("ana@contoso.example"))
+    );
+    assert_eq!(
+        lab.outcome(&lab.decisions("Get-Mailbox")[0])["result"],
+        "client-gone"
+    );
+    lab.gateway.eventually("the end upstream", |_| {
+        (lab.server.journal().last()? == "delete").then_some(())
+    });
+    let fault = session.fault(&lab.gateway, receive(id)).await;
+    assert!(fault.text.contains("open a new session"), "{}", fault.text);
+    let requests = |status: &str| {
+        let (_, page) = lab.gateway.ask_control("/metrics");
+        let series =
+            format!("portcullis_requests_total{{endpoint=\"/powershell\",status=\"{status}\"}}");
+        let line = page.lines().find(|it| it.starts_with(&series));
+        line.unwrap_or_else(|| panic!("{page}")).to_owned()
+    };
+    assert!(requests("4xx").ends_with(" 1") && requests("5xx").ends_with(" 0"));
+    assert!(metric(&lab, "portcullis_shells").ends_with(" 0"));
+    assert!(metric(&lab, "portcullis_pipelines").ends_with(" 0"));
+}
+
+fn metric(lab: &Lab, name: &str) -> String {
+    let (_, page) = lab.gateway.ask_control("/metrics");
+    let found = page
+        .lines()
+        .find(|it| it.starts_with(name) && it.contains("/powershell"));
+    found.unwrap_or_else(|| panic!("{page}")).to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_restart_a_session_is_not_there_and_a_new_one_is_welcome() {
+    let mut lab = Lab::start().await;
+    let session = lab.open("ana").await;
+    lab.gateway.kill();
+    lab.gateway.restart();
+    let fault = session.fault(&lab.gateway, receive(Uuid::now_v7())).await;
+    assert_eq!(fault.subcode, Subcode::InvalidSelectors);
+    assert!(fault.text.contains("open a new session"), "{}", fault.text);
+    let session = lab.open("ana").await;
+    assert_eq!(
+        session.cmdlet(&lab.gateway, "Get-Mailbox", &[]).await.state,
+        4
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_that_stops_tells_those_who_wait_and_closes_sessions_upstream() {
+    let mut lab = Lab::start().await;
+    let session = lab.open("ana").await;
+    let id = Uuid::now_v7();
+    session.start(&lab.gateway, id, &SILENCE, Input::None).await;
+    let waiting = session.fault(&lab.gateway, receive(id));
+    let stop = async {
+        wait_for(&lab, "silence").await;
+        lab.gateway.signal("TERM");
+    };
+    let (fault, ()) = tokio::join!(waiting, stop);
+    assert_eq!(fault.subcode, Subcode::OperationAborted);
+    assert!(
+        fault.text.contains("the gateway is stopping"),
+        "{}",
+        fault.text
+    );
+    assert!(lab.gateway.wait().success());
+    assert_eq!(lab.server.journal().last().unwrap(), "delete");
+    assert_eq!(lab.server.shells(), 0);
+    assert_eq!(
+        lab.outcome(&lab.decisions("Test-Silence")[0])["result"],
+        "client-gone"
+    );
+    let last = lab.gateway.records().pop().unwrap();
+    assert_eq!(last["kind"], "gateway.stopped");
+}
+
+/// Waits until the server was told this.
+async fn wait_for(lab: &Lab, what: &str) {
+    while lab.server.journal().last().is_none_or(|it| it != what) {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_hangs_up_while_it_waits_can_come_back() {
+    let lab = Lab::start().await;
+    let session = lab.open("ana").await;
+    let id = Uuid::now_v7();
+    session.start(&lab.gateway, id, &SILENCE, Input::None).await;
+    let waiting = session.fault(&lab.gateway, receive(id));
+    tokio::select! {
+        fault = waiting => panic!("{fault:?}"),
+        () = wait_for(&lab, "silence") => {}
+    }
+    let stop = portcullis::dialect::psrp::soap::Signal::Stop;
+    assert_eq!(
+        session.signal(&lab.gateway, id, stop).await,
+        Response::Signalled
+    );
+    assert_eq!(session.end(&lab.gateway, id).await.state, 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_dies_is_told_and_recorded_and_the_session_goes_on() {
+    let lab = Lab::start().await;
+    let session = lab.open("ana").await;
+    let id = Uuid::now_v7();
+    let calls: [(&str, &[_]); 1] = [("Test-Death", &[])];
+    let Response::Fault(fault) = session.start(&lab.gateway, id, &calls, Input::None).await else {
+        panic!("it has died");
+    };
+    assert_eq!(fault.subcode, Subcode::InternalError);
+    let outcome = lab.outcome(&lab.decisions("Test-Death")[0]);
+    assert_eq!(
+        (&outcome["result"], &outcome["upstream_status"]),
+        (&json!("upstream-broken"), &json!(null))
+    );
+    assert_eq!(
+        session.cmdlet(&lab.gateway, "Get-Mailbox", &[]).await.state,
+        4
+    );
+    // One that has forgotten its sessions is believed.
+    lab.server.forget();
+    let next = Uuid::now_v7();
+    let Response::Fault(fault) = session.start(&lab.gateway, next, &GET, Input::None).await else {
+        panic!("the server does not know it");
+    };
+    assert_eq!(fault.subcode, Subcode::InvalidSelectors);
+    assert_eq!(
+        lab.outcome(lab.decisions("Get-Mailbox").last().unwrap())["result"],
+        "failed"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_served_is_refused_with_a_text_that_says_what_to_change() {
+    const SOAP: &str = "application/soap+xml;charset=UTF-8";
+    let lab = Lab::start().await;
+    let session = lab.open("ana").await;
+    let request = session.request(Operation::Delete);
+    let body = || {
+        let (_, body) = session.http(&request).into_parts();
+        body
+    };
+    let refused = async |method: Method, path: &str, kind: &str, text: &str| {
+        let mut request = http::Request::new(body());
+        *request.method_mut() = method;
+        *request.uri_mut() = path.parse().unwrap();
+        let headers = request.headers_mut();
+        headers.insert(AUTHORIZATION, basic("ana").parse().unwrap());
+        headers.insert(CONTENT_TYPE, kind.parse().unwrap());
+        let answer = lab.gateway.send(Http::One, request).await;
+        assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(
+            answer.headers[CONTENT_TYPE],
+            "application/soap+xml;charset=UTF-8"
+        );
+        assert!(answer.text().contains(text), "{}", answer.text());
+        assert!(answer.text().contains("(request "), "{}", answer.text());
+    };
+    refused(Method::GET, "/powershell", SOAP, "takes `POST` only").await;
+    refused(
+        Method::POST,
+        "/powershell/x",
+        SOAP,
+        "not the path of this endpoint",
+    )
+    .await;
+    refused(
+        Method::POST,
+        "/powershell?x=1",
+        SOAP,
+        "not a query that is read",
+    )
+    .await;
+    refused(
+        Method::POST,
+        "/powershell",
+        "application/soap+xml;charset=UTF-16",
+        "leave `-UseUTF16` out",
+    )
+    .await;
+    let encrypted = "multipart/encrypted;protocol=\"application/HTTP-SPNEGO-session-encrypted\"";
+    refused(
+        Method::POST,
+        "/powershell",
+        encrypted,
+        "-Authentication Basic",
+    )
+    .await;
+
+    let mut stranger = session.http(&request);
+    stranger.headers_mut().remove(AUTHORIZATION);
+    let answer = lab.gateway.send(Http::One, stranger).await;
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+    assert!(
+        answer.headers[WWW_AUTHENTICATE]
+            .to_str()
+            .unwrap()
+            .starts_with("Basic ")
+    );
+    // None of them has closed the session; the control does.
+    assert_eq!(lab.server.journal(), ["create"]);
+    let answer = lab.gateway.send(Http::One, session.http(&request)).await;
+    assert_eq!(answer.status, StatusCode::OK);
+    assert_eq!(lab.server.journal(), ["create", "delete"]);
+    assert!(
+        try_connect(
+            lab.gateway.proxy(),
+            &lab.gateway.path("certs/ca.pem"),
+            Http::One
+        )
+        .await
+        .is_ok()
+    );
+}

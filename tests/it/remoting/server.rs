@@ -1,0 +1,305 @@
+//! A server of PowerShell remoting that does what a test needs, and keeps a journal of what it was told.
+//!
+//! What a pipeline does, its first cmdlet says: `Wait-Release` runs until the test releases it, `…-Silence` never answers,
+//! `Test-Death` ends the connection, `Test-Failure` fails; all others return their names and what was piped into them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use http::{Request as HttpRequest, Response as HttpResponse, StatusCode};
+use portcullis::dialect::psrp::clixml::{self, Item};
+use portcullis::dialect::psrp::fragment::{self, Limits, Reassembler};
+use portcullis::dialect::psrp::message::{self, Destination, Kind, Message};
+use portcullis::dialect::psrp::pipeline::{Catalogue, Input, Pipeline};
+use portcullis::dialect::psrp::soap::{
+    CommandState, Fault, Operation, Peer, Received, Request, Response, Signal, read_request,
+    write_response,
+};
+use uuid::Uuid;
+
+use super::CONFIGURATION;
+use crate::scripted::{Deed, Piece, Pieces, Scripted, Speaks};
+
+const PEER: Peer<'static> = Peer {
+    url: "http://server.example/powershell",
+    configuration: CONFIGURATION,
+    machine: "server.example",
+    owner: "svc@contoso.example",
+};
+
+/// The server, running until it is dropped.
+pub(super) struct Server {
+    scripted: Scripted,
+    world: Arc<Mutex<World>>,
+}
+
+#[derive(Default)]
+struct World {
+    journal: Vec<String>,
+    shells: HashMap<Uuid, HashMap<Uuid, Job>>,
+    is_released: bool,
+}
+
+struct Job {
+    names: Vec<String>,
+    takes_input: bool,
+    input: Vec<String>,
+    is_stopped: bool,
+    stream: Reassembler,
+}
+
+impl Server {
+    pub(super) async fn start() -> Self {
+        let world = Arc::new(Mutex::new(World::default()));
+        let seen = Arc::clone(&world);
+        let scripted = Scripted::start(Speaks::Plain, move |request| {
+            seen.lock().unwrap().answer(request)
+        })
+        .await;
+        Self { scripted, world }
+    }
+
+    pub(super) fn origin(&self) -> &str {
+        self.scripted.origin()
+    }
+
+    /// What it was told, in order.
+    pub(super) fn journal(&self) -> Vec<String> {
+        self.world.lock().unwrap().journal.clone()
+    }
+
+    /// The cmdlets that it ran.
+    pub(super) fn ran(&self) -> Vec<String> {
+        let ran = self.journal();
+        ran.iter()
+            .filter_map(|it| it.strip_prefix("run ").map(str::to_owned))
+            .collect()
+    }
+
+    /// Ends all `Wait-Release`.
+    pub(super) fn release(&self) {
+        self.world.lock().unwrap().is_released = true;
+    }
+
+    /// Forgets all sessions, as a server does that starts anew.
+    pub(super) fn forget(&self) {
+        self.world.lock().unwrap().shells.clear();
+    }
+
+    /// How many sessions it has.
+    pub(super) fn shells(&self) -> usize {
+        self.world.lock().unwrap().shells.len()
+    }
+}
+
+impl World {
+    fn answer(&mut self, http: &HttpRequest<Bytes>) -> Deed {
+        assert_eq!(http.method(), "POST");
+        assert!(http.uri().path() == "/powershell");
+        let request = read_request(http.body(), CONFIGURATION).unwrap();
+        let Some(response) = self.respond(&request) else {
+            return if self.journal.last().is_some_and(|it| it == "silence") {
+                Deed::Silence
+            } else {
+                Deed::Die
+            };
+        };
+        let status = match response {
+            Response::Fault(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            _ => StatusCode::OK,
+        };
+        let body = write_response(
+            &response,
+            Uuid::now_v7(),
+            Some(request.frame.message),
+            &PEER,
+        );
+        let answer = HttpResponse::builder()
+            .status(status)
+            .header("content-type", "application/soap+xml;charset=UTF-8")
+            .body(Pieces::new([Piece::Data(body.into())]))
+            .unwrap();
+        Deed::Answer(answer)
+    }
+
+    /// The answer; none if the connection falls silent or ends.
+    fn respond(&mut self, request: &Request) -> Option<Response> {
+        let shell = request.shell;
+        if matches!(request.operation, Operation::Create { .. }) {
+            self.shells.insert(shell, HashMap::new());
+        }
+        let Some(jobs) = self.shells.get_mut(&shell) else {
+            return Some(Response::Fault(Fault::unknown("such shell")));
+        };
+        match &request.operation {
+            Operation::Create { .. } => {
+                self.journal.push("create".to_owned());
+                Some(Response::Created { shell })
+            }
+            Operation::Delete => {
+                self.journal.push("delete".to_owned());
+                self.shells.remove(&shell);
+                Some(Response::Deleted)
+            }
+            Operation::Command { command, arguments } => {
+                let mut job = Job {
+                    names: Vec::new(),
+                    takes_input: false,
+                    input: Vec::new(),
+                    is_stopped: false,
+                    stream: Reassembler::default(),
+                };
+                job.feed(arguments, &mut self.journal);
+                if job.names.first().is_some_and(|it| it == "Test-Death") {
+                    return None;
+                }
+                jobs.insert(*command, job);
+                Some(Response::Started { command: *command })
+            }
+            Operation::Send { command: None, .. } => {
+                self.journal.push("pool input".to_owned());
+                Some(Response::Sent)
+            }
+            Operation::Send {
+                command: Some(command),
+                data,
+                ..
+            } => {
+                let job = jobs.get_mut(command).unwrap();
+                job.feed(data, &mut self.journal);
+                Some(Response::Sent)
+            }
+            Operation::Signal { command, signal } => {
+                match signal {
+                    Signal::Stop => {
+                        self.journal.push("stop".to_owned());
+                        if let Some(job) = jobs.get_mut(command) {
+                            job.is_stopped = true;
+                        }
+                    }
+                    Signal::Terminate => {
+                        self.journal.push("terminate".to_owned());
+                        jobs.remove(command);
+                    }
+                }
+                Some(Response::Signalled)
+            }
+            Operation::Receive { command: None, .. } => Some(Response::Fault(Fault::timed_out())),
+            Operation::Receive {
+                command: Some(command),
+                ..
+            } => {
+                let Some(job) = jobs.get(command) else {
+                    return Some(Response::Fault(Fault::unknown("such command")));
+                };
+                if job.names.first().is_some_and(|it| it.ends_with("-Silence")) && !job.is_stopped {
+                    self.journal.push("silence".to_owned());
+                    return None;
+                }
+                Some(job.receive(shell, *command, self.is_released))
+            }
+        }
+    }
+}
+
+impl Job {
+    fn feed(&mut self, payload: &[u8], journal: &mut Vec<String>) {
+        for object in self.stream.push(payload, &Limits::default()).unwrap() {
+            let message = message::read(&object.bytes).unwrap();
+            match message.kind {
+                Kind::CreatePipeline => {
+                    let item = clixml::read(&message.data).unwrap();
+                    let workload = "Exchange".parse().unwrap();
+                    let pipeline = Pipeline::read(&item, &workload, &Catalogue::default()).unwrap();
+                    self.takes_input = pipeline.input() == Input::Expected;
+                    for command in pipeline.commands().unwrap() {
+                        let name = command.task.cmdlet.to_string();
+                        journal.push(format!("run {name}"));
+                        self.names.push(name);
+                    }
+                }
+                Kind::GetCommandMetadata => {
+                    journal.push("list".to_owned());
+                    self.names.push("(listing)".to_owned());
+                }
+                Kind::PipelineInput => {
+                    let item = clixml::read(&message.data).unwrap();
+                    let text = item.as_text().unwrap_or("?").to_owned();
+                    journal.push(format!("input {text}"));
+                    self.input.push(text);
+                }
+                Kind::EndOfPipelineInput => self.takes_input = false,
+                other => journal.push(format!("{other:?}")),
+            }
+        }
+    }
+
+    fn receive(&self, shell: Uuid, command: Uuid, is_released: bool) -> Response {
+        let first = self.names.first().map_or("", String::as_str);
+        let waits = self.takes_input || (first == "Wait-Release" && !is_released);
+        if waits && !self.is_stopped {
+            return Response::Fault(Fault::timed_out());
+        }
+        let mut messages = Vec::new();
+        let state = if self.is_stopped {
+            3
+        } else if first == "Test-Failure" {
+            5
+        } else {
+            4
+        };
+        if first == "(listing)" {
+            messages.push((
+                Kind::PipelineOutput,
+                Item::of_properties([("Count", Item::i32(1))]),
+            ));
+            messages.push((Kind::PipelineOutput, known("Get-Mailbox", "Identity")));
+        } else {
+            let told = self.names.iter().chain(&self.input);
+            messages.extend(told.map(|it| (Kind::PipelineOutput, Item::text(it.as_str()))));
+        }
+        messages.push((
+            Kind::PipelineState,
+            Item::of_properties([("PipelineState", Item::i32(state))]),
+        ));
+        let output = messages.into_iter().zip(1..).map(|((kind, item), number)| {
+            let bytes = message::write(&Message {
+                destination: Destination::Client,
+                kind,
+                pool: shell,
+                pipeline: command,
+                data: clixml::write(&item),
+            });
+            (
+                Some(command),
+                fragment::write(number, &bytes, 1000).concat(),
+            )
+        });
+        Response::Received(Received {
+            output: output.collect(),
+            state: Some((command, CommandState::Done)),
+        })
+    }
+}
+
+/// A command in the answer to a listing, with one parameter that takes the first value without a name.
+fn known(name: &str, parameter: &str) -> Item {
+    let set = Item::of_properties([("Position", Item::i32(0))]);
+    let shape = Item::of_properties([
+        ("Name", Item::text(parameter)),
+        ("Aliases", Item::list(Vec::new())),
+        ("SwitchParameter", Item::Bool(false)),
+        (
+            "ParameterSets",
+            Item::table(vec![("__AllParameterSets".to_owned(), set)]),
+        ),
+    ]);
+    Item::of_properties([
+        ("Name", Item::text(name)),
+        (
+            "Parameters",
+            Item::table(vec![(parameter.to_owned(), shape)]),
+        ),
+    ])
+}

@@ -1,0 +1,128 @@
+//! Pipelines that wait for approval.
+
+use portcullis::dialect::psrp::soap::{Response, Signal, Subcode};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::Lab;
+use super::client::{Call, Input, Session, receive};
+
+const CALLS: [Call<'static>; 1] = [("New-Mailbox", &[])];
+
+/// A pipeline that waits, and the request that it waits for.
+async fn waiting(lab: &Lab, session: &Session) -> (Uuid, String) {
+    let id = Uuid::now_v7();
+    let started = session.start(&lab.gateway, id, &CALLS, Input::None).await;
+    assert_eq!(started, Response::Started { command: id });
+    let fault = session.fault(&lab.gateway, receive(id)).await;
+    assert_eq!(fault.subcode, Subcode::TimedOut, "the client asks again");
+    let listed = session
+        .cmdlet(&lab.gateway, "Get-ElevatedAccessRequest", &[])
+        .await;
+    assert_eq!(listed.property("RequestStatus"), "Pending");
+    assert!(lab.server.ran().is_empty());
+    (id, listed.property("Identity"))
+}
+
+async fn decide(lab: &Lab, cmdlet: &str, request: &str) {
+    let answer = lab
+        .gateway
+        .invoke(
+            "amy",
+            cmdlet,
+            json!({"RequestId": request, "Comment": "decided"}),
+        )
+        .await;
+    assert!(answer.status.is_success(), "{}", answer.text());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_runs_under_the_same_id_once_it_is_approved() {
+    let lab = Lab::start().await;
+    let session = lab.open("ana").await;
+    let (id, request) = waiting(&lab, &session).await;
+    // The client waits for output while the approver decides.
+    let (ended, ()) = tokio::join!(
+        session.end(&lab.gateway, id),
+        decide(&lab, "Approve-ElevatedAccessRequest", &request)
+    );
+    assert_eq!(
+        (ended.state, ended.texts),
+        (4, vec!["New-Mailbox".to_owned()])
+    );
+    assert_eq!(lab.server.ran(), ["New-Mailbox"]);
+    let records = lab.decisions("New-Mailbox");
+    let seen: Vec<_> = records
+        .iter()
+        .map(|it| {
+            (
+                it["verdict"].as_str().unwrap(),
+                it["client_request_id"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    let id = id.to_string();
+    assert_eq!(seen, [("block", id.as_str()), ("allow", id.as_str())]);
+    assert_eq!(lab.outcome(&records[1])["result"], "ok");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_fails_once_it_is_denied() {
+    let lab = Lab::start().await;
+    let session = lab.open("ana").await;
+    let (id, request) = waiting(&lab, &session).await;
+    decide(&lab, "Deny-ElevatedAccessRequest", &request).await;
+    let ended = session.end(&lab.gateway, id).await;
+    assert_eq!(ended.state, 5);
+    let told = format!("New-Mailbox did not run: its request {request} was denied");
+    assert!(ended.error_text().starts_with(&told), "{ended:?}");
+    assert!(lab.server.ran().is_empty());
+    assert_eq!(
+        session.cmdlet(&lab.gateway, "Get-Mailbox", &[]).await.state,
+        4
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_fails_when_nobody_decides_in_time() {
+    let lab = Lab::start().await;
+    let session = lab.open("ana").await;
+    let ended = session.cmdlet(&lab.gateway, "New-MailContact", &[]).await;
+    assert_eq!(ended.state, 5);
+    assert!(
+        ended.error_text().contains("nobody decided its request"),
+        "{ended:?}"
+    );
+    assert!(lab.server.ran().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_ends_it_and_an_approval_later_starts_nothing() {
+    let lab = Lab::start().await;
+    let session = lab.open("ana").await;
+    let (id, request) = waiting(&lab, &session).await;
+    assert_eq!(
+        session.signal(&lab.gateway, id, Signal::Stop).await,
+        Response::Signalled
+    );
+    decide(&lab, "Approve-ElevatedAccessRequest", &request).await;
+    assert_eq!(session.end(&lab.gateway, id).await.state, 3);
+    assert!(lab.server.ran().is_empty());
+    // The control: the grant is there for the next one.
+    assert_eq!(
+        session.cmdlet(&lab.gateway, "New-Mailbox", &[]).await.state,
+        4
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_the_admin_api_the_call_is_blocked_at_once() {
+    let lab = Lab::start().await;
+    let answer = lab.gateway.invoke("ana", "New-Mailbox", json!({})).await;
+    assert_eq!(answer.status, http::StatusCode::FORBIDDEN);
+    assert!(
+        answer.error().contains("was filed for it: run it again"),
+        "{}",
+        answer.text()
+    );
+}
