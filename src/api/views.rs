@@ -8,7 +8,7 @@ use crate::api::problem::{Failure, Kind};
 use crate::api::types::{self, FieldProblem, ParameterPin, Scalar};
 use crate::control::{Case, Control, ListedPolicy, StoredToken, Whose};
 use crate::model::{Answer, Bound, Grant, GrantState, Pin, Pinned, Pins, RequestState, Task, Vote};
-use crate::policy::{Exemption, ScopeKind, Source, Whereabouts};
+use crate::policy::{Exemption, OnBlock, ScopeKind, Source, Whereabouts};
 
 pub(super) fn request(control: &Control, case: &Case, now: DateTime<Utc>) -> types::Request {
     let it = &case.request;
@@ -229,6 +229,7 @@ pub(super) fn policy(listed: &ListedPolicy, places: Whereabouts) -> types::Polic
         reason_required: it.reason.required,
         approver_comment: it.approver_comment.as_str().to_owned(),
         on_block: it.on_block.as_str().to_owned(),
+        hold_seconds: (it.on_block == OnBlock::Hold).then(|| it.hold.as_secs()),
         max_uses: it.max_uses,
         report_only: it.report_only,
         parameter_rules: it.parameters.sentences().collect(),

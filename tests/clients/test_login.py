@@ -128,7 +128,7 @@ def office(tmp_path_factory):
         "PORTCULLIS__IDENTITY__0__CLIENT_ID": "portcullis-cli",
         "PORTCULLIS__IDENTITY__0__SCOPE": "offline_access",
     }
-    gateway = gateways.Gateway(directory, upstream.authority, entra, rotating, keys.url, LOCAL, environment)
+    gateway = gateways.Gateway(directory, upstream.authority, entra, rotating, keys.url, LOCAL, environment=environment)
     yield SimpleNamespace(gateway=gateway, provider=provider, entra=entra)
     assert gateway.stop() == 0
     provider.stop()

@@ -65,8 +65,10 @@ pub struct Policy {
     pub reason_required: bool,
     /// `optional` or `required`.
     pub approver_comment: String,
-    /// What a blocked call does: `block` or `request`.
+    /// What a blocked call does: `block`, `hold` or `request`.
     pub on_block: String,
+    /// With `hold`: how long a call in a session waits for its approval.
+    pub hold_seconds: Option<u64>,
     /// The most uses of a grant.
     pub max_uses: Option<u32>,
     /// Whether its blocks are recorded and not enforced.

@@ -7,7 +7,7 @@ use crate::cli::online::Online;
 use crate::cli::{ConfigFile, Format, Outcome, Output};
 use crate::config::duration_text;
 use crate::policy::{
-    Approval, Exemption, Group, Person, Policy, PolicySet, Role, RoleGroup, ScopeKind,
+    Approval, Exemption, Group, OnBlock, Person, Policy, PolicySet, Role, RoleGroup, ScopeKind,
 };
 
 /// What `policy ls` may be told.
@@ -149,6 +149,7 @@ pub(super) fn policy_json(it: &Policy) -> serde_json::Value {
         "windows": it.windows.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "break_glass": it.break_glass,
         "on_block": it.on_block.as_str(),
+        "hold_seconds": (it.on_block == OnBlock::Hold).then(|| it.hold.as_secs()),
         "max_uses": it.max_uses,
         "spread": it.spread.map(|it| json!({
             "calls_per_minute": it.calls_per_minute,
