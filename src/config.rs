@@ -107,7 +107,7 @@ pub struct Timeouts {
     pub handshake: Duration,
     /// From the first byte of a request head to its end, and idle keep-alive before it. Default 30 s.
     pub head: Duration,
-    /// A connection without a request. Default 300 s.
+    /// A connection without a request, or one whose client takes nothing of its answers. Default 300 s.
     pub idle: Duration,
     /// The whole request body. Default 60 s.
     pub body: Duration,

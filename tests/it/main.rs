@@ -35,6 +35,7 @@ mod limits;
 mod metrics;
 mod notify;
 mod notify_retry;
+mod patience;
 mod people;
 #[path = "../../src/notify/testing.rs"]
 #[expect(dead_code, reason = "the library's own tests use the rest")]
