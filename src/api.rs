@@ -11,6 +11,7 @@ mod events;
 mod grants;
 mod idempotency;
 mod limits;
+mod notifications;
 mod openapi;
 mod policies;
 mod problem;
@@ -353,6 +354,9 @@ async fn dispatch(api: &Api, route: &Route, call: &Call) -> Result<Answer, Failu
         "revoke_grant" => grants::revoke(api, call).await,
         "list_groups" => policies::list_groups(api, call),
         "show_me" => tokens::me(api, call),
+        "list_notifications" => notifications::list(api, call).await,
+        "retry_dead_notifications" => notifications::retry_dead(api, call).await,
+        "retry_notification" => notifications::retry(api, call).await,
         "list_policies" => policies::list(api, call).await,
         "create_policy" => policies::create(api, call).await,
         "show_policy" => policies::show(api, call).await,

@@ -35,6 +35,7 @@ use crate::serve;
 use crate::telemetry::{self, Verbosity};
 
 pub use client::Connection;
+pub use listing::Narrowed;
 pub use output::{ColorWhen, Format, Hint, Output};
 pub use times::Named;
 
@@ -49,6 +50,7 @@ const EXIT_CODES: &str = "Exit codes:
   4  a request that was waited for expired: nobody decided it
   5  a request that was waited for was withdrawn
   6  a request that was waited for was not decided within --timeout
+  130  signing in, `token` or `hash-password` was ended by Ctrl-C
 
 Environment:
   PORTCULLIS_CONFIG       the configuration file, where --config is not given
@@ -130,7 +132,7 @@ pub enum Command {
 #[derive(Clone, Debug, Args)]
 pub struct ConfigFile {
     /// The configuration file.
-    #[arg(short, long = "config", env = CONFIG_FILE, default_value = DEFAULT_FILE, value_name = "FILE")]
+    #[arg(short = 'c', long = "config", env = CONFIG_FILE, default_value = DEFAULT_FILE, value_name = "FILE")]
     pub path: PathBuf,
 }
 
@@ -195,7 +197,9 @@ pub fn run(command: Command, output: &mut Output) -> anyhow::Result<Outcome> {
         Command::Demo(options) => run_demo(options),
         Command::Grant(arguments) => runtime()?.block_on(grant::run(arguments, output)),
         Command::Init(options) => init::run(&options, output),
-        Command::Login(arguments) => runtime()?.block_on(login::run(&arguments, output)),
+        Command::Login(arguments) => {
+            runtime()?.block_on(password::interruptible(login::run(&arguments, output)))
+        }
         Command::Logout(arguments) => runtime()?.block_on(login::out(&arguments, output)),
         Command::Man(arguments) => completions::man(&arguments, output),
         Command::Notify(command) => notify::run(command, &Environment::of_process(), output),
@@ -203,8 +207,12 @@ pub fn run(command: Command, output: &mut Output) -> anyhow::Result<Outcome> {
         Command::Request(arguments) => runtime()?.block_on(request::run(arguments, output)),
         Command::Roles(command) => roles::run(command, output),
         Command::Serve(file) => run_gateway(&file, output),
-        Command::Token(arguments) => runtime()?.block_on(token::run(arguments, output)),
-        Command::User(UserCommand::HashPassword) => password::run(output),
+        Command::Token(arguments) => {
+            runtime()?.block_on(password::interruptible(token::run(arguments, output)))
+        }
+        Command::User(UserCommand::HashPassword) => {
+            runtime()?.block_on(password::interruptible(password::run(output)))
+        }
         Command::WhoCan(arguments) => who_can::run(&arguments, &Environment::of_process(), output),
     }
 }

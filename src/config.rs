@@ -107,7 +107,7 @@ pub struct Timeouts {
     pub handshake: Duration,
     /// From the first byte of a request head to its end, and idle keep-alive before it. Default 30 s.
     pub head: Duration,
-    /// A connection without a request. Default 300 s.
+    /// A connection without a request, or one whose client takes nothing of its answers. Default 300 s.
     pub idle: Duration,
     /// The whole request body. Default 60 s.
     pub body: Duration,
@@ -174,7 +174,7 @@ pub struct Audit {
     pub segment_bytes: u64,
     /// A segment is closed at this age. Default 24 h.
     pub segment_age: Duration,
-    /// Parameter names that are redacted besides the built-in ones.
+    /// Parameter names that are kept out of records, messages and listings besides the built-in ones.
     pub redact: Vec<String>,
 }
 

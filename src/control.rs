@@ -27,12 +27,14 @@ mod desk;
 mod filing;
 mod force;
 mod happening;
+mod hold;
 mod keeper;
 mod ledger;
 mod lifecycle;
 mod notices;
 mod reading;
 mod record;
+mod redelivery;
 mod refusals;
 mod tokens;
 mod uses;
@@ -53,13 +55,15 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::warn;
 use uuid::Uuid;
 
-use crate::model::{Command, Object, OwnCmdlet, Principal, RequestState};
+use crate::model::{Command, Object, OwnCmdlet, Principal, Redaction, RequestState};
 use crate::notify::Channels;
 use crate::policy::Mode;
 use crate::state::{
     BoxFuture, CallMark, GrantUses, NotTaken, OwnCmdletError, OwnCmdlets, State, Taking,
 };
-pub use crate::store::{GrantFilter, RequestFilter, StoredAnswer, StoredReply, StoredToken};
+pub use crate::store::{
+    Delivery, DeliveryState, GrantFilter, RequestFilter, StoredAnswer, StoredReply, StoredToken,
+};
 use crate::store::{Store, StoreError};
 
 pub use acting::Reply;
@@ -72,6 +76,7 @@ pub use happening::{Happening, HappeningKind};
 pub use ledger::Ledger;
 pub use lifecycle::Case;
 pub use reading::{Page, Query, Whose};
+pub use redelivery::DeliveryQuery;
 pub use refusals::WorkflowError;
 pub use tokens::{Claim, NewToken, TOKEN_PREFIX, Whose as WhoseTokens};
 
@@ -151,6 +156,8 @@ pub struct Settings {
     pub operators: Option<String>,
     /// The group whose members may read the audit log through the API.
     pub auditors: Option<String>,
+    /// What no record, message or listing shows.
+    pub redaction: Redaction,
 }
 
 /// How long [`Control::run`] waits for changes under way when it is stopped.
@@ -191,7 +198,10 @@ impl Control {
         let couriers = courier::carry(Arc::clone(&self.desk), stop.clone());
         // Aborted when this is dropped: no courier outlives the workflow.
         let couriers = AbortOnDropHandle::new(tokio::spawn(couriers));
-        keeper::keep(&self.desk, &stop).await;
+        tokio::join!(
+            keeper::keep(&self.desk, &stop),
+            hold::follow(&self.desk, &stop)
+        );
         self.tasks.close();
         if tokio::time::timeout(DRAIN, self.tasks.wait())
             .await

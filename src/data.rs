@@ -4,6 +4,7 @@
 //! operation → judgement → record → upstream. Nothing here waits for the store, but for the use of a grant that counts them,
 //! and nothing here knows `control`: that use, and the gateway's cmdlets, go through ports in `state`.
 
+mod activity;
 mod body;
 mod call;
 mod connection;

@@ -27,5 +27,5 @@ pub use own_cmdlet::{OwnCmdlet, OwnParameter, OwnParameterKind};
 pub use pin::{Bound, MOST_PINNED_BYTES, MOST_PINNED_VALUES, MOST_PINS, Pin, Pinned, Pins};
 pub use principal::{Principal, PrincipalKind};
 pub use request::{Answer, Narrowing, Request, RequestState, Vote};
-pub use sensitive::{REDACTED, is_sensitive, redacted};
+pub use sensitive::{REDACTED, Redaction, is_sensitive};
 pub use value::{Number, Value};

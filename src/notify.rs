@@ -11,6 +11,7 @@ mod audience;
 mod channels;
 mod error;
 mod mail;
+mod next;
 mod sample;
 mod secret;
 mod shapes;

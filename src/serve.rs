@@ -25,7 +25,7 @@ use crate::data::{
 use crate::dialect::exchange_rest::LinkHosts;
 use crate::identity::{Identities, Strangers};
 use crate::listen::{self, Acceptor, Workers};
-use crate::model::{Interner, OwnCmdlet};
+use crate::model::{Interner, OwnCmdlet, Redaction};
 use crate::notify::Channels;
 use crate::policy::{self, PolicyFile, PolicyProblem, PolicySet};
 use crate::state::{GrantUses, OwnCmdlets, Snapshot, State};
@@ -60,7 +60,7 @@ impl Running {
         self.control_address
     }
 
-    /// Asks for policies, certificates, users and secrets to be read again.
+    /// Asks for policies, certificates, users, secrets and templates to be read again.
     pub fn reload(&self) {
         self.reload.notify_one();
     }
@@ -122,19 +122,21 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         .context("the store cannot be opened")?;
     let (channels, broken) =
         Channels::open(&config.notify).context("notices cannot be delivered")?;
+    let channels = Arc::new(channels);
     for problem in &broken {
         warn!(error = %Chain(problem), "A template is not used; the built-in one takes its place");
     }
     let control = Control::open(
         store,
         Arc::new(audit.clone()),
-        Arc::new(channels),
+        Arc::clone(&channels),
         Arc::clone(&state),
         control::Settings {
             default_approver_group: config.access_control.default_approver_group.clone(),
             mode,
             operators: config.access_control.operators.clone(),
             auditors: config.access_control.auditors.clone(),
+            redaction: Redaction::new(&config.audit.redact),
         },
         Arc::new(Utc::now),
     )
@@ -215,6 +217,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         control_tls,
         control: Arc::clone(&control),
         policies: source,
+        channels,
         watch: config.policies.watch,
         looked,
         told: Vec::new(),

@@ -7,10 +7,11 @@
 //! from an older version of a row than the stored one changes nothing. Nothing here decides who may do what.
 //!
 //! SQLite runs with a write-ahead log and full sync, PostgreSQL must not run with `synchronous_commit` off. One process at a
-//! time uses a store: the grants in a process's memory would not see a revocation made through another.
+//! time uses a store, which `hold` sees to: the grants in a process's memory would not see a revocation made through another.
 
 mod database;
 mod grants;
+mod hold;
 mod notifications;
 mod outbox;
 mod policies;
@@ -32,6 +33,8 @@ use crate::model::{Grant, Request, RequestState, Vote};
 
 use database::{Database, Row, Transaction};
 pub use grants::GrantFilter;
+pub use hold::Held;
+use hold::Hold;
 pub use notifications::{
     Delivery, DeliveryCounts, DeliveryState, OwedDelivery, OwedNotification, Relevance,
 };
@@ -48,18 +51,7 @@ static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 #[derive(Debug)]
 pub struct Store {
     database: Database,
-    _hold: Hold,
-}
-
-/// What keeps other processes out.
-#[derive(Debug)]
-enum Hold {
-    /// Nothing: this one only reads.
-    None,
-    /// A session of the server that holds an advisory lock.
-    Postgres { _session: Box<sqlx::PgConnection> },
-    /// A locked file beside the database.
-    Sqlite { _lock: std::fs::File },
+    hold: Hold,
 }
 
 /// Why the store did not do what was asked.
@@ -124,6 +116,8 @@ pub enum Write {
     RemovePolicy(StoredDefinition),
     /// A token is no good any more.
     RemoveToken(Uuid),
+    /// A delivery that was given up is tried again, made from the version that it carries.
+    ReviveDelivery(Delivery),
     /// Where a delivery of a notice stands, made from the version that it carries.
     UpdateDelivery(Delivery),
     /// A grant's end, uses, closing and review, made from the version that it carries.
@@ -190,10 +184,18 @@ impl Store {
                 }
                 Write::RemovePolicy(policy) => policies::remove(&mut transaction, policy).await?,
                 Write::RemoveToken(id) => tokens::remove(&mut transaction, *id).await?,
+                Write::ReviveDelivery(delivery) => {
+                    notifications::revive(&mut transaction, delivery).await?;
+                }
                 Write::UpdateDelivery(delivery) => {
                     notifications::update(&mut transaction, delivery).await?;
                 }
-                Write::UpdateGrant(grant) => grants::update(&mut transaction, grant).await?,
+                Write::UpdateGrant(grant) => {
+                    grants::update(&mut transaction, grant).await?;
+                    if grant.reviewed.is_some() {
+                        notifications::forget_reminders(&mut transaction, grant.request).await?;
+                    }
+                }
                 Write::UpdateRequest(request) => {
                     requests::update(&mut transaction, request).await?;
                     if request.state != RequestState::Pending {
@@ -203,6 +205,12 @@ impl Store {
             }
         }
         Ok(transaction.commit().await?)
+    }
+
+    /// Tells whether this process has the store to itself, at each change; what this process keeps of it in memory may be out of
+    /// date after one. It ends with the store.
+    pub fn hold(&self) -> tokio::sync::watch::Receiver<Held> {
+        self.hold.held()
     }
 
     /// Closes the connections and lets another process have the store.

@@ -113,6 +113,7 @@ fn parameters(route: &Route) -> Vec<Value> {
         "search_audit" => query::<types::AuditQuery>(&mut parameters),
         "list_policies" => query::<types::PolicyQuery>(&mut parameters),
         "who_can" => query::<types::WhoCanQuery>(&mut parameters),
+        "list_notifications" => query::<types::NotificationQuery>(&mut parameters),
         "list_tokens" => query::<types::TokenQuery>(&mut parameters),
         "replace_policy" | "delete_policy" => parameters.push(json!({
             "name": "If-Match", "in": "header", "required": true, "description": "The `etag` of the policy as it was read",
@@ -165,9 +166,13 @@ fn body(route: &Route) -> Option<(Value, bool)> {
     Some(match route.name {
         "create_request" => (reference::<types::NewRequest>(), true),
         "approve_request" => (reference::<types::Approval>(), false),
-        "deny_request" | "withdraw_request" | "end_grant" | "review_grant" | "revoke_grant" => {
-            (reference::<types::Remark>(), false)
-        }
+        "deny_request"
+        | "withdraw_request"
+        | "end_grant"
+        | "review_grant"
+        | "revoke_grant"
+        | "retry_dead_notifications"
+        | "retry_notification" => (reference::<types::Remark>(), false),
         "extend_grant" => (reference::<types::Extension>(), false),
         "switch_access_control" => (reference::<types::AccessControlSwitch>(), true),
         "explain_decision" => (reference::<types::Explain>(), true),
@@ -199,6 +204,9 @@ fn responses(route: &Route) -> Value {
         "show_login" => ("200", json(reference::<types::Login>())),
         "show_me" => ("200", json(reference::<types::Me>())),
         "describe" => ("200", json(json!({ "type": "object" }))),
+        "list_notifications" => ("200", json(reference::<types::Page<types::Notification>>())),
+        "retry_dead_notifications" => ("200", json(reference::<types::Retried>())),
+        "retry_notification" => ("200", json(reference::<types::Notification>())),
         "list_policies" => ("200", json(reference::<types::Page<types::Policy>>())),
         "create_policy" => ("201", json(reference::<types::Policy>())),
         "show_policy" | "replace_policy" => ("200", json(reference::<types::Policy>())),

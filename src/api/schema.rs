@@ -40,6 +40,9 @@ fn make() -> Map<String, Value> {
     add::<types::PolicyQuery>(&mut generator);
     add::<types::WhoCanQuery>(&mut generator);
     add::<types::TokenQuery>(&mut generator);
+    add::<types::NotificationQuery>(&mut generator);
+    add::<types::Page<types::Notification>>(&mut generator);
+    add::<types::Retried>(&mut generator);
     add::<types::Request>(&mut generator);
     add::<types::Page<types::Request>>(&mut generator);
     add::<types::Page<types::Grant>>(&mut generator);

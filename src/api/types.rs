@@ -10,6 +10,7 @@ mod events;
 mod forms;
 mod grants;
 mod listings;
+mod notifications;
 mod parameters;
 mod people;
 mod policies;
@@ -22,6 +23,7 @@ pub use decisions::{Explain, Explanation, ExplanationStep, WhoCan, WhoCanPolicy,
 pub use events::{Event, Lost};
 pub use grants::{Extension, Grant, GrantQuery, GrantStatus};
 pub use listings::{ListingQuery, Page, Whose};
+pub use notifications::{Notification, NotificationQuery, NotificationState, Retried};
 pub use parameters::{ParameterPin, Scalar};
 pub use people::{DeviceLogin, Login, LoginIdentity, LoginKind, Me};
 pub use policies::{

@@ -14,11 +14,11 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::model::PrincipalKind;
+use crate::model::{PrincipalKind, Redaction};
 use crate::policy::{Decision, Subject, Verdict};
 
 use super::facts::{CallContext, Event, Outcome, Recordable};
-use super::parameters::{self, Redaction};
+use super::parameters;
 use super::{json, segment};
 
 /// The most bytes that a record shows of an identifier or a name.
@@ -45,7 +45,7 @@ impl Bodies {
     pub(super) fn new(node: &segment::Node, redact: &[String]) -> Self {
         Self {
             node: format!(",\"node\":\"{node}\",\"kind\":\"").into_bytes(),
-            redaction: Redaction(redact.to_vec()),
+            redaction: Redaction::new(redact),
         }
     }
 

@@ -1,11 +1,11 @@
 //! A command's parameters as a record shows them: values exactly, secrets replaced, the size bounded.
 //!
-//! Redaction is [`redacted`](crate::model::redacted)'s, done while writing, so that no value is copied first; a test
+//! Redaction is [`Redaction::redacted`]'s, done while writing, so that no value is copied first; a test
 //! holds the two together.
 
 use aws_lc_rs::digest::{SHA256, digest};
 
-use crate::model::{Command, Number, REDACTED, Value, is_sensitive};
+use crate::model::{Command, Number, REDACTED, Redaction, Value};
 
 use super::json;
 
@@ -14,16 +14,6 @@ pub(super) const MAX_SHOWN: usize = 64 * 1024;
 
 /// How many redacted paths a record lists; a last one, `…`, stands for more.
 const MAX_PATHS: usize = 64;
-
-/// Parameter names that are redacted besides the built-in ones, compared without ASCII case.
-#[derive(Debug, Default)]
-pub(super) struct Redaction(pub(super) Vec<String>);
-
-impl Redaction {
-    fn hides(&self, name: &str) -> bool {
-        is_sensitive(name) || self.0.iter().any(|it| it.eq_ignore_ascii_case(name))
-    }
-}
 
 /// Writes `"parameters":{…},"redacted":[…]` for `command`.
 ///
@@ -154,7 +144,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::{Parameter, Parameters, redacted};
+    use crate::model::{Parameter, Parameters};
 
     fn shown(name: &str, value: Value, redaction: &Redaction) -> serde_json::Value {
         let mut parameters = Parameters::default();
@@ -199,7 +189,8 @@ mod tests {
         #[test]
         fn redaction_while_writing_is_the_models(value in value()) {
             let mut removed = Vec::new();
-            let expected = redacted(&"Setting".parse().unwrap(), &value, &mut removed);
+            let name = "Setting".parse().unwrap();
+            let expected = Redaction::default().redacted(&name, &value, &mut removed);
             removed.dedup();
             let mut json = Vec::new();
             expected.write_json(&mut json);
@@ -214,7 +205,7 @@ mod tests {
 
     #[test]
     fn configured_names_are_redacted_in_any_case_and_depth() {
-        let redaction = Redaction(vec!["costcentre".to_owned()]);
+        let redaction = Redaction::new(&["costcentre".to_owned()]);
         let table = Value::Table(vec![("CostCentre".into(), Value::text("4711"))]);
         let record = shown("Custom", table, &redaction);
         assert_eq!(record["parameters"]["Custom"]["CostCentre"], "[redacted]");

@@ -77,21 +77,9 @@ pub struct Ls {
     /// Where they stand.
     #[arg(short, long, value_enum)]
     pub status: Option<Status>,
-    /// Those that name this task.
-    #[arg(short, long)]
-    pub task: Option<String>,
-    /// Those under the policy of this scope.
-    #[arg(long, value_name = "SCOPE")]
-    pub policy: Option<String>,
-    /// Those of this person.
-    #[arg(short, long, value_name = "NAME")]
-    pub principal: Option<String>,
-    /// Those made since, such as `2026-11-21` or `7d`.
-    #[arg(long, value_name = "TIME", value_parser = times::time)]
-    pub since: Option<times::Named>,
-    /// At most this many.
-    #[arg(short = 'n', long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub most: u32,
+    /// Which of them, and how many.
+    #[command(flatten)]
+    pub narrowed: listing::Narrowed,
 }
 
 /// Where a grant stands.
@@ -172,6 +160,7 @@ async fn act(
 
 async fn run_ls(client: &Client, ls: Ls, output: &mut Output) -> anyhow::Result<Outcome> {
     let now = Utc::now();
+    let most = ls.narrowed.most();
     let query = GrantQuery {
         listing: ListingQuery {
             status: ls.status.map(Into::into),
@@ -180,15 +169,14 @@ async fn run_ls(client: &Client, ls: Ls, output: &mut Output) -> anyhow::Result<
             } else {
                 ls.mine.then_some(Whose::Mine)
             },
-            policy: ls.policy,
-            principal: ls.principal,
-            task: ls.task,
-            since: ls.since.map(|it| it.from(now)),
+            policy: ls.narrowed.policy,
+            principal: ls.narrowed.principal,
+            task: ls.narrowed.task,
+            since: ls.narrowed.since.map(|it| it.from(now)),
             ..ListingQuery::default()
         },
         awaiting_review: ls.to_review.then_some(true),
     };
-    let most = usize::try_from(ls.most).unwrap_or(usize::MAX);
     let list = listing::collect(most, async |cursor, limit| {
         let mut query = query.clone();
         query.listing.cursor = cursor;
@@ -196,22 +184,10 @@ async fn run_ls(client: &Client, ls: Ls, output: &mut Output) -> anyhow::Result<
         client.get::<Page<Grant>>("/grants", &query).await
     })
     .await?;
-    if output.format() == Format::Json {
-        output.json(&list.json)?;
-        return Ok(Outcome::Done);
-    }
-    if list.items.is_empty() {
-        output.note("there is no such grant")?;
-        return Ok(Outcome::Done);
-    }
-    table(&list.items, now, output)?;
-    if list.has_more {
-        output.note(format_args!(
-            "there are more: `--most {}`",
-            most.saturating_mul(4)
-        ))?;
-    }
-    if ls.to_review {
+    let is_shown = listing::print(&list, "grant", output, |items, output| {
+        table(items, now, output)
+    })?;
+    if is_shown && ls.to_review {
         output.advice("look at one with `portcullis grant show ID`; then `portcullis grant review ID --comment …`")?;
     }
     Ok(Outcome::Done)
@@ -351,7 +327,7 @@ fn next_steps(it: &Grant, output: &mut Output) -> anyhow::Result<()> {
 
 /// The id of the grant that begins so, or whose request does.
 async fn find(client: &Client, text: &str) -> anyhow::Result<Uuid> {
-    listing::resolve(text, "grant", async |cursor, limit| {
+    listing::resolve(text, "grant", "grant", async |cursor, limit| {
         let query = ListingQuery::<GrantStatus> {
             cursor,
             limit: Some(limit),

@@ -1,13 +1,41 @@
 //! Listings that come in parts, and ids that people type in short.
 
+use clap::Args;
 use serde::Serialize;
 use uuid::Uuid;
 
 use crate::api::types::Page;
 
-use super::Hint;
 use super::client::Told;
 use super::output::printable;
+use super::{Format, Hint, Output, times};
+
+/// Which of them are listed, and how many: the same for requests and grants.
+#[derive(Clone, Debug, Args)]
+pub struct Narrowed {
+    /// Those that name this task.
+    #[arg(short, long)]
+    pub task: Option<String>,
+    /// Those under the policy of this scope.
+    #[arg(long, value_name = "SCOPE")]
+    pub policy: Option<String>,
+    /// Those of this person.
+    #[arg(short, long, value_name = "NAME")]
+    pub principal: Option<String>,
+    /// Those made since, such as `2026-11-21` or `7d`.
+    #[arg(long, value_name = "TIME", value_parser = times::time)]
+    pub since: Option<times::Named>,
+    /// At most this many.
+    #[arg(short = 'n', long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub most: u32,
+}
+
+impl Narrowed {
+    /// At most how many.
+    pub(super) fn most(&self) -> usize {
+        usize::try_from(self.most).unwrap_or(usize::MAX)
+    }
+}
 
 /// How many rows one part has.
 const PART: u32 = 100;
@@ -69,6 +97,29 @@ pub(super) async fn collect<T>(
     Ok(list)
 }
 
+/// Prints a listing of `what`: as JSON, by `table`, or that there is none. Whether people see some.
+pub(super) fn print<T>(
+    list: &List<T>,
+    what: &str,
+    output: &mut Output,
+    table: impl FnOnce(&[T], &mut Output) -> anyhow::Result<()>,
+) -> anyhow::Result<bool> {
+    if output.format() == Format::Json {
+        output.json(&list.json)?;
+        return Ok(false);
+    }
+    if list.items.is_empty() {
+        output.note(format_args!("there is no such {what}"))?;
+        return Ok(false);
+    }
+    table(&list.items, output)?;
+    if list.has_more {
+        let more = list.items.len().saturating_mul(4);
+        output.note(format_args!("there are more: `--most {more}`"))?;
+    }
+    Ok(true)
+}
+
 /// How much of ids has to be shown to tell these apart.
 pub(super) fn id_length(ids: &[Uuid]) -> usize {
     let mut texts: Vec<String> = ids.iter().map(ToString::to_string).collect();
@@ -93,10 +144,11 @@ pub(super) fn short(id: Uuid, length: usize) -> String {
     id.to_string().chars().take(length).collect()
 }
 
-/// The id that begins with `text`. `part` gives the ids of each item of a part, newest first: its own, which is the answer,
+/// The id that begins with `text`: of a `what`, which `portcullis <command> ls` lists. `part` gives the ids of each item of a part, newest first: its own, which is the answer,
 /// and those by which it is known too.
 pub(super) async fn resolve(
     text: &str,
+    command: &str,
     what: &str,
     mut part: impl AsyncFnMut(Option<String>, u32) -> anyhow::Result<(Vec<Vec<Uuid>>, Option<String>)>,
 ) -> anyhow::Result<Uuid> {
@@ -112,7 +164,7 @@ pub(super) async fn resolve(
             .all(|it| it.is_ascii_hexdigit() || it == b'-');
     if !is_beginning || wanted.len() < SHORTEST {
         let hint = Hint(format!(
-            "at least {SHORTEST} digits of what `portcullis {what} ls` shows"
+            "at least {SHORTEST} digits of what `portcullis {command} ls` shows"
         ));
         let error = anyhow::Error::new(hint);
         return Err(error.context(format!(
@@ -146,7 +198,7 @@ pub(super) async fn resolve(
     match found.as_slice() {
         [only] => Ok(*only),
         [] => {
-            let hint = Hint(format!("see what there is with `portcullis {what} ls`"));
+            let hint = Hint(format!("see what there is with `portcullis {command} ls`"));
             let error = anyhow::Error::new(hint);
             Err(error.context(format!(
                 "no {what} that you may know of begins with `{wanted}`"
@@ -185,7 +237,7 @@ mod tests {
     fn resolved(text: &str) -> (String, usize) {
         let mut parts = 0;
         let all = ids();
-        let work = resolve(text, "request", async |cursor, _| {
+        let work = resolve(text, "request", "request", async |cursor, _| {
             parts += 1;
             let index: usize = cursor.map_or(0, |it| it.parse().unwrap());
             let next = (index + 1 < all.len()).then(|| (index + 1).to_string());

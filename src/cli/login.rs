@@ -235,7 +235,7 @@ fn token_of(path: &std::path::Path) -> anyhow::Result<SecretString> {
 
 /// Signs in by a password, and has the gateway make a token in its place.
 async fn by_password(arguments: &LoginArguments, output: &mut Output) -> anyhow::Result<Fresh> {
-    let basic = ask_basic(arguments.user.as_deref(), output)?;
+    let basic = ask_basic(arguments.user.as_deref(), output).await?;
     let client = Client::stranger(&arguments.connection)?.with(basic);
     let token = NewToken {
         name: format!("portcullis login on {}", host()),
@@ -259,7 +259,10 @@ async fn by_password(arguments: &LoginArguments, output: &mut Output) -> anyhow:
 }
 
 /// Asks for a name, if it is not given, and for a password; what to show as `Authorization`.
-pub(super) fn ask_basic(user: Option<&str>, output: &mut Output) -> anyhow::Result<HeaderValue> {
+pub(super) async fn ask_basic(
+    user: Option<&str>,
+    output: &mut Output,
+) -> anyhow::Result<HeaderValue> {
     let user = if let Some(user) = user {
         user.to_owned()
     } else {
@@ -272,7 +275,7 @@ pub(super) fn ask_basic(user: Option<&str>, output: &mut Output) -> anyhow::Resu
         let hint = Hint("name yourself by `--user NAME`".to_owned());
         return Err(anyhow::Error::new(hint).context("this is not a user's name"));
     }
-    let password = password::once(output)?;
+    let password = password::once(output).await?;
     let pair = format!("{user}:{}", password.expose_secret());
     let mut value = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(pair)))
         .context("this cannot be sent")?;

@@ -1,6 +1,11 @@
 //! `portcullis notify …`: what is owed to people and programs, and whether it would arrive.
 //!
-//! Listing looks into the store beside the gateway that uses it; a test sends a message by itself, without the store.
+//! Listing looks into the store beside the gateway that uses it; a test sends a message by itself, without the store; what was given
+//! up is sent again by the gateway.
+
+mod retry;
+
+pub use retry::Retry;
 
 use anyhow::Context as _;
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -10,16 +15,18 @@ use uuid::Uuid;
 
 use crate::config::{self, Config, Environment};
 use crate::notify::{Channels, Destination, Outgoing, Progress};
-use crate::store::{Delivery, DeliveryState, Store};
+use crate::store::{Delivery, DeliveryState, MOST_LISTED, Store};
 use crate::telemetry::Chain;
 
-use super::{ConfigFile, Format, Hint, Outcome, Output, check, runtime};
+use super::{ConfigFile, Format, Hint, Outcome, Output, check, listing, runtime};
 
 /// What can be done about messages.
 #[derive(Clone, Debug, clap::Subcommand)]
 pub enum NotifyCommand {
     /// List messages that wait or were given up, with their last error and next try, newest first.
     Ls(Ls),
+    /// Have messages sent again that were given up: for operators, through the gateway.
+    Retry(Retry),
     /// Send a test message, and tell each step.
     Test(Test),
 }
@@ -66,17 +73,23 @@ pub(super) fn run(
     environment: &Environment,
     output: &mut Output,
 ) -> anyhow::Result<Outcome> {
-    let path = match &command {
-        NotifyCommand::Ls(ls) => &ls.config.path,
-        NotifyCommand::Test(test) => &test.config.path,
-    };
-    let reading = config::read(path, environment);
-    let Some(config) = reading.config else {
-        return check::print_problems(&reading.problems, output);
+    let read = |file: &ConfigFile, output: &mut Output| {
+        let reading = config::read(&file.path, environment);
+        if reading.config.is_none() {
+            check::print_problems(&reading.problems, output)?;
+        }
+        anyhow::Ok(reading.config)
     };
     match command {
-        NotifyCommand::Ls(ls) => list(&config, ls.state, output),
-        NotifyCommand::Test(test) => try_out(&config, &test, output),
+        NotifyCommand::Ls(ls) => match read(&ls.config, output)? {
+            Some(config) => list(&config, ls.state, output),
+            None => Ok(Outcome::Problems),
+        },
+        NotifyCommand::Retry(retry) => runtime()?.block_on(retry::run(retry, output)),
+        NotifyCommand::Test(test) => match read(&test.config, output)? {
+            Some(config) => try_out(&config, &test, output),
+            None => Ok(Outcome::Problems),
+        },
     }
 }
 
@@ -96,7 +109,7 @@ fn list(
             .await
             .context("the store cannot be opened")?;
         let found = store
-            .deliveries(states)
+            .deliveries(states, None, MOST_LISTED)
             .await
             .context(Hint(
                 "a store that no gateway of this version has used yet lists nothing: start it once"
@@ -117,7 +130,10 @@ fn list(
         })?;
         return Ok(Outcome::Done);
     }
+    let ids: Vec<Uuid> = deliveries.iter().map(|it| it.id).collect();
+    let length = listing::id_length(&ids);
     let head = [
+        "ID",
         "WHEN",
         "EVENT",
         "CHANNEL",
@@ -127,12 +143,16 @@ fn list(
         "NEXT TRY",
         "LAST ERROR",
     ];
-    output.table(&head, deliveries.iter().map(row))?;
+    output.table(&head, deliveries.iter().map(|it| row(it, length)))?;
+    if deliveries.iter().any(|it| it.state == DeliveryState::Dead) {
+        output.advice("once the cause is mended, have those that were given up sent again: `portcullis notify retry ID`, or `--all-dead`")?;
+    }
     Ok(Outcome::Done)
 }
 
-fn row(it: &Delivery) -> Vec<String> {
+fn row(it: &Delivery, length: usize) -> Vec<String> {
     vec![
+        listing::short(it.id, length),
         moment(it.created),
         it.kind.clone(),
         it.channel.clone(),
@@ -140,7 +160,7 @@ fn row(it: &Delivery) -> Vec<String> {
         it.state.as_str().to_owned(),
         it.attempts.to_string(),
         match it.state {
-            DeliveryState::Pending if is_under_way(it) => "under way".to_owned(),
+            DeliveryState::Pending if it.is_under_way() => "under way".to_owned(),
             DeliveryState::Pending => moment(it.due),
             DeliveryState::Dead | DeliveryState::Sent => String::new(),
         },
@@ -149,7 +169,6 @@ fn row(it: &Delivery) -> Vec<String> {
 }
 
 fn as_json(it: &Delivery) -> Json {
-    let is_due = it.state == DeliveryState::Pending && !is_under_way(it);
     json!({
         "id": it.id,
         "notice": it.notice,
@@ -160,15 +179,11 @@ fn as_json(it: &Delivery) -> Json {
         "state": it.state.as_str(),
         "attempts": it.attempts,
         "created": precise(it.created),
-        "next_try": is_due.then(|| precise(it.due)),
+        "retried": it.retried.map(precise),
+        "next_try": it.next_try().map(precise),
         "ended": it.ended.map(precise),
         "last_error": it.last_error,
     })
-}
-
-/// Whether an attempt has begun and not ended.
-fn is_under_way(it: &Delivery) -> bool {
-    it.state == DeliveryState::Pending && it.attempts > 0 && it.last_error.is_none()
 }
 
 fn moment(time: DateTime<Utc>) -> String {
@@ -325,6 +340,3 @@ fn destinations(config: &Config, test: &Test) -> anyhow::Result<Vec<Destination>
     }
     Ok(destinations)
 }
-
-#[cfg(test)]
-mod tests;

@@ -11,8 +11,10 @@ use std::process::ExitCode;
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 use serde::Serialize;
+
+use super::password::Interrupted;
 
 /// How results are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -38,6 +40,9 @@ const BAD: Style = AnsiColor::Red.on_default().bold();
 const DOUBTFUL: Style = AnsiColor::Yellow.on_default().bold();
 const GOOD: Style = AnsiColor::Green.on_default().bold();
 const ADVICE: Style = AnsiColor::Cyan.on_default();
+
+/// On terminals narrower than this, tables have a line for each value.
+const NARROW: u16 = 60;
 
 /// What a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -162,6 +167,11 @@ impl Output {
         head: Option<&[&str]>,
         rows: impl IntoIterator<Item = Vec<String>>,
     ) -> io::Result<()> {
+        if let (Some(head), Some(width)) = (head, self.width)
+            && width < NARROW
+        {
+            return self.stacked(head, rows);
+        }
         let mut table = Table::new();
         table
             .load_style(presets::NOTHING)
@@ -181,8 +191,34 @@ impl Output {
         for column in table.column_iter_mut() {
             column.set_padding((0, 2));
         }
+        // An id is copied whole, so it is not broken into lines.
+        if head.is_some_and(|it| it.first() == Some(&"ID"))
+            && let Some(column) = table.column_mut(0)
+        {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
         for line in table.lines() {
             writeln!(self.results, "{}", line.trim_end())?;
+        }
+        Ok(())
+    }
+
+    /// Each row as lines of names and values: what a narrow terminal has room for.
+    fn stacked(
+        &mut self,
+        head: &[&str],
+        rows: impl IntoIterator<Item = Vec<String>>,
+    ) -> io::Result<()> {
+        let longest = head.iter().map(|it| it.len()).max().unwrap_or_default();
+        for (index, row) in rows.into_iter().enumerate() {
+            if index > 0 {
+                writeln!(self.results)?;
+            }
+            for (name, value) in head.iter().zip(&row) {
+                if !value.is_empty() {
+                    writeln!(self.results, "{name:<longest$}  {}", printable(value))?;
+                }
+            }
         }
         Ok(())
     }
@@ -244,6 +280,11 @@ impl Output {
         });
         if is_closed_pipe {
             return ExitCode::SUCCESS;
+        }
+        if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
+            // What comes next does not stand after the terminal's `^C`.
+            let _written = writeln!(self.messages);
+            return ExitCode::from(interrupted.code);
         }
         // Where even this cannot be written, the exit code has to do.
         let _written = self.chain(error);
@@ -420,15 +461,39 @@ mod tests {
     }
 
     #[test]
-    fn a_table_stays_within_the_terminal() {
+    fn a_table_stays_within_the_terminal_and_breaks_no_id() {
         let (wide, results, _) = output(Format::Table);
-        let mut narrow = wide.with_width(30);
-        let words = "many words that go on and on for longer than a line";
+        let mut narrow = wide.with_width(64);
+        let words = "many words that go on and on for longer than a line ".repeat(4);
+        let id = "01a1ffa0-2283".to_owned();
         narrow
-            .table(&["A", "B"], [vec!["one".to_owned(), words.to_owned()]])
+            .table(&["ID", "B", "C"], [vec![id.clone(), words.clone(), words]])
             .unwrap();
         let text = results.text();
-        assert!(text.lines().all(|it| it.chars().count() <= 30), "{text}");
-        assert!(text.lines().count() > 2, "{text}");
+        assert!(text.lines().all(|it| it.chars().count() <= 64), "{text}");
+        assert!(text.contains(&id), "{text}");
+    }
+
+    #[test]
+    fn a_narrow_terminal_gets_a_line_for_each_value() {
+        let (wide, results, _) = output(Format::Table);
+        let mut narrow = wide.with_width(40);
+        let row = |id: &str, what: &str| vec![id.to_owned(), String::new(), what.to_owned()];
+        narrow
+            .table(
+                &["ID", "USES", "WHAT"],
+                [
+                    row("01a1ffa0-2283", r"Exchange\New-MoveRequest"),
+                    row("01a1ffa0-2284", "all"),
+                ],
+            )
+            .unwrap();
+        insta::assert_snapshot!(results.text(), @r"
+        ID    01a1ffa0-2283
+        WHAT  Exchange\New-MoveRequest
+
+        ID    01a1ffa0-2284
+        WHAT  all
+        ");
     }
 }

@@ -16,7 +16,7 @@ use crate::api::types::{
 };
 
 use super::client::{Client, Connection};
-use super::{Format, Outcome, Output, listing, times};
+use super::{Outcome, Output, listing, times};
 
 pub use pins::Pins;
 pub(super) use pins::in_words;
@@ -153,21 +153,9 @@ pub struct Ls {
     /// Where they stand.
     #[arg(short, long, value_enum)]
     pub status: Option<Status>,
-    /// Those that name this task.
-    #[arg(short, long)]
-    pub task: Option<String>,
-    /// Those under the policy of this scope.
-    #[arg(long, value_name = "SCOPE")]
-    pub policy: Option<String>,
-    /// Those of this person.
-    #[arg(short, long, value_name = "NAME")]
-    pub principal: Option<String>,
-    /// Those filed since, such as `2026-11-21` or `7d`.
-    #[arg(long, value_name = "TIME", value_parser = times::time)]
-    pub since: Option<times::Named>,
-    /// At most this many.
-    #[arg(short = 'n', long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub most: u32,
+    /// Which of them, and how many.
+    #[command(flatten)]
+    pub narrowed: listing::Narrowed,
 }
 
 /// Where a request stands.
@@ -304,6 +292,7 @@ async fn answer(
 
 async fn run_ls(client: &Client, ls: Ls, output: &mut Output) -> anyhow::Result<Outcome> {
     let now = Utc::now();
+    let most = ls.narrowed.most();
     let query = RequestQuery {
         status: ls.status.map(Into::into),
         whose: if ls.to_approve {
@@ -311,15 +300,14 @@ async fn run_ls(client: &Client, ls: Ls, output: &mut Output) -> anyhow::Result<
         } else {
             ls.mine.then_some(Whose::Mine)
         },
-        policy: ls.policy,
-        principal: ls.principal,
-        task: ls.task,
-        since: ls.since.map(|it| it.from(now)),
+        policy: ls.narrowed.policy,
+        principal: ls.narrowed.principal,
+        task: ls.narrowed.task,
+        since: ls.narrowed.since.map(|it| it.from(now)),
         until: None,
         cursor: None,
         limit: None,
     };
-    let most = usize::try_from(ls.most).unwrap_or(usize::MAX);
     let list = listing::collect(most, async |cursor, limit| {
         let query = RequestQuery {
             cursor,
@@ -329,25 +317,13 @@ async fn run_ls(client: &Client, ls: Ls, output: &mut Output) -> anyhow::Result<
         client.get::<Page<Request>>("/requests", &query).await
     })
     .await?;
-    if output.format() == Format::Json {
-        output.json(&list.json)?;
-        return Ok(Outcome::Done);
-    }
-    if list.items.is_empty() {
-        output.note("there is no such request")?;
-        return Ok(Outcome::Done);
-    }
-    let ids: Vec<Uuid> = list.items.iter().map(|it| it.id).collect();
-    let length = listing::id_length(&ids);
-    let rows = list.items.iter().map(|it| show::row(it, length, now));
-    output.table(&show::HEAD, rows)?;
-    if list.has_more {
-        output.note(format_args!(
-            "there are more: `--most {}`",
-            most.saturating_mul(4)
-        ))?;
-    }
-    if ls.to_approve {
+    let is_shown = listing::print(&list, "request", output, |items, output| {
+        let ids: Vec<Uuid> = items.iter().map(|it| it.id).collect();
+        let length = listing::id_length(&ids);
+        let rows = items.iter().map(|it| show::row(it, length, now));
+        Ok(output.table(&show::HEAD, rows)?)
+    })?;
+    if is_shown && ls.to_approve {
         output.advice("look at one with `portcullis request show ID`; decide with `portcullis request approve ID` or `portcullis request deny ID`")?;
     }
     Ok(Outcome::Done)
@@ -355,7 +331,7 @@ async fn run_ls(client: &Client, ls: Ls, output: &mut Output) -> anyhow::Result<
 
 /// The id of the request that begins so.
 async fn find(client: &Client, text: &str) -> anyhow::Result<Uuid> {
-    listing::resolve(text, "request", async |cursor, limit| {
+    listing::resolve(text, "request", "request", async |cursor, limit| {
         let query = RequestQuery {
             cursor,
             limit: Some(limit),

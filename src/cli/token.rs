@@ -91,7 +91,7 @@ impl From<Scope> for TokenScope {
 /// Does what the command line says.
 pub(super) async fn run(arguments: TokenArguments, output: &mut Output) -> anyhow::Result<Outcome> {
     let client = if arguments.password {
-        let basic = login::ask_basic(arguments.user.as_deref(), output)?;
+        let basic = login::ask_basic(arguments.user.as_deref(), output).await?;
         Client::stranger(&arguments.connection)?.with(basic)
     } else {
         Client::signed_in(&arguments.connection).await?
@@ -214,7 +214,7 @@ fn scopes_text(token: &Token) -> String {
 }
 
 async fn find(client: &Client, text: &str) -> anyhow::Result<Uuid> {
-    listing::resolve(text, "token", async |_, _| {
+    listing::resolve(text, "token", "token", async |_, _| {
         let query = TokenQuery::default();
         let page = client.get::<Page<Token>>("/tokens", &query).await?;
         let ids = page.value.items.iter().map(|it| vec![it.id]);

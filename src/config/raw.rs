@@ -164,7 +164,7 @@ section! {
         segment_bytes: Size = Default("256 MiB");
         /// or at this age.
         segment_age: Duration = Default("24h");
-        /// Names of parameters whose values are kept out of records, besides the built-in ones (passwords, credentials, keys, tokens).
+        /// Names of parameters whose values are kept out of records, messages and listings, and which cannot be pinned, besides the built-in ones (passwords, credentials, keys, tokens).
         redact: List<String> = Optional("none");
     }
 }
@@ -198,9 +198,9 @@ section! {
     RawNotify {
         /// Where people sign in to decide, such as `https://pam.fabrikam.example`: messages link to `requests/<id>` below it.
         link: Url = Optional("messages name the command to type instead");
-        /// A request that waits this long is brought to its approvers' minds once more.
+        /// A request that waits this long, or a break-glass grant that nobody has reviewed by then, is brought to its approvers' minds once more.
         remind_after: Duration = Optional("no reminder");
-        /// A request that waits this long is told to `escalate_to` too.
+        /// A request that waits this long is told to `escalate_to` too; a break-glass grant that nobody has reviewed by then, to approvers and `escalate_to`.
         escalate_after: Duration = Optional("no escalation");
         /// Mail addresses of those who are told of requests that wait too long, and at once of grants that are taken without approval.
         escalate_to: List<String> = Optional("nobody");

@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::model::{Answer, Grant, Narrowing, NoticeKind, Request, RequestState};
+use crate::model::{Answer, Grant, Narrowing, NoticeKind, Redaction, Request, RequestState};
 use crate::policy::{Approval, Policy, PolicySet};
 use crate::store::StoreError;
 
@@ -15,7 +15,7 @@ use super::filing::{may_govern, rules};
 use super::lifecycle::{Authority, Case, Effect, Event, People, Quorum, apply};
 use super::notices::{Deed, notice};
 use super::reading;
-use super::record::{Change, Circumstances};
+use super::record::Change;
 use super::refusals::{
     WorkflowError, done_but_unrecorded, finished, gone, never, not_reached, refused, too_busy,
 };
@@ -92,7 +92,7 @@ pub(super) async fn reply(
         RequestState::Denied => "denied",
         RequestState::Expired | RequestState::Pending | RequestState::Withdrawn => "answered",
     };
-    finished(done, &case.request, what).map(|()| case)
+    finished(done, &case.request, what).map(|()| case.without(desk.redaction()))
 }
 
 /// Takes a request back.
@@ -104,7 +104,7 @@ pub(super) async fn withdraw(
 ) -> Result<Case, WorkflowError> {
     let unseen = || reading::no_request(request, caller.words());
     let (case, done) = act(desk, caller, request, &Act::Withdraw { comment }, unseen).await?;
-    finished(done, &case.request, "withdrawn").map(|()| case)
+    finished(done, &case.request, "withdrawn").map(|()| case.without(desk.redaction()))
 }
 
 /// Does `act` to a grant, named by its own id or by its request's.
@@ -122,7 +122,7 @@ pub(super) async fn on_grant(
     let (case, done) = act(desk, caller, request, &what, unseen).await?;
     let grant = case.grant.ok_or_else(unseen)?;
     match done {
-        Ok(()) => Ok(grant),
+        Ok(()) => Ok(grant.without(desk.redaction())),
         Err(error) => {
             let id = grant.id;
             let done = match what {
@@ -158,21 +158,20 @@ async fn act(
             .ok_or_else(&unseen)?;
         let (case, effects) = after(desk, caller, &case, act, policies, now)?;
         let context = match act {
-            Act::Answer(reply) => reply.context.as_slice(),
-            Act::End { .. } | Act::Review { .. } | Act::Revoke { .. } | Act::Withdraw { .. } => &[],
+            Act::Answer(reply) => desk.redaction().shown_pairs(&reply.context),
+            Act::End { .. } | Act::Review { .. } | Act::Revoke { .. } | Act::Withdraw { .. } => {
+                Vec::new()
+            }
         };
         let mut change = Change::default();
-        let at = Circumstances {
-            caller: Some(caller),
-            now,
-        };
-        change.add(effects, context, at).map_err(not_reached)?;
+        let at = desk.at(Some(caller), now);
+        change.add(effects, &context, at).map_err(not_reached)?;
         let deed = Deed {
             by: Some(&caller.principal.name),
             comment: act.comment(),
             at: now,
         };
-        let told = notice(act.told_as(&case), &case, policies, deed);
+        let told = notice(act.told_as(&case), &case, policies, desk.redaction(), deed);
         change.tell(&told, &desk.channels).map_err(not_reached)?;
         match desk.make(change).await {
             Ok(done) => return Ok((case, done)),
@@ -207,7 +206,7 @@ fn after(
         Act::Answer(reply) => {
             let policy = policy_of_now(&case.request, policies, caller.words())?;
             if reply.answer == Answer::Approve {
-                check_narrowing(&case.request, reply, policy, policies)?;
+                check_narrowing(&case.request, reply, policy, policies, desk.redaction())?;
             }
             Event::Voted {
                 by,
@@ -246,11 +245,12 @@ fn check_narrowing(
     reply: &Reply,
     policy: &Policy,
     policies: &PolicySet,
+    redaction: &Redaction,
 ) -> Result<(), WorkflowError> {
     if policy.approval == Approval::Never {
         return Err(never(policy));
     }
-    compiled(&reply.narrowing.pins)?;
+    compiled(&reply.narrowing.pins, redaction)?;
     match &reply.narrowing.task {
         Some(task) if !may_govern(policies, policy, task, &request.pins) => {
             Err(WorkflowError::Invalid(format!(

@@ -385,9 +385,6 @@ fn only_operators(desk: &Desk, caller: &Caller, does: &str) -> Result<(), Workfl
     }))
 }
 
-fn by<'a>(desk: &Desk, caller: &'a Caller) -> Circumstances<'a> {
-    Circumstances {
-        caller: Some(caller),
-        now: desk.now(),
-    }
+fn by<'a>(desk: &'a Desk, caller: &'a Caller) -> Circumstances<'a> {
+    desk.at(Some(caller), desk.now())
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
-use crate::model::{Grant, MOST_PINS, Pins, REDACTED, Request, RequestState, Task, is_sensitive};
+use crate::model::{Grant, MOST_PINS, Pins, Redaction, Request, RequestState, Task};
 use crate::policy::{Group, ParameterRules, Policy, PolicySet};
 
 use super::lifecycle::{InvalidTransition, PENDING_FOR};
@@ -33,6 +33,7 @@ pub(super) fn request(
     ask: &Ask,
     target: &Target<'_>,
     policies: &PolicySet,
+    redaction: &Redaction,
     now: DateTime<Utc>,
 ) -> Result<Request, WorkflowError> {
     let (who, policy, words) = (&caller.principal, target.policy, caller.words());
@@ -60,7 +61,7 @@ pub(super) fn request(
                 .to_owned(),
         ));
     }
-    compiled(&ask.pins)?;
+    compiled(&ask.pins, redaction)?;
     Ok(Request {
         id: Uuid::now_v7(),
         principal_key: who.key.clone(),
@@ -69,7 +70,8 @@ pub(super) fn request(
         task: target.task.clone(),
         pins: ask.pins.clone(),
         reason: ask.reason.trim().to_owned(),
-        context: told(&ask.context),
+        // It is stored, and shown to approvers: of what holds a secret, only that it was there.
+        context: redaction.shown_pairs(&ask.context),
         external_identity: ask.external_identity.clone(),
         duration: duration(ask.duration, target, words)?,
         starts: start(ask.starts, now)?,
@@ -88,15 +90,6 @@ pub(super) fn request(
         comment: None,
         version: 0,
     })
-}
-
-/// What goes with a request is stored, and shown to approvers: of what holds a secret, only that it was there.
-fn told(context: &[(String, String)]) -> Vec<(String, String)> {
-    let members = context.iter().map(|(name, text)| {
-        let text = if is_sensitive(name) { REDACTED } else { text };
-        (name.clone(), text.to_owned())
-    });
-    members.collect()
 }
 
 fn check_break_glass(
@@ -144,12 +137,15 @@ fn named(groups: &[String]) -> String {
 }
 
 /// The rules that pins come to; in the words of who gave them, what is wrong with them.
-pub(super) fn compiled(pins: &Pins) -> Result<ParameterRules, WorkflowError> {
+pub(super) fn compiled(
+    pins: &Pins,
+    redaction: &Redaction,
+) -> Result<ParameterRules, WorkflowError> {
     let invalid = |text: String| Err(WorkflowError::Invalid(text));
     if pins.0.len() > MOST_PINS {
         return invalid(format!("more than {MOST_PINS} parameters are pinned"));
     }
-    if let Some(pin) = pins.0.iter().find(|it| is_sensitive(it.name.as_str())) {
+    if let Some(pin) = pins.0.iter().find(|it| redaction.hides(it.name.as_str())) {
         return invalid(format!(
             "`{}` holds a secret, which would be shown to approvers: it cannot be pinned",
             pin.name

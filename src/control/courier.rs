@@ -258,7 +258,9 @@ impl Courier {
         };
         let mut notice: Notice =
             serde_json::from_str(&delivery.json).map_err(|error| unreadable(&error))?;
-        if let (Relevance::WhilePending, Some(request)) = (delivery.relevance, delivery.request) {
+        // The operator may have named more to hide since it was stored.
+        notice.hide(self.desk.redaction());
+        if let (Relevance::WhileAwaited, Some(request)) = (delivery.relevance, delivery.request) {
             let votes = self.desk.store.votes(request).await;
             let votes = votes.map_err(|error| unreadable(&error))?;
             let answers = votes.into_iter().map(|vote| Answered {
@@ -327,7 +329,8 @@ impl Courier {
             Err(error) => error,
         };
         let attempts = u32::try_from(delivery.attempts).unwrap_or(u32::MAX);
-        let age = (now - delivery.created).to_std().unwrap_or_default();
+        let since = delivery.retried.unwrap_or(delivery.created);
+        let age = (now - since).to_std().unwrap_or_default();
         let give_up_after = self.desk.channels.give_up_after();
         let text = chain(&error);
         delivery.last_error = Some(text.clone());

@@ -12,7 +12,7 @@ use tracing::{error, warn};
 use uuid::Uuid;
 
 use crate::audit::{Event, Unavailable};
-use crate::model::{Grant, HowClosed};
+use crate::model::{Grant, HowClosed, Redaction};
 use crate::notify::Channels;
 use crate::policy::{Group, PolicyFile, PolicySet};
 use crate::state::State;
@@ -22,9 +22,9 @@ use super::blocked::Blocks;
 use super::courier::Tallies;
 use super::happening::{BACKLOG, Happening};
 use super::lifecycle::Case;
-use super::record::Change;
+use super::record::{Change, Circumstances};
 use super::uses::Uses;
-use super::{Clock, Ledger, Settings};
+use super::{Caller, Clock, Ledger, Settings};
 
 /// Where changes are made.
 pub(super) struct Desk {
@@ -108,6 +108,24 @@ impl Desk {
         let now = (self.clock)();
         now.duration_trunc(TimeDelta::milliseconds(1))
             .unwrap_or(now)
+    }
+
+    /// What no record, message or listing shows.
+    pub(super) fn redaction(&self) -> &Redaction {
+        &self.settings.redaction
+    }
+
+    /// What a change by `caller` at `now` is recorded with.
+    pub(super) fn at<'a>(
+        &'a self,
+        caller: Option<&'a Caller>,
+        now: DateTime<Utc>,
+    ) -> Circumstances<'a> {
+        Circumstances {
+            caller,
+            now,
+            redaction: self.redaction(),
+        }
     }
 
     /// The operators, as the policies define the group that the configuration names.
@@ -249,6 +267,13 @@ impl Desk {
             grants.remove(grant, interner);
             error!(grant = %grant.id, %error, "Grant covers nothing: its pins cannot be read");
         }
+    }
+
+    /// Makes the whole grant table agree with the store, whatever it held.
+    pub(super) async fn load_grants_anew(&self) -> Result<(), StoreError> {
+        let _alone = self.publishing.lock().await;
+        self.state.grants.clear();
+        self.load_grants().await
     }
 
     /// Puts the stored grants in force whose records are all delivered.

@@ -90,15 +90,12 @@ pub(super) async fn file(desk: &Desk, caller: &Caller, ask: &Ask) -> Result<File
     let who = &caller.principal;
     for _ in 0..TRIES {
         let now = desk.now();
-        let at = Circumstances {
-            caller: Some(caller),
-            now,
-        };
+        let at = desk.at(Some(caller), now);
         let snapshot = desk.state.snapshot();
         let policies = &snapshot.policies;
         let target = target(desk, caller, ask, policies).await?;
         let policy = target.policy;
-        let request = request(caller, ask, &target, policies, now)?;
+        let request = request(caller, ask, &target, policies, desk.redaction(), now)?;
         let known = desk
             .store
             .pending_like(&request)
@@ -143,7 +140,7 @@ pub(super) async fn file(desk: &Desk, caller: &Caller, ask: &Ask) -> Result<File
                 }
                 // Nobody approved it: the record names the policy, not the requester.
                 Manner::Ordinary if policy.approval == Approval::Auto => {
-                    let at = Circumstances { caller: None, now };
+                    let at = desk.at(None, now);
                     Some((apply(&case, Event::Waived { rules }, now), at))
                 }
                 Manner::Ordinary => None,
@@ -155,13 +152,15 @@ pub(super) async fn file(desk: &Desk, caller: &Caller, ask: &Ask) -> Result<File
             }
         }
         if change.writes.is_empty() {
+            let case = case.without(desk.redaction());
             return Ok(Filed { case, novelty });
         }
-        let filed = filed(&case, ask, caller, policies, now);
+        let filed = filed(desk, &case, ask, policies, at);
         change.tell(&filed, &desk.channels).map_err(not_reached)?;
         match desk.make(change).await {
             Ok(done) => {
                 finished(done, &case.request, "filed")?;
+                let case = case.without(desk.redaction());
                 return Ok(Filed { case, novelty });
             }
             Err(StoreError::Changed) => {}
@@ -173,13 +172,13 @@ pub(super) async fn file(desk: &Desk, caller: &Caller, ask: &Ask) -> Result<File
 
 /// What there is to tell of a request that was filed, and perhaps approved at once: one message says both.
 fn filed(
+    desk: &Desk,
     case: &Case,
     ask: &Ask,
-    caller: &Caller,
     policies: &PolicySet,
-    now: DateTime<Utc>,
+    at: Circumstances<'_>,
 ) -> Notice {
-    let by = Some(caller.principal.name.as_str());
+    let by = at.caller.map(|it| it.principal.name.as_str());
     let (kind, by) = match (case.request.state, ask.manner) {
         (RequestState::Approved, Manner::BreakGlass) => (NoticeKind::BreakGlassTaken, by),
         (RequestState::Pending, _) => (NoticeKind::RequestFiled, by),
@@ -195,9 +194,9 @@ fn filed(
     let deed = Deed {
         by,
         comment: case.request.comment.as_deref(),
-        at: now,
+        at: at.now,
     };
-    notice(kind, case, policies, deed)
+    notice(kind, case, policies, desk.redaction(), deed)
 }
 
 /// Whether a grant under `policy` covers `task`, as far as can be told from what is pinned: a parameter can have a command
@@ -342,6 +341,7 @@ async fn lapse(desk: &Desk, request: Uuid, at: Circumstances<'_>) -> Result<(), 
         NoticeKind::RequestExpired,
         &case,
         &snapshot.policies,
+        desk.redaction(),
         at.now,
     );
     change.tell(&expired, &desk.channels).map_err(not_reached)?;

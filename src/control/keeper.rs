@@ -14,7 +14,7 @@ use super::desk::{Desk, Unfinished, log_unfinished};
 use super::force;
 use super::lifecycle::{Event, apply};
 use super::notices::by_time;
-use super::record::{Change, Circumstances};
+use super::record::Change;
 
 /// Looked at least this often, in case the clock was set or the machine slept.
 const LONGEST_SLEEP: Duration = Duration::from_mins(1);
@@ -79,7 +79,7 @@ async fn tend(desk: &Desk) -> Result<Option<DateTime<Utc>>, Unfinished> {
 /// Marks some of the requests and grants whose time is over; whether there were none.
 async fn expire(desk: &Desk) -> Result<bool, Unfinished> {
     let now = desk.now();
-    let at = Circumstances { caller: None, now };
+    let at = desk.at(None, now);
     let snapshot = desk.state.snapshot();
     let policies = &snapshot.policies;
     let mut change = Change::default();
@@ -92,7 +92,13 @@ async fn expire(desk: &Desk) -> Result<bool, Unfinished> {
             continue;
         };
         change.add(effects, &[], at)?;
-        let expired = by_time(NoticeKind::RequestExpired, &case, policies, now);
+        let expired = by_time(
+            NoticeKind::RequestExpired,
+            &case,
+            policies,
+            desk.redaction(),
+            now,
+        );
         change.tell(&expired, &desk.channels)?;
     }
     for grant in desk.store.ended_grants(now, CASES_AT_ONCE).await? {
@@ -105,7 +111,13 @@ async fn expire(desk: &Desk) -> Result<bool, Unfinished> {
             continue;
         };
         change.add(effects, &[], at)?;
-        let expired = by_time(NoticeKind::GrantExpired, &case, policies, now);
+        let expired = by_time(
+            NoticeKind::GrantExpired,
+            &case,
+            policies,
+            desk.redaction(),
+            now,
+        );
         change.tell(&expired, &desk.channels)?;
     }
     if change.writes.is_empty() {

@@ -24,7 +24,7 @@ mod refusal;
 use chrono::{DateTime, Duration, Utc};
 use uuid::Uuid;
 
-use crate::model::{Answer, Grant, Narrowing, Principal, Request, Vote};
+use crate::model::{Answer, Grant, Narrowing, Principal, Redaction, Request, Vote};
 use crate::policy::{Comment, Group};
 
 pub(crate) use quorum::{People, Quorum};
@@ -50,6 +50,21 @@ pub struct Case {
     pub grant: Option<Grant>,
     /// The grant whose end it asks to move, or has moved.
     pub extended: Option<Grant>,
+}
+
+impl Case {
+    /// The case as people are shown it: without what `redaction` hides.
+    #[must_use]
+    pub(crate) fn without(mut self, redaction: &Redaction) -> Self {
+        self.request.pins = self.request.pins.without(redaction);
+        self.request.context = redaction.shown_pairs(&self.request.context);
+        for vote in &mut self.votes {
+            vote.narrowing.pins = std::mem::take(&mut vote.narrowing.pins).without(redaction);
+        }
+        self.grant = self.grant.map(|it| it.without(redaction));
+        self.extended = self.extended.map(|it| it.without(redaction));
+        self
+    }
 }
 
 /// What happens to a case.

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
-use crate::model::{Answered, Deciders, Notice, NoticeKind, RequestState};
+use crate::model::{Answered, Deciders, Notice, NoticeKind, Redaction, RequestState};
 use crate::notify::Channels;
 use crate::policy::{Policy, PolicySet, touches};
 use crate::store::{OwedDelivery, OwedNotification, Relevance, StoreError, Write};
@@ -18,11 +18,12 @@ pub(super) struct Deed<'a> {
     pub(super) at: DateTime<Utc>,
 }
 
-/// What there is to tell of `case`, as it is after `deed`.
+/// What there is to tell of `case`, as it is after `deed`, without what `redaction` hides.
 pub(super) fn notice(
     kind: NoticeKind,
     case: &Case,
     policies: &PolicySet,
+    redaction: &Redaction,
     deed: Deed<'_>,
 ) -> Notice {
     let request = &case.request;
@@ -62,7 +63,7 @@ pub(super) fn notice(
         break_glass: request.break_glass,
     };
     for pin in &pins.0 {
-        notice.show(&pin.name, &pin.bound.to_value(), &[]);
+        notice.show(&pin.name, &pin.bound.to_value(), redaction);
     }
     notice
 }
@@ -72,6 +73,7 @@ pub(super) fn by_time(
     kind: NoticeKind,
     case: &Case,
     policies: &PolicySet,
+    redaction: &Redaction,
     at: DateTime<Utc>,
 ) -> Notice {
     let deed = Deed {
@@ -79,7 +81,7 @@ pub(super) fn by_time(
         comment: None,
         at,
     };
-    notice(kind, case, policies, deed)
+    notice(kind, case, policies, redaction, deed)
 }
 
 fn deciders(policy: &Policy, policies: &PolicySet) -> Vec<Deciders> {
@@ -95,27 +97,26 @@ fn deciders(policy: &Policy, policies: &PolicySet) -> Vec<Deciders> {
 }
 
 /// What there is to store of `notice`, in the transaction of the change that it tells of: nothing where nobody is told. A
-/// request that is filed also owes its reminder and its escalation, which are forgotten when it is decided.
+/// request that is filed also owes its reminder and its escalation, which are forgotten when it is decided; a grant that was
+/// taken without approval, the reminders of its review.
 pub(super) fn owe(notice: &Notice, channels: &Channels) -> Result<Vec<Write>, StoreError> {
     let mut writes = Vec::new();
     writes.extend(owed(notice, channels)?);
-    if notice.kind == NoticeKind::RequestFiled {
-        for (kind, after) in channels.later() {
-            let Some(at) = TimeDelta::from_std(after)
-                .ok()
-                .and_then(|after| notice.at.checked_add_signed(after))
-                .filter(|at| notice.lapses.is_none_or(|lapses| *at < lapses))
-            else {
-                continue;
-            };
-            let later = Notice {
-                id: Uuid::now_v7(),
-                at,
-                kind,
-                ..notice.clone()
-            };
-            writes.extend(owed(&later, channels)?);
-        }
+    for (kind, after) in channels.later(notice.kind) {
+        let Some(at) = TimeDelta::from_std(after)
+            .ok()
+            .and_then(|after| notice.at.checked_add_signed(after))
+            .filter(|at| notice.lapses.is_none_or(|lapses| *at < lapses))
+        else {
+            continue;
+        };
+        let later = Notice {
+            id: Uuid::now_v7(),
+            at,
+            kind,
+            ..notice.clone()
+        };
+        writes.extend(owed(&later, channels)?);
     }
     Ok(writes)
 }
@@ -140,7 +141,7 @@ fn owed(notice: &Notice, channels: &Channels) -> Result<Option<Write>, StoreErro
         request: (notice.kind != NoticeKind::Test).then_some(notice.request),
         json,
         relevance: if notice.kind.is_reminder() {
-            Relevance::WhilePending
+            Relevance::WhileAwaited
         } else {
             Relevance::Always
         },

@@ -151,10 +151,11 @@ pub(super) async fn request(desk: &Desk, caller: &Caller, id: Uuid) -> Result<Ca
         .await
         .map_err(not_reached)?
         .filter(|it| may_know(desk, &caller.principal, &it.request, &snapshot.policies))
+        .map(|it| it.without(desk.redaction()))
         .ok_or_else(|| no_request(id, caller.words()))
 }
 
-/// A grant's case, by the grant's own id or its request's.
+/// A grant's case as it is stored, by the grant's own id or its request's.
 pub(super) async fn case_of_grant(
     desk: &Desk,
     caller: &Caller,
@@ -176,7 +177,9 @@ pub(super) async fn case_of_grant(
 /// A grant by its own id or its request's.
 pub(super) async fn grant(desk: &Desk, caller: &Caller, id: Uuid) -> Result<Grant, WorkflowError> {
     let case = case_of_grant(desk, caller, id).await?;
-    case.grant.ok_or_else(|| no_grant(id, caller.words()))
+    case.without(desk.redaction())
+        .grant
+        .ok_or_else(|| no_grant(id, caller.words()))
 }
 
 /// The requests that `query` is about and that `who` may know of, with their votes and without their grants.
@@ -216,7 +219,7 @@ pub(super) async fn requests(
                 };
                 let is_wanted =
                     query.whose != Whose::ToDecide || !has_answered(who, &case, policies);
-                if is_wanted && walk.found(request.id, case) {
+                if is_wanted && walk.found(request.id, case.without(desk.redaction())) {
                     break 'walk;
                 }
             }
@@ -254,7 +257,7 @@ pub(super) async fn grants(
                         may && !is_own && (is_live || query.filter.awaiting_review)
                     }
                 };
-            if is_wanted && walk.found(id, grant) {
+            if is_wanted && walk.found(id, grant.without(desk.redaction())) {
                 break;
             }
         }

@@ -6,8 +6,7 @@ use uuid::Uuid;
 
 use crate::audit::Event;
 use crate::model::{
-    Answer, Grant, HowClosed, Narrowing, Notice, Pins, Request, RequestState, Task, Value, Vote,
-    redacted,
+    Answer, Grant, HowClosed, Narrowing, Notice, Pins, Redaction, Request, RequestState, Task, Vote,
 };
 use crate::notify::Channels;
 use crate::store::{OwedRecord, StoreError, Write};
@@ -29,11 +28,12 @@ pub(super) struct Change {
 /// Pending requests that a person may have: enough for a day's work, and a bound on what one client can fill a store with.
 pub(super) const MOST_PENDING: i64 = 100;
 
-/// By whom and when a change is made; nobody stands for the passing of time.
+/// By whom and when a change is made, and what its record does not show; nobody stands for the passing of time.
 #[derive(Clone, Copy)]
 pub(super) struct Circumstances<'a> {
     pub(super) caller: Option<&'a Caller>,
     pub(super) now: DateTime<Utc>,
+    pub(super) redaction: &'a Redaction,
 }
 
 /// Whether a grant may count while the record of a change is owed.
@@ -61,7 +61,7 @@ impl Change {
             ("duration_hours", hours(request.duration)),
             ("starts", json!(request.starts.map(moment))),
             ("uses", json!(request.uses)),
-            ("pins", pins(&request.pins)),
+            ("pins", pins(&request.pins, at.redaction)),
             ("extends", json!(request.extends)),
             ("expires", moment(request.expires)),
             ("context", pairs(&request.context)),
@@ -101,7 +101,7 @@ impl Change {
                         ("starts", moment(grant.starts)),
                         ("ends", moment(grant.ends)),
                         ("uses", json!(grant.uses)),
-                        ("pins", pins(&grant.pins)),
+                        ("pins", pins(&grant.pins, at.redaction)),
                         ("approved_by", json!(grant.approved_by)),
                     ];
                     let kind = HappeningKind::GrantCreated;
@@ -164,7 +164,7 @@ impl Change {
                 ("comment", json!(vote.comment)),
             ]);
             if !vote.narrowing.is_empty() {
-                details.push(("narrowing", narrowing(&vote.narrowing)));
+                details.push(("narrowing", narrowing(&vote.narrowing, at.redaction)));
             }
         } else if request.comment.is_some() {
             details.push(("comment", json!(request.comment)));
@@ -314,21 +314,22 @@ fn pairs(pairs: &[(String, String)]) -> Json {
     Json::Object(pairs.collect())
 }
 
-/// Pins as a list, since one parameter may be pinned twice. None of their values is a secret: such pins are refused.
-fn pins(pins: &Pins) -> Json {
+/// Pins as a list, since one parameter may be pinned twice. Pins of secrets are refused; a name that the operator has had
+/// hidden since is hidden here.
+fn pins(pins: &Pins, redaction: &Redaction) -> Json {
     let pins = pins.0.iter().map(|pin| {
-        let value: Value = redacted(&pin.name, &pin.bound.to_value(), &mut Vec::new());
+        let value = redaction.redacted(&pin.name, &pin.bound.to_value(), &mut Vec::new());
         json!({ "parameter": pin.name.as_str(), "value": value.display() })
     });
     Json::Array(pins.collect())
 }
 
-fn narrowing(narrowing: &Narrowing) -> Json {
+fn narrowing(narrowing: &Narrowing, redaction: &Redaction) -> Json {
     json!({
         "duration_hours": narrowing.duration.map(hours),
         "starts": narrowing.starts.map(moment),
         "uses": narrowing.uses,
-        "pins": pins(&narrowing.pins),
+        "pins": pins(&narrowing.pins, redaction),
         "task": narrowing.task.as_ref().map(Task::to_string),
     })
 }

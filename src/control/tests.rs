@@ -3,8 +3,10 @@
 mod deciding;
 mod durability;
 mod grants;
+mod hold;
 mod operators;
 mod parameters;
+mod secrets;
 mod telling;
 mod time;
 mod uses;

@@ -24,7 +24,7 @@ use super::acting::TRIES;
 use super::desk::{Desk, chain};
 use super::lifecycle::{Case, Event, InvalidTransition, apply};
 use super::notices::by_time;
-use super::record::{Change, Circumstances};
+use super::record::Change;
 
 /// What is known of the uses of grants.
 #[derive(Debug, Default)]
@@ -74,6 +74,14 @@ impl Uses {
         recent.forget(now_ms);
         self.remembered
             .store(!recent.order.is_empty(), Ordering::Relaxed);
+    }
+
+    /// Forgets everything: what is stored may have been changed by another process.
+    pub(super) fn forget_all(&self) {
+        self.counters.clear();
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        *recent = Recent::default();
+        self.remembered.store(false, Ordering::Relaxed);
     }
 
     pub(super) fn remembers(&self) -> bool {
@@ -178,7 +186,7 @@ async fn store(
             return Err(NotTaken::Gone);
         };
         let mut change = Change::default();
-        let at = Circumstances { caller: None, now };
+        let at = desk.at(None, now);
         change
             .add(effects, &[], at)
             .map_err(|it| unavailable(&it))?;
@@ -188,7 +196,13 @@ async fn store(
         }
         if held.closed.as_ref().map(|it| it.how) == Some(HowClosed::UsedUp) {
             let snapshot = desk.state.snapshot();
-            let told = by_time(NoticeKind::GrantUsedUp, &next, &snapshot.policies, now);
+            let told = by_time(
+                NoticeKind::GrantUsedUp,
+                &next,
+                &snapshot.policies,
+                desk.redaction(),
+                now,
+            );
             change
                 .tell(&told, &desk.channels)
                 .map_err(|it| unavailable(&it))?;

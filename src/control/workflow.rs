@@ -10,12 +10,13 @@ use uuid::Uuid;
 
 use crate::model::{Grant, Principal};
 use crate::policy::{Definition, PolicyFile, Whereabouts};
-use crate::store::{GrantFilter, RequestFilter, StoredReply, StoredToken};
+use crate::store::{Delivery, GrantFilter, RequestFilter, StoredReply, StoredToken};
 
 use super::acting::{self, Act};
 use super::administration::{self, ListedPolicy, More};
 use super::desk::Desk;
 use super::force::{self, NewPolicies, Switch};
+use super::redelivery::{self, DeliveryQuery};
 use super::tokens::{self, Claim, NewToken};
 use super::{
     Ask, Caller, Case, Control, Filed, Happening, Page, Query, Reply, WorkflowError, filing,
@@ -216,6 +217,40 @@ impl Control {
     pub async fn revoke_token(&self, caller: Caller, id: Uuid) -> Result<(), WorkflowError> {
         self.carry(move |desk| async move { tokens::revoke(&desk, &caller, id).await })
             .await
+    }
+
+    /// Notices and where they stand, newest first: for operators.
+    pub async fn notifications(
+        &self,
+        who: &Principal,
+        query: &DeliveryQuery,
+    ) -> Result<Page<Delivery>, WorkflowError> {
+        redelivery::list(&self.desk, who, query).await
+    }
+
+    /// Has a notice tried again that was given up: for operators.
+    pub async fn retry_notification(
+        &self,
+        caller: Caller,
+        id: Uuid,
+        comment: Option<String>,
+    ) -> Result<Delivery, WorkflowError> {
+        self.carry(move |desk| async move {
+            redelivery::retry(&desk, &caller, id, comment.as_deref()).await
+        })
+        .await
+    }
+
+    /// Has all notices tried again that were given up: for operators. How many they are.
+    pub async fn retry_notifications(
+        &self,
+        caller: Caller,
+        comment: Option<String>,
+    ) -> Result<usize, WorkflowError> {
+        self.carry(move |desk| async move {
+            redelivery::retry_all(&desk, &caller, comment.as_deref()).await
+        })
+        .await
     }
 
     /// Takes a place for the answer to a write that `who` named `key`; what is known of it, if it was sent before.

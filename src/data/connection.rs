@@ -1,5 +1,8 @@
 //! One client connection: handshake, then HTTP/1.1 or HTTP/2, until it ends, idles too long or the gateway drains.
 //!
+//! A client that takes nothing of its answers for as long as a connection may idle loses the connection: over HTTP/1.1 a write waits no
+//! longer ([`Patient`]), over HTTP/2, where a client may keep streams shut while the connection is alive, [`Activity`] tells.
+//!
 //! Most connections are idle most of the time, so each stage has its future on the heap, where it takes what it needs and
 //! not what the largest of all would.
 
@@ -7,7 +10,6 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -23,7 +25,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::config::Timeouts;
+use crate::listen::Patient;
 
+use super::activity::{Activity, Watched};
 use super::call;
 use super::gate::Worker;
 use super::reply::{Broken, ReplyBody};
@@ -93,7 +97,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let gate = &worker.gate;
-    let (stream, tap) = Tapped::new(stream);
+    let (stream, tap) = Tapped::new(Patient::new(stream, gate.timeouts.idle));
     let service = {
         let worker = Arc::clone(worker);
         let tap: Tap = tap.clone();
@@ -181,13 +185,17 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let gate = &worker.gate;
-    let requests = Arc::new(AtomicUsize::new(0));
+    let activity = Arc::new(Activity::default());
     let service = {
-        let (worker, requests) = (Arc::clone(worker), Arc::clone(&requests));
+        let (worker, activity) = (Arc::clone(worker), Arc::clone(&activity));
         service_fn(move |request| {
-            requests.fetch_add(1, Ordering::Relaxed);
-            let worker = Arc::clone(&worker);
-            async move { Ok::<_, Infallible>(call::handle(&worker, peer, None, request).await) }
+            let (worker, activity) = (Arc::clone(&worker), Arc::clone(&activity));
+            let answering = activity.answering();
+            async move {
+                let answer = call::handle(&worker, peer, None, request).await;
+                drop(answering);
+                Ok::<_, Infallible>(answer.map(|body| Watched::new(body, activity)))
+            }
         })
     };
     let connection = http2::Builder::new(TokioExecutor::new())
@@ -198,25 +206,34 @@ where
         .max_local_error_reset_streams(MAX_RESET_STREAMS)
         .keep_alive_interval(gate.timeouts.idle / 2)
         .keep_alive_timeout(gate.timeouts.head)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(
+            TokioIo::new(Patient::new(stream, gate.timeouts.idle)),
+            service,
+        );
     let mut connection = pin!(connection);
-    // A connection that began no request between two ticks is asked to end; what is in flight is finished all the same.
+    // A connection on which nothing went on between two ticks is asked to end. Calls in flight are finished all the same, but once
+    // they are, answers that nobody takes are not kept longer than to the next tick.
     let mut tick = interval(gate.timeouts.idle);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut seen = usize::MAX;
+    let mut seen = None;
+    let mut is_ending = false;
     loop {
         tokio::select! {
             result = connection.as_mut() => return result,
-            () = drain.cancelled() => break,
+            () = drain.cancelled(), if !is_ending => {
+                is_ending = true;
+                connection.as_mut().graceful_shutdown();
+            }
             _ = tick.tick() => {
-                let now = requests.load(Ordering::Relaxed);
-                if now == seen {
-                    break;
+                let now = activity.so_far();
+                let is_idle = seen.replace(now) == Some(now);
+                if is_idle && !is_ending {
+                    is_ending = true;
+                    connection.as_mut().graceful_shutdown();
+                } else if is_idle && !activity.is_answering() {
+                    return Ok(());
                 }
-                seen = now;
             }
         }
     }
-    connection.as_mut().graceful_shutdown();
-    connection.await
 }

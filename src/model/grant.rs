@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Pins, Task};
+use super::{Pins, Redaction, Task};
 
 /// Where a grant stands at some moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -124,6 +124,13 @@ impl GrantState {
 }
 
 impl Grant {
+    /// The grant as people are shown it: without what `redaction` hides.
+    #[must_use]
+    pub fn without(mut self, redaction: &Redaction) -> Self {
+        self.pins = self.pins.without(redaction);
+        self
+    }
+
     /// Where it stands at `now`.
     pub fn state(&self, now: DateTime<Utc>) -> GrantState {
         match &self.closed {

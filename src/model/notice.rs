@@ -7,12 +7,14 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Answer, ParameterName, REDACTED, Value, is_sensitive, redacted};
+use super::{Answer, ParameterName, REDACTED, Redaction, Value};
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NoticeKind {
+    /// No approver has looked yet at a grant that was taken without approval.
+    BreakGlassReminder,
     /// An approver looked at a grant that was taken without approval.
     BreakGlassReviewed,
     /// Somebody took a grant without approval, in an emergency.
@@ -135,7 +137,8 @@ pub struct Answered {
 
 impl NoticeKind {
     /// All of them, in alphabetical order.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
+        Self::BreakGlassReminder,
         Self::BreakGlassReviewed,
         Self::BreakGlassTaken,
         Self::GrantEnded,
@@ -156,6 +159,7 @@ impl NoticeKind {
     /// The word that configuration, templates, webhooks and listings use.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::BreakGlassReminder => "break-glass-reminder",
             Self::BreakGlassReviewed => "break-glass-reviewed",
             Self::BreakGlassTaken => "break-glass-taken",
             Self::GrantEnded => "grant-ended",
@@ -174,32 +178,39 @@ impl NoticeKind {
         }
     }
 
-    /// Whether it is of use only until the request is decided.
+    /// Whether it is of use only until the request is decided, or its break-glass grant reviewed.
     pub fn is_reminder(self) -> bool {
-        matches!(self, Self::RequestEscalated | Self::RequestReminder)
+        matches!(
+            self,
+            Self::BreakGlassReminder | Self::RequestEscalated | Self::RequestReminder
+        )
     }
 }
 
 impl Notice {
-    /// Adds a parameter that the calls are held to, without the secrets in it. `hidden` are names of parameters that the
-    /// configuration keeps out of records, compared without ASCII case.
-    pub fn show(&mut self, name: &ParameterName, value: &Value, hidden: &[String]) {
-        let is_hidden = hidden.iter().any(|it| name.is(it));
-        let value = if is_hidden {
-            REDACTED.to_owned()
-        } else {
-            redacted(name, value, &mut Vec::new()).display()
-        };
+    /// Adds a parameter that the calls are held to, without the secrets in it.
+    pub fn show(&mut self, name: &ParameterName, value: &Value, redaction: &Redaction) {
+        let shown = redaction.redacted(name, value, &mut Vec::new());
         self.parameters.push(ShownParameter {
             name: name.as_str().to_owned(),
-            value,
+            value: shown.display(),
         });
+    }
+
+    /// Takes the values out whose names `redaction` hides: whoever filled them in, and whatever it hid then.
+    pub fn hide(&mut self, redaction: &Redaction) {
+        for parameter in &mut self.parameters {
+            if redaction.hides(&parameter.name) {
+                REDACTED.clone_into(&mut parameter.value);
+            }
+        }
     }
 
     /// The parameters as they may leave: whoever filled them in, a name that marks a secret shows no value.
     pub fn shown_parameters(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.parameters.iter().map(|it| {
-            let value = if is_sensitive(&it.name) {
+        let built_in = Redaction::default();
+        self.parameters.iter().map(move |it| {
+            let value = if built_in.hides(&it.name) {
                 REDACTED
             } else {
                 it.value.as_str()

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ParameterName, Value};
+use super::{ParameterName, REDACTED, Redaction, Value};
 
 /// The most pins of one request or narrowing.
 pub const MOST_PINS: usize = 32;
@@ -68,6 +68,17 @@ impl Pins {
             }
         }
         Self(all)
+    }
+
+    /// These as they are shown: of parameters that `redaction` hides, not the values.
+    #[must_use]
+    pub fn without(mut self, redaction: &Redaction) -> Self {
+        for pin in &mut self.0 {
+            if redaction.hides(pin.name.as_str()) {
+                pin.bound = Bound::OneOf(vec![Pinned::Text(REDACTED.to_owned())]);
+            }
+        }
+        self
     }
 
     /// Each parameter once, with what it must be in the words of people: values separated by commas, or `like` and a pattern;

@@ -1,6 +1,6 @@
-//! Which parameters hold secrets, and what a record shows in their place.
+//! Which parameters hold secrets, and what a record, a message or a listing shows in their place.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use serde::Deserialize;
 
@@ -80,36 +80,76 @@ pub fn is_sensitive(name: &str) -> bool {
     }) || names.iter().any(|it| it.eq_ignore_ascii_case(name))
 }
 
-/// A copy of `value` fit for a record, with secrets inside replaced by [`REDACTED`], and the paths of what was replaced
-/// added to `removed`.
-pub fn redacted(name: &ParameterName, value: &Value, removed: &mut Vec<String>) -> Value {
-    redacted_at(name.as_str(), name.as_str(), value, removed)
+/// What is kept out of records, messages and listings: what [`is_sensitive`] names, and the names that the operator adds
+/// (`[audit] redact`), compared without ASCII case. Cheap to copy.
+#[derive(Clone, Debug, Default)]
+pub struct Redaction {
+    added: Arc<[String]>,
 }
 
-fn redacted_at(path: &str, name: &str, value: &Value, removed: &mut Vec<String>) -> Value {
-    if is_sensitive(name) && *value != Value::Null {
-        removed.push(path.to_owned());
-        return Value::text(REDACTED);
+impl Redaction {
+    /// The built-in names, and these.
+    pub fn new(added: &[String]) -> Self {
+        Self {
+            added: added.into(),
+        }
     }
-    match value {
-        Value::Table(members) => Value::Table(
-            members
-                .iter()
-                .map(|(name, value)| {
-                    (
-                        name.clone(),
-                        redacted_at(&format!("{path}.{name}"), name, value, removed),
-                    )
-                })
-                .collect(),
-        ),
-        Value::List(items) => Value::List(
-            items
-                .iter()
-                .map(|item| redacted_at(path, "", item, removed))
-                .collect(),
-        ),
-        Value::Bool(_) | Value::Null | Value::Number(_) | Value::Text(_) => value.clone(),
+
+    /// Whether the value of a parameter or member of this name is not shown.
+    pub fn hides(&self, name: &str) -> bool {
+        is_sensitive(name) || self.added.iter().any(|it| it.eq_ignore_ascii_case(name))
+    }
+
+    /// A copy of `value` fit to be shown, with secrets inside replaced by [`REDACTED`], and the paths of what was replaced
+    /// added to `removed`.
+    pub fn redacted(
+        &self,
+        name: &ParameterName,
+        value: &Value,
+        removed: &mut Vec<String>,
+    ) -> Value {
+        self.redacted_at(name.as_str(), name.as_str(), value, removed)
+    }
+
+    fn redacted_at(
+        &self,
+        path: &str,
+        name: &str,
+        value: &Value,
+        removed: &mut Vec<String>,
+    ) -> Value {
+        if self.hides(name) && *value != Value::Null {
+            removed.push(path.to_owned());
+            return Value::text(REDACTED);
+        }
+        match value {
+            Value::Table(members) => Value::Table(
+                members
+                    .iter()
+                    .map(|(name, value)| {
+                        let path = format!("{path}.{name}");
+                        let shown = self.redacted_at(&path, name, value, removed);
+                        (name.clone(), shown)
+                    })
+                    .collect(),
+            ),
+            Value::List(items) => Value::List(
+                items
+                    .iter()
+                    .map(|item| self.redacted_at(path, "", item, removed))
+                    .collect(),
+            ),
+            Value::Bool(_) | Value::Null | Value::Number(_) | Value::Text(_) => value.clone(),
+        }
+    }
+
+    /// Names and texts, without those that are not shown.
+    pub fn shown_pairs(&self, pairs: &[(String, String)]) -> Vec<(String, String)> {
+        let shown = |(name, text): &(String, String)| {
+            let text = if self.hides(name) { REDACTED } else { text };
+            (name.clone(), text.to_owned())
+        };
+        pairs.iter().map(shown).collect()
     }
 }
 
@@ -163,12 +203,26 @@ mod tests {
             ("UserName".into(), Value::text("a")),
             ("Password".into(), Value::text("p")),
         ]);
-        let shown = redacted(
+        let shown = Redaction::default().redacted(
             &"Remote".parse().unwrap(),
             &Value::List(vec![table]),
             &mut removed,
         );
         assert_eq!(shown.display(), "@{UserName=a; Password=[redacted]}");
         assert_eq!(removed, ["Remote.Password"]);
+    }
+
+    #[test]
+    fn names_that_the_operator_adds_are_hidden_like_those_that_are_built_in() {
+        let redaction = Redaction::new(&["CostCentre".to_owned()]);
+        for name in ["costcentre", "COSTCENTRE", "NewPassword"] {
+            assert!(redaction.hides(name), "{name}");
+        }
+        assert!(!redaction.hides("CostCentres"), "a whole name");
+        let pairs = [("costCentre", "4711"), ("Ticket", "INC-1")]
+            .map(|(name, text)| (name.to_owned(), text.to_owned()));
+        let shown = redaction.shown_pairs(&pairs);
+        assert_eq!(shown[0].1, REDACTED);
+        assert_eq!(shown[1].1, "INC-1");
     }
 }

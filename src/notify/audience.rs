@@ -16,6 +16,10 @@ pub(super) fn mailed_to<'a>(notice: &'a Notice, escalate_to: &'a [String]) -> Ve
             told.extend(deciders(notice));
             told.extend(escalate_to.iter().map(String::as_str));
         }
+        NoticeKind::BreakGlassReminder => {
+            told.extend(deciders(notice));
+            told.extend(escalate_to.iter().map(String::as_str));
+        }
         NoticeKind::BreakGlassReviewed
         | NoticeKind::GrantRevoked
         | NoticeKind::RequestApproved
@@ -85,6 +89,7 @@ mod tests {
             .map(|(kind, told)| format!("{}: {}", kind.as_str(), told.join(", ")))
             .collect();
         insta::assert_snapshot!(lines.join("\n"), @"
+        break-glass-reminder: movers@fabrikam.example, Boss@fabrikam.example
         break-glass-reviewed: amy@fabrikam.example
         break-glass-taken: amy@fabrikam.example, movers@fabrikam.example, Boss@fabrikam.example
         grant-ended: 

@@ -1,8 +1,9 @@
 //! The channels of the configuration: whom a notice is owed to on each, and how it gets there.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
@@ -11,7 +12,7 @@ use crate::model::{Notice, NoticeKind};
 
 use super::audience::mailed_to;
 use super::smtp::{MailServer, MailServerError};
-use super::templates::{TemplateProblem, Templates};
+use super::templates::{Looks, TemplateProblem, Templates, looks};
 use super::webhook::{Webhook, WebhookError};
 use super::words::tell;
 use super::{DeliveryError, Progress, sample};
@@ -24,7 +25,9 @@ const MAIL: &str = "mail";
 pub struct Channels {
     settings: config::Notify,
     all: Vec<Channel>,
-    templates: Templates,
+    templates: ArcSwap<Templates>,
+    /// How the templates' directory looked when it was last read.
+    looked: Mutex<Looks>,
 }
 
 #[derive(Debug)]
@@ -95,13 +98,40 @@ impl Channels {
                 way: Way::Webhook(Box::new(Webhook::new(webhook)?)),
             });
         }
+        let looked = settings.templates.as_deref().map(looks);
         let (templates, problems) = Templates::open(settings.templates.as_deref());
         let channels = Self {
             settings: settings.clone(),
             all: channels,
-            templates,
+            templates: ArcSwap::from_pointee(templates),
+            looked: Mutex::new(looked.unwrap_or_default()),
         };
         Ok((channels, problems))
+    }
+
+    /// Whether the operator's templates look different from when they were last read.
+    pub fn templates_changed(&self) -> bool {
+        let Some(directory) = self.settings.templates.as_deref() else {
+            return false;
+        };
+        looks(directory) != *self.looked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads the operator's templates again, and uses them from the next message on if all of them are whole; whether there
+    /// are any. What was in use stays otherwise.
+    pub fn reload_templates(&self) -> Result<bool, Vec<TemplateProblem>> {
+        let Some(directory) = self.settings.templates.as_deref() else {
+            return Ok(false);
+        };
+        // Looked at first: what is written while this reads is read the next time.
+        let looked = looks(directory);
+        *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = looked;
+        let (templates, problems) = Templates::open(Some(directory));
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        self.templates.store(Arc::new(templates));
+        Ok(true)
     }
 
     /// Where this notice is to arrive: each destination once.
@@ -139,13 +169,24 @@ impl Channels {
         address(account, domain).is_some_and(|it| it.eq_ignore_ascii_case(address_of))
     }
 
-    /// What else is owed when a request is filed, and how long after: the same notice as a reminder, and to others.
-    pub fn later(&self) -> impl Iterator<Item = (NoticeKind, Duration)> + use<> {
-        let remind = self.settings.remind_after;
-        let escalate = self.settings.escalate_after;
-        let remind = remind.map(|after| (NoticeKind::RequestReminder, after));
-        let escalate = escalate.map(|after| (NoticeKind::RequestEscalated, after));
-        remind.into_iter().chain(escalate)
+    /// What else is owed with a notice of this kind, and how long after: the same as a reminder, and to others.
+    pub fn later(&self, kind: NoticeKind) -> impl Iterator<Item = (NoticeKind, Duration)> + use<> {
+        let kinds = match kind {
+            NoticeKind::RequestFiled => {
+                Some((NoticeKind::RequestReminder, NoticeKind::RequestEscalated))
+            }
+            NoticeKind::BreakGlassTaken => Some((
+                NoticeKind::BreakGlassReminder,
+                NoticeKind::BreakGlassReminder,
+            )),
+            _ => None,
+        };
+        let (remind, escalate) = (self.settings.remind_after, self.settings.escalate_after);
+        kinds.into_iter().flat_map(move |(first, second)| {
+            let remind = remind.map(|after| (first, after));
+            let escalate = escalate.map(|after| (second, after));
+            remind.into_iter().chain(escalate)
+        })
     }
 
     /// When a notice that could not be delivered is given up.
@@ -176,7 +217,7 @@ impl Channels {
         let told = tell(outgoing.notice, self.settings.link.as_ref());
         match &channel.way {
             Way::Mail(server) => {
-                let words = self.templates.render(&told);
+                let words = self.templates.load().render(&told);
                 server
                     .deliver(&outgoing, &to.recipient, words, progress)
                     .await

@@ -8,6 +8,7 @@ use serde_json::{Value as Json, json};
 use crate::config::WebhookShape;
 
 use super::channels::Outgoing;
+use super::next::NextCommand;
 use super::words::Told;
 
 /// The longest header and field of Slack's blocks, in characters.
@@ -62,6 +63,7 @@ fn own(outgoing: &Outgoing<'_>, told: &Told) -> Json {
         "answers": notice.answers,
         "lapses": notice.lapses,
         "break_glass": notice.break_glass,
+        "commands": told.commands,
     })
 }
 
@@ -82,6 +84,10 @@ fn slack(told: &Told) -> Json {
     }
     for (label, lines) in spoken(told) {
         let text = format!("{label}: {}", lines.join("\n"));
+        blocks.push(json!({ "type": "section", "text": plain(&text, SLACK_TEXT) }));
+    }
+    for command in &told.commands {
+        let text = format!("{}: {}", command.what, either(command));
         blocks.push(json!({ "type": "section", "text": plain(&text, SLACK_TEXT) }));
     }
     if let Some(link) = &told.link {
@@ -118,6 +124,10 @@ fn teams(told: &Told) -> Json {
         body.push(block(vec![bold(&format!("{label}:"))]));
         body.extend(lines.iter().map(|it| block(vec![run(it)])));
     }
+    for command in &told.commands {
+        let what = format!("{}: ", command.what);
+        body.push(block(vec![bold(&what), run(&either(command))]));
+    }
     let actions = told
         .link
         .iter()
@@ -136,6 +146,14 @@ fn teams(told: &Told) -> Json {
             }
         }]
     })
+}
+
+/// A command, and the cmdlet that does the same.
+fn either(command: &NextCommand) -> String {
+    match &command.cmdlet {
+        Some(cmdlet) => format!("{}  or  {cmdlet}", command.shell),
+        None => command.shell.clone(),
+    }
 }
 
 /// What people wrote, under the words for it.

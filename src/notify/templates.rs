@@ -2,7 +2,8 @@
 //!
 //! A directory may hold `subject.txt`, `message.txt` and `message.html`, and the same for one kind of event, such as
 //! `request-filed.subject.txt`, `request-filed.txt` and `request-filed.html`. A template that is broken is told when it is
-//! opened, and one that fails later is logged: in either case the built-in one takes its place, and the message goes out.
+//! opened, and one that fails later is logged: in either case the built-in one takes its place, and the message goes out. While
+//! the gateway runs, a directory with a broken template never replaces the whole set before it ([`super::Channels::reload_templates`]).
 //!
 //! Templates come from the operator, and what they are filled with from anybody: HTML is escaped by itself, and size and
 //! work are bounded.
@@ -10,6 +11,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use minijinja::{Environment, UndefinedBehavior};
 use tracing::warn;
@@ -87,6 +89,37 @@ pub fn template_problems(directory: &Path) -> Vec<TemplateProblem> {
     Templates::open(Some(directory)).1
 }
 
+/// What the files of a directory looked like: names, sizes and times. A change of any makes it worth reading again.
+pub(super) type Looks = Vec<(PathBuf, u64, Option<SystemTime>)>;
+
+/// What the templates in `directory` look like now; empty if it cannot be listed.
+pub(super) fn looks(directory: &Path) -> Looks {
+    let paths = list(directory).unwrap_or_default();
+    paths
+        .into_iter()
+        .map(|path| {
+            let metadata = fs::metadata(&path).ok();
+            let length = metadata.as_ref().map_or(0, fs::Metadata::len);
+            let modified = metadata.and_then(|it| it.modified().ok());
+            (path, length, modified)
+        })
+        .collect()
+}
+
+/// The files in `directory` that could be templates, in alphabetical order.
+fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut paths: Vec<PathBuf> = fs::read_dir(directory)?
+        .take(MOST_FILES)
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| {
+            let name = path.file_name().and_then(|it| it.to_str()).unwrap_or("");
+            !(name.starts_with('.') || name.ends_with('~'))
+        })
+        .collect();
+    paths.sort();
+    Ok(paths)
+}
+
 /// The templates of mails.
 #[derive(Debug)]
 pub(super) struct Templates {
@@ -116,20 +149,12 @@ impl Templates {
             path: path.to_path_buf(),
             source,
         };
-        let entries = match fs::read_dir(directory) {
-            Ok(entries) => entries,
+        let paths = match list(directory) {
+            Ok(paths) => paths,
             Err(source) => return problems.push(unread(directory, source)),
         };
-        let mut paths: Vec<PathBuf> = entries
-            .take(MOST_FILES)
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .collect();
-        paths.sort();
         for path in paths {
             let name = path.file_name().and_then(|it| it.to_str()).unwrap_or("");
-            if name.starts_with('.') || name.ends_with('~') {
-                continue;
-            }
             let Some((part, kinds)) = used_for(name) else {
                 problems.push(TemplateProblem::Unknown { path });
                 continue;

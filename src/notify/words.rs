@@ -10,6 +10,8 @@ use url::Url;
 
 use crate::model::{Answer, Deciders, Notice, NoticeKind};
 
+use super::next::{NextCommand, commands};
+
 /// What there is to tell, in words.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Told {
@@ -29,8 +31,8 @@ pub(super) struct Told {
     pub(super) link: Option<String>,
     /// What the link is for.
     pub(super) link_text: &'static str,
-    /// What to type instead, one a line.
-    pub(super) commands: Vec<String>,
+    /// What to type instead.
+    pub(super) commands: Vec<NextCommand>,
 }
 
 /// A labelled line.
@@ -41,7 +43,7 @@ pub(super) struct Fact {
 }
 
 /// The longest single line, in characters.
-const LINE: usize = 500;
+pub(super) const LINE: usize = 500;
 
 /// The longest headline, in characters: mail programs show less.
 const HEADLINE: usize = 180;
@@ -54,7 +56,6 @@ const LISTED: usize = 20;
 
 /// `notice` in words; `link` is where people sign in.
 pub(super) fn tell(notice: &Notice, link: Option<&Url>) -> Told {
-    let is_open = is_open(notice.kind);
     Told {
         kind: notice.kind.as_str(),
         headline: line(&headline(notice), HEADLINE),
@@ -72,20 +73,14 @@ pub(super) fn tell(notice: &Notice, link: Option<&Url>) -> Told {
                 let base = link.as_str().trim_end_matches('/');
                 format!("{base}/requests/{}", notice.request)
             }),
-        link_text: if is_open {
+        link_text: if is_open(notice.kind) {
             "Sign in to decide"
+        } else if awaits_review(notice.kind) {
+            "Sign in to review it"
         } else {
             "Sign in to see the request"
         },
-        commands: if is_open {
-            let id = notice.request;
-            vec![
-                format!("Approve-ElevatedAccessRequest -RequestId {id} -Comment '…'"),
-                format!("Deny-ElevatedAccessRequest -RequestId {id} -Comment '…'"),
-            ]
-        } else {
-            Vec::new()
-        },
+        commands: commands(notice),
     }
 }
 
@@ -96,7 +91,8 @@ fn is_open(kind: NoticeKind) -> bool {
         | NoticeKind::RequestFiled
         | NoticeKind::RequestReminder
         | NoticeKind::RequestVoted => true,
-        NoticeKind::BreakGlassReviewed
+        NoticeKind::BreakGlassReminder
+        | NoticeKind::BreakGlassReviewed
         | NoticeKind::BreakGlassTaken
         | NoticeKind::GrantEnded
         | NoticeKind::GrantExpired
@@ -110,6 +106,14 @@ fn is_open(kind: NoticeKind) -> bool {
     }
 }
 
+/// Whether an approver is to look at a grant that was taken without approval.
+fn awaits_review(kind: NoticeKind) -> bool {
+    matches!(
+        kind,
+        NoticeKind::BreakGlassReminder | NoticeKind::BreakGlassTaken
+    )
+}
+
 fn headline(notice: &Notice) -> String {
     let (who, what) = (&notice.requester, notice.what());
     let more = if notice.extends.is_some() {
@@ -118,6 +122,9 @@ fn headline(notice: &Notice) -> String {
         ""
     };
     match notice.kind {
+        NoticeKind::BreakGlassReminder => {
+            format!("Not reviewed yet: {who} took {what} without approval")
+        }
         NoticeKind::BreakGlassReviewed => {
             format!("Reviewed: break-glass grant of {who} for {what}")
         }
@@ -148,6 +155,9 @@ fn summary(notice: &Notice) -> String {
         )
     };
     match notice.kind {
+        NoticeKind::BreakGlassReminder => format!(
+            "In an emergency, {who} took a grant for {what} without anybody's approval. No approver has reviewed it yet."
+        ),
         NoticeKind::BreakGlassReviewed => {
             format!("{by} has reviewed the grant that {who} took for {what} without approval.")
         }
@@ -243,9 +253,14 @@ fn facts(notice: &Notice) -> Vec<Fact> {
     if notice.break_glass {
         fact("Break-glass", "taken without approval");
     }
-    if is_open(notice.kind) || notice.kind == NoticeKind::BreakGlassTaken {
+    if is_open(notice.kind) || awaits_review(notice.kind) {
         for group in notice.deciders.iter().take(LISTED) {
-            fact("Who can decide", &decided_by(group, &notice.requester));
+            let label = if awaits_review(notice.kind) {
+                "Who can review"
+            } else {
+                "Who can decide"
+            };
+            fact(label, &decided_by(group, &notice.requester, notice.kind));
         }
     }
     for answer in notice.answers.iter().take(LISTED) {
@@ -268,8 +283,13 @@ fn facts(notice: &Notice) -> Vec<Fact> {
     facts
 }
 
-/// `1 of movers (amy@…, bo@…)`; who asks does not decide.
-fn decided_by(group: &Deciders, requester: &str) -> String {
+/// `1 of movers (amy@…, bo@…)`; who asks does not decide, and one is enough for a review.
+fn decided_by(group: &Deciders, requester: &str, kind: NoticeKind) -> String {
+    let needed = if awaits_review(kind) {
+        1
+    } else {
+        group.approvals
+    };
     let others: Vec<&str> = group
         .members
         .iter()
@@ -282,9 +302,9 @@ fn decided_by(group: &Deciders, requester: &str) -> String {
         names = format!("{names} and {more} more");
     }
     if names.is_empty() {
-        format!("{} of {}", group.approvals, group.group)
+        format!("{needed} of {}", group.group)
     } else {
-        format!("{} of {} ({names})", group.approvals, group.group)
+        format!("{needed} of {} ({names})", group.group)
     }
 }
 

@@ -76,6 +76,10 @@ impl Health {
             "/readyz" if self.draining.is_cancelled() => {
                 text(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
             }
+            "/readyz" if self.state.grants.is_suspended() => text(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the store's lock is lost, so no grant counts\n",
+            ),
             "/readyz" => match self.audit.failing() {
                 None => text(StatusCode::OK, "ready\n"),
                 Some(reason) => {

@@ -1,4 +1,4 @@
-//! What may change while the gateway runs: policies, the certificate, users, keys and secrets. Noticed once a second, or
+//! What may change while the gateway runs: policies, the certificate, users, keys, secrets and templates. Noticed once a second, or
 //! asked for by SIGHUP; each is validated whole before it replaces what is in force.
 
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use uuid::Uuid;
 use crate::audit::Event;
 use crate::control::{Control, NewPolicies};
 use crate::data::Gate;
+use crate::notify::Channels;
 use crate::policy::PolicyProblem;
 use crate::telemetry::Chain;
 use crate::telemetry::metrics::ReloadResult;
@@ -32,6 +33,8 @@ pub(super) struct Reloader {
     pub(super) control_tls: Option<Arc<ReloadableServer>>,
     pub(super) control: Arc<Control>,
     pub(super) policies: PolicySource,
+    /// Whose templates are read again.
+    pub(super) channels: Arc<Channels>,
     /// Whether a changed policy file is read by itself.
     pub(super) watch: bool,
     /// How the policy directory looked when it was last read.
@@ -63,6 +66,7 @@ impl Reloader {
                     self.certificates().for_each(reload_certificate);
                     self.reload_identities().await;
                     self.reload_credentials();
+                    self.reload_templates();
                     info!("Reload is done");
                 }
                 _ = tick.tick() => {
@@ -73,6 +77,9 @@ impl Reloader {
                         reload_certificate(tls);
                     }
                     self.reload_credentials();
+                    if self.channels.templates_changed() {
+                        self.reload_templates();
+                    }
                 }
             }
         }
@@ -126,6 +133,19 @@ impl Reloader {
                 // No record, no change: it is tried again at the next tick.
                 error!(%error, "Policies could not be put in force");
                 self.looked.clear();
+            }
+        }
+    }
+
+    /// Uses the templates of messages as they are now, or says where they are broken and goes on with the old ones.
+    fn reload_templates(&self) {
+        match self.channels.reload_templates() {
+            Ok(false) => {}
+            Ok(true) => info!("Templates are in force"),
+            Err(problems) => {
+                for problem in &problems {
+                    error!(error = %Chain(problem), "Template is broken; the old ones stay in force");
+                }
             }
         }
     }

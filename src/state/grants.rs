@@ -10,6 +10,7 @@ use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::num::NonZeroI64;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use dashmap::{DashMap, Entry};
 use tokio::sync::Notify;
@@ -22,6 +23,8 @@ use crate::policy::{HeldGrant, HeldGrants, InvalidPin, ParameterRules};
 #[derive(Debug, Default)]
 pub struct GrantTable {
     held: DashMap<Key, Held, BuildHasherDefault<KeyHasher>>,
+    /// Whether none counts for now.
+    suspended: AtomicBool,
     /// The terms of grants that are narrowed to a task and nothing else: there are few tasks, and their grants share them.
     narrowed: DashMap<Task, Arc<Terms>>,
     changes: Notify,
@@ -140,6 +143,26 @@ impl GrantTable {
         dropped
     }
 
+    /// Has no grant count until [`GrantTable::resume`]: what is held may be out of date.
+    pub fn suspend(&self) {
+        self.suspended.store(true, Ordering::Release);
+    }
+
+    /// Has what is held count.
+    pub fn resume(&self) {
+        self.suspended.store(false, Ordering::Release);
+    }
+
+    /// Whether none counts for now.
+    pub fn is_suspended(&self) -> bool {
+        self.suspended.load(Ordering::Acquire)
+    }
+
+    /// Takes all grants out of force.
+    pub fn clear(&self) {
+        self.held.clear();
+    }
+
     /// How many grants are held.
     pub fn len(&self) -> usize {
         self.held.iter().map(|it| it.value().grants().len()).sum()
@@ -180,6 +203,9 @@ impl HeldGrants for GrantTable {
         policy: PolicyId,
         look: &mut dyn FnMut(HeldGrant<'_>) -> ControlFlow<()>,
     ) {
+        if self.is_suspended() {
+            return;
+        }
         if let Some(held) = self.held.get(&Key::new(principal, policy)) {
             for grant in held.grants() {
                 if look(grant.view()).is_break() {

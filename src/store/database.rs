@@ -3,14 +3,23 @@
 //! sqlx's own `Any` driver would bring a third set of types and take options only as a URL; SQLite needs its pragmas set and
 //! its write transactions begun as such, so the choice of engine is a match here, and nowhere else below `store`.
 
+use std::io;
+
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{PgPool, Postgres, Row as _, Sqlite, SqlitePool};
+use tokio::sync::watch;
+
+use super::hold::Held;
+
+/// Why nothing can be written.
+const NOT_HELD: &str = "this process does not hold the store's lock, and another may use the store";
 
 /// The open database.
 #[derive(Debug)]
 pub(super) enum Database {
-    Postgres(PgPool),
+    /// Nothing is written while the hold on it is lost.
+    Postgres(PgPool, watch::Receiver<Held>),
     Sqlite(SqlitePool),
 }
 
@@ -71,7 +80,7 @@ impl Database {
     /// The rows that a reading statement finds.
     pub(super) async fn rows(&self, statement: Statement) -> Result<Vec<Row>, sqlx::Error> {
         Ok(match self {
-            Self::Postgres(pool) => {
+            Self::Postgres(pool, _) => {
                 let rows = prepared!(Postgres, statement).fetch_all(pool).await?;
                 rows.into_iter().map(Row::Postgres).collect()
             }
@@ -86,7 +95,7 @@ impl Database {
     #[cfg(test)]
     pub(super) async fn plan(&self, mut statement: Statement) -> String {
         let (explain, column) = match self {
-            Self::Postgres(_) => ("explain", "QUERY PLAN"),
+            Self::Postgres(..) => ("explain", "QUERY PLAN"),
             Self::Sqlite(_) => ("explain query plan", "detail"),
         };
         statement.sql = format!("{explain} {}", statement.sql).leak();
@@ -109,7 +118,10 @@ impl Database {
     /// had written since, and would fail without the busy timeout being tried.
     pub(super) async fn begin(&self) -> Result<Transaction, sqlx::Error> {
         Ok(match self {
-            Self::Postgres(pool) => Transaction::Postgres(pool.begin().await?),
+            Self::Postgres(_, held) if *held.borrow() == Held::Lost => {
+                return Err(sqlx::Error::Io(io::Error::other(NOT_HELD)));
+            }
+            Self::Postgres(pool, _) => Transaction::Postgres(pool.begin().await?),
             Self::Sqlite(pool) => Transaction::Sqlite(pool.begin_with("begin immediate").await?),
         })
     }
@@ -117,7 +129,7 @@ impl Database {
     /// Closes all connections, after what they are doing.
     pub(super) async fn close(&self) {
         match self {
-            Self::Postgres(pool) => pool.close().await,
+            Self::Postgres(pool, _) => pool.close().await,
             Self::Sqlite(pool) => pool.close().await,
         }
     }

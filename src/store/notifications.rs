@@ -33,8 +33,8 @@ pub struct OwedNotification {
 pub enum Relevance {
     /// It is delivered whatever happens.
     Always,
-    /// It is forgotten when its request is decided: a reminder.
-    WhilePending,
+    /// It is forgotten when its request is decided, or its break-glass grant reviewed: a reminder.
+    WhileAwaited,
 }
 
 /// One recipient of a notice.
@@ -101,10 +101,25 @@ pub struct Delivery {
     pub due: DateTime<Utc>,
     /// Why the last attempt failed.
     pub last_error: Option<String>,
+    /// When it was last tried again after it was given up.
+    pub retried: Option<DateTime<Utc>>,
     /// When it was sent or given up.
     pub ended: Option<DateTime<Utc>>,
     /// Counts its changes: a change is stored only over the version that it was made from.
     pub version: i64,
+}
+
+impl Delivery {
+    /// Whether an attempt has begun and not ended.
+    pub fn is_under_way(&self) -> bool {
+        self.state == DeliveryState::Pending && self.attempts > 0 && self.last_error.is_none()
+    }
+
+    /// When it is tried next, if it is to be and nobody is at it.
+    pub fn next_try(&self) -> Option<DateTime<Utc>> {
+        let waits = self.state == DeliveryState::Pending && !self.is_under_way();
+        waits.then_some(self.due)
+    }
 }
 
 /// How many deliveries are in a state.
@@ -120,7 +135,8 @@ pub struct DeliveryCounts {
 macro_rules! deliveries {
     () => {
         "select deliveries.id, deliveries.notice_id, deliveries.channel, deliveries.recipient, deliveries.state,
-            deliveries.attempts, deliveries.due_ms, deliveries.last_error, deliveries.ended_ms, deliveries.version,
+            deliveries.attempts, deliveries.due_ms, deliveries.last_error, deliveries.ended_ms, deliveries.retried_ms,
+            deliveries.version,
             notices.kind, notices.request_id, notices.notice, notices.while_pending, notices.created_ms
         from deliveries join notices on notices.id = deliveries.notice_id"
     };
@@ -166,8 +182,20 @@ impl Store {
         rows.iter().map(|row| Ok(row.text("channel")?)).collect()
     }
 
-    /// Deliveries in one of `states`, newest first, at most [`super::MOST_LISTED`].
-    pub async fn deliveries(&self, states: &[DeliveryState]) -> Result<Vec<Delivery>, StoreError> {
+    /// The delivery of this id.
+    pub async fn delivery(&self, id: Uuid) -> Result<Option<Delivery>, StoreError> {
+        let found = sql(concat!(deliveries!(), " where deliveries.id = $1")).bind(id);
+        let rows = self.database.rows(found).await?;
+        rows.first().map(read).transpose()
+    }
+
+    /// Deliveries in one of `states`, older than `before`, newest first, at most `most` and [`super::MOST_LISTED`].
+    pub async fn deliveries(
+        &self,
+        states: &[DeliveryState],
+        before: Option<Uuid>,
+        most: usize,
+    ) -> Result<Vec<Delivery>, StoreError> {
         let word = |state: DeliveryState| {
             if states.contains(&state) {
                 state.as_str()
@@ -177,12 +205,14 @@ impl Store {
         };
         let found = sql(concat!(
             deliveries!(),
-            " where deliveries.state in ($1, $2, $3) order by deliveries.id desc limit $4"
+            " where deliveries.state in ($1, $2, $3) and deliveries.id < $4
+            order by deliveries.id desc limit $5"
         ))
         .bind(word(DeliveryState::Dead))
         .bind(word(DeliveryState::Pending))
         .bind(word(DeliveryState::Sent))
-        .bind(i64::try_from(super::MOST_LISTED).unwrap_or(i64::MAX));
+        .bind(before.unwrap_or(Uuid::max()))
+        .bind(i64::try_from(most.min(super::MOST_LISTED)).unwrap_or(i64::MAX));
         self.database.rows(found).await?.iter().map(read).collect()
     }
 
@@ -242,7 +272,7 @@ pub(super) async fn add(
     .bind(owed.json.as_str())
     .bind(match owed.relevance {
         Relevance::Always => 0,
-        Relevance::WhilePending => 1,
+        Relevance::WhileAwaited => 1,
     })
     .bind(owed.created);
     change_one(transaction, insert).await?;
@@ -279,6 +309,23 @@ pub(super) async fn update(
     change_one(transaction, update).await
 }
 
+/// Has a delivery tried again that was given up, in the version that it carries.
+pub(super) async fn revive(
+    transaction: &mut Transaction,
+    delivery: &Delivery,
+) -> Result<(), StoreError> {
+    let update = sql(
+        "update deliveries set state = 'pending', attempts = 0, due_ms = $1, ended_ms = null, retried_ms = $2,
+            version = version + 1
+        where id = $3 and version = $4 and state = 'dead'",
+    )
+    .bind(delivery.due)
+    .bind(delivery.retried.map(|it| it.timestamp_millis()))
+    .bind(delivery.id)
+    .bind(delivery.version);
+    change_one(transaction, update).await
+}
+
 /// Forgets a delivery, in the version that it carries.
 pub(super) async fn remove(
     transaction: &mut Transaction,
@@ -290,7 +337,7 @@ pub(super) async fn remove(
     change_one(transaction, delete).await
 }
 
-/// Forgets what was to be told only while this request was pending.
+/// Forgets what was to be told only while somebody had to look at this request or its grant.
 pub(super) async fn forget_reminders(
     transaction: &mut Transaction,
     request: Uuid,
@@ -311,7 +358,7 @@ fn read(row: &Row) -> Result<Delivery, StoreError> {
         json: row.text("notice")?,
         relevance: match row.integer("while_pending")? {
             0 => Relevance::Always,
-            _ => Relevance::WhilePending,
+            _ => Relevance::WhileAwaited,
         },
         created: row.time("created_ms")?,
         channel: row.text("channel")?,
@@ -320,6 +367,7 @@ fn read(row: &Row) -> Result<Delivery, StoreError> {
         attempts: row.integer("attempts")?,
         due: row.time("due_ms")?,
         last_error: row.maybe_text("last_error")?,
+        retried: row.maybe_time("retried_ms")?,
         ended: row.maybe_time("ended_ms")?,
         version: row.integer("version")?,
     })

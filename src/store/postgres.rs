@@ -6,44 +6,37 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Row as _};
 
 use super::database::Database;
+use super::hold::{Hold, take};
 use super::sqlite::{ACQUIRE_TIMEOUT, OpenError, unmigrated};
-use super::{Hold, MIGRATIONS, Store};
+use super::{MIGRATIONS, Store};
 
 /// Connections to the server.
 const CONNECTIONS: u32 = 8;
-
-/// The first key of the advisory lock: `port` in ASCII. The second is the schema's.
-const LOCK: i32 = i32::from_be_bytes(*b"port");
 
 /// Opens the database at `url`.
 pub(super) async fn open(url: &str) -> Result<Store, OpenError> {
     let options = options(url)?;
     let unreachable = |source| OpenError::Connect { source };
-    let mut session = Box::new(options.connect().await.map_err(unreachable)?);
-    let row = sqlx::query(
-        "select pg_try_advisory_lock($1, hashtext(current_schema())) as held,
-            current_setting('synchronous_commit') as durability",
-    )
-    .bind(LOCK)
-    .fetch_one(&mut *session)
-    .await
-    .map_err(unreachable)?;
+    let mut session = options.connect().await.map_err(unreachable)?;
+    let is_held = take(&mut session).await.map_err(unreachable)?;
     let host = options.get_host();
     let place = format!(
         "the store `{}` at `{host}`",
         options.get_database().unwrap_or_default()
     );
-    if !row.try_get::<bool, _>("held").map_err(unreachable)? {
+    if !is_held {
         return Err(OpenError::InUse {
             place,
             holder: String::new(),
         });
     }
-    if row
-        .try_get::<String, _>("durability")
-        .map_err(unreachable)?
-        == "off"
-    {
+    let durability: String =
+        sqlx::query("select current_setting('synchronous_commit') as durability")
+            .fetch_one(&mut session)
+            .await
+            .and_then(|row| row.try_get("durability"))
+            .map_err(unreachable)?;
+    if durability == "off" {
         return Err(OpenError::NotDurable);
     }
     let pool = PgPoolOptions::new()
@@ -56,9 +49,10 @@ pub(super) async fn open(url: &str) -> Result<Store, OpenError> {
         .run(&pool)
         .await
         .map_err(|error| unmigrated(place, error))?;
+    let hold = Hold::session(session, options);
     Ok(Store {
-        database: Database::Postgres(pool),
-        _hold: Hold::Postgres { _session: session },
+        database: Database::Postgres(pool, hold.held()),
+        hold,
     })
 }
 
@@ -71,9 +65,10 @@ pub(super) async fn look(url: &str) -> Result<Store, OpenError> {
         .connect_with(options)
         .await
         .map_err(|source| OpenError::Connect { source })?;
+    let hold = Hold::nothing();
     Ok(Store {
-        database: Database::Postgres(pool),
-        _hold: Hold::None,
+        database: Database::Postgres(pool, hold.held()),
+        hold,
     })
 }
 

@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use sqlx::Connection as _;
 use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
@@ -114,6 +115,12 @@ pub(super) async fn open(path: &str) -> Result<Store, OpenError> {
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .idle_timeout(None)
         .max_lifetime(None)
+        // On a full disk SQLite may undo a transaction by itself. The connection then takes itself to be in one for ever, and
+        // begins no other: it is thrown away.
+        .before_acquire(|connection, _| {
+            let is_usable = !connection.is_in_transaction();
+            Box::pin(std::future::ready(Ok(is_usable)))
+        })
         .connect_with(options)
         .await
         .map_err(|source| unusable(&path, source))?;
@@ -125,7 +132,7 @@ pub(super) async fn open(path: &str) -> Result<Store, OpenError> {
     })?;
     Ok(Store {
         database: Database::Sqlite(pool),
-        _hold: Hold::Sqlite { _lock: lock },
+        hold: Hold::file(lock),
     })
 }
 
@@ -145,7 +152,7 @@ pub(super) async fn look(path: &str) -> Result<Store, OpenError> {
         .map_err(|source| unusable(&path, source))?;
     Ok(Store {
         database: Database::Sqlite(pool),
-        _hold: Hold::None,
+        hold: Hold::nothing(),
     })
 }
 

@@ -26,6 +26,25 @@ impl Place {
         }
     }
 
+    /// A fresh schema of the PostgreSQL server for tests, if there is one.
+    pub(crate) async fn on_server() -> Option<Self> {
+        let server = std::env::var("PORTCULLIS_TEST_POSTGRES").ok()?;
+        Some(Self::postgres(&server).await)
+    }
+
+    /// Ends the session by which a store there is held, as an administrator or a failing network does.
+    pub(crate) async fn end_hold(&self) {
+        let mut session = sqlx::PgConnection::connect(&self.url).await.unwrap();
+        let ended = sqlx::query(
+            "select pg_terminate_backend(pid) from pg_locks
+            where locktype = 'advisory' and granted and objid = hashtext(current_schema())::oid",
+        )
+        .fetch_all(&mut session)
+        .await
+        .unwrap();
+        assert_eq!(ended.len(), 1, "one session holds the store");
+    }
+
     async fn postgres(server: &str) -> Self {
         let schema = format!("test_{}", Uuid::now_v7().simple());
         let mut session = sqlx::PgConnection::connect(server).await.unwrap();
@@ -70,7 +89,7 @@ impl Place {
 /// Runs `test` on each engine, one after the other.
 pub(crate) async fn on_each_engine(test: impl AsyncFn(&Place)) {
     test(&Place::sqlite()).await;
-    if let Ok(server) = std::env::var("PORTCULLIS_TEST_POSTGRES") {
-        test(&Place::postgres(&server).await).await;
+    if let Some(place) = Place::on_server().await {
+        test(&place).await;
     }
 }

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import threading
 from pathlib import Path
@@ -96,22 +97,24 @@ jwks = "{keys_url}"
 class Process:
     """A running gateway with what `directory` has: `portcullis.toml`, policies, certificates."""
 
-    def __init__(self, directory: Path):
+    def __init__(self, directory: Path, environment: dict[str, str] | None = None):
         self.directory = directory
         self.ca = directory / "ca.pem"
+        self.environment = environment or {}
         self.start()
 
     def start(self) -> None:
         """Starts it, at first or again, and waits until it is ready."""
         directory = self.directory
         self.__dict__.pop("proxy", None)
-        environment = {"PATH": os.environ["PATH"], "PORTCULLIS_LOG_FORMAT": "json"}
+        environment = {"PATH": os.environ["PATH"], "PORTCULLIS_LOG_FORMAT": "json"} | self.environment
         self.process = subprocess.Popen(
             [BINARY, "serve", "--config", directory / "portcullis.toml"],
             cwd=directory, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE, text=True,
         )
         self.log: list[str] = []
+        self.logged = threading.Condition()
         ready = threading.Event()
         self.follower = threading.Thread(target=self._follow, args=(ready,), daemon=True)
         self.follower.start()
@@ -123,12 +126,22 @@ class Process:
     def _follow(self, ready: threading.Event) -> None:
         with self.process.stderr as lines:
             for line in lines:
-                self.log.append(line)
+                with self.logged:
+                    self.log.append(line)
+                    self.logged.notify_all()
                 entry = json.loads(line) if line.startswith("{") else {}
                 if entry.get("message") == "Gateway is ready":
                     self.proxy, self.control = entry["proxy"], entry["control"]
                     ready.set()
         ready.set()
+
+    def reload(self) -> None:
+        """Has it read everything again, and waits until it has."""
+        since = len(self.log)
+        self.process.send_signal(signal.SIGHUP)
+        with self.logged:
+            done = self.logged.wait_for(lambda: any("Reload is done" in it for it in self.log[since:]), PATIENCE)
+        assert done, "".join(self.log[since:])
 
     def records(self) -> list[dict]:
         """All whole audit records, oldest first."""
@@ -149,7 +162,7 @@ class Gateway(Process):
     """A gateway in front of the REST endpoint; `base` is what clients put before `/adminapi`."""
 
     def __init__(self, directory: Path, upstream: str, entra: tokens.Issuer, rotating: tokens.Issuer, keys_url: str,
-                 more: str = "", policies: str = POLICIES):
+                 more: str = "", policies: str = POLICIES, environment: dict[str, str] | None = None):
         (directory / "policies").mkdir()
         (directory / "policies/exchange.toml").write_text(policies)
         self.keys = directory / "keys.json"
@@ -161,4 +174,4 @@ class Gateway(Process):
             )
             + more
         )
-        super().__init__(directory)
+        super().__init__(directory, environment)

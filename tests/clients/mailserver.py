@@ -8,7 +8,7 @@ import re
 import shutil
 import socket
 import subprocess
-import time
+import threading
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
@@ -37,7 +37,7 @@ maillog_file_prefixes=/dev
 
 DOVECOT_CONF = """\
 base_dir={d}/run
-log_path={d}/dovecot/log
+log_path=/dev/stderr
 protocols=imap lmtp
 listen=127.0.0.1
 ssl=no
@@ -74,6 +74,27 @@ def _free_port() -> int:
         return probe.getsockname()[1]
 
 
+def _start(command: list, says: str) -> subprocess.Popen:
+    """Starts a daemon in the foreground; returns as soon as it `says` that it listens."""
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    log, listens = [], threading.Event()
+
+    def follow() -> None:
+        with process.stdout as lines:
+            for line in lines:
+                log.append(line)
+                if says in line:
+                    listens.set()
+        listens.set()
+
+    threading.Thread(target=follow, daemon=True).start()
+    said = listens.wait(PATIENCE) and process.poll() is None
+    if not said:
+        process.kill()
+        raise RuntimeError("the mail server did not start:\n" + "".join(log))
+    return process
+
+
 class MailServer:
     """Runs until `stop`; `port` takes mail for `@contoso.example`, `mailbox` reads it back."""
 
@@ -100,36 +121,37 @@ class MailServer:
         (self.etc / "main.cf").write_text(MAIN_CF.format(d=directory, certificates=certificates))
         configuration = directory / "dovecot/dovecot.conf"
         configuration.write_text(DOVECOT_CONF.format(d=directory, imap=self.imap, password=PASSWORD))
-        quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        self.dovecot = subprocess.Popen(["dovecot", "-F", "-c", configuration], **quiet)
-        self.postfix = subprocess.Popen(["postfix", "-c", self.etc, "start-fg"], **quiet)
+        # Both say so when they listen.
+        self.dovecot = _start(["dovecot", "-F", "-c", configuration], "starting up")
+        self.postfix = _start(["postfix", "-c", self.etc, "start-fg"], "daemon started")
         for port in (self.imap, self.port):
-            self._await(port)
-
-    def _await(self, port: int) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=5).close()
-                return
-            except OSError:
-                if time.monotonic() > deadline:
-                    raise RuntimeError(f"the mail server does not listen on port {port}") from None
-                time.sleep(0.05)
+            socket.create_connection(("127.0.0.1", port), timeout=PATIENCE).close()
 
     def mailbox(self, user: str, count: int) -> list[EmailMessage]:
         """The mails of `user`, as soon as there are `count`, oldest first."""
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            with imaplib.IMAP4("127.0.0.1", self.imap, timeout=PATIENCE) as imap:
-                imap.login(user, PASSWORD)
-                imap.select("INBOX", readonly=True)
-                numbers = imap.search(None, "ALL")[1][0].split()
-                found = [imap.fetch(number.decode(), "(BODY.PEEK[])")[1][0][1] for number in numbers]
-            if len(found) >= count:
-                return [message_from_bytes(it, policy=policy.default) for it in found]
-            assert time.monotonic() < deadline, f"{user} has {len(found)} mails, not {count}"
-            time.sleep(0.1)
+        with imaplib.IMAP4("127.0.0.1", self.imap, timeout=PATIENCE) as imap:
+            imap.login(user, PASSWORD)
+            there = int(imap.select("INBOX", readonly=True)[1][0])
+            if there < count:
+                self._idle(imap, user, count)
+            numbers = imap.search(None, "ALL")[1][0].split()
+            found = [imap.fetch(number.decode(), "(BODY.PEEK[])")[1][0][1] for number in numbers]
+            return [message_from_bytes(it, policy=policy.default) for it in found]
+
+    def _idle(self, imap: imaplib.IMAP4, user: str, count: int) -> None:
+        """Waits until the server tells of `count` mails (IDLE, RFC 2177)."""
+        imap.send(b"idling IDLE\r\n")
+        there = 0
+        while there < count:
+            try:
+                line = imap.readline()
+            except TimeoutError:
+                raise AssertionError(f"{user} has {there} mails, not {count}") from None
+            if found := re.match(rb"\* (\d+) EXISTS", line):
+                there = int(found[1])
+        imap.send(b"DONE\r\n")
+        while not imap.readline().startswith(b"idling "):
+            pass
 
     def stop(self) -> None:
         subprocess.run(["postfix", "-c", self.etc, "stop"], capture_output=True, timeout=PATIENCE)

@@ -50,13 +50,16 @@ class Hook:
 
     def __init__(self):
         self.posts: list[tuple[dict, bytes]] = []
+        self.posted = threading.Condition()
         hook = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["content-length"]))
-                hook.posts.append(({k.lower(): v for k, v in self.headers.items()}, body))
-                self.send_response(503 if len(hook.posts) == 1 else 204)
+                with hook.posted:
+                    hook.posts.append(({k.lower(): v for k, v in self.headers.items()}, body))
+                    self.send_response(503 if len(hook.posts) == 1 else 204)
+                    hook.posted.notify_all()
                 self.end_headers()
 
             def log_message(self, *_):
@@ -67,27 +70,45 @@ class Hook:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def wait_for(self, count: int) -> list[tuple[dict, bytes]]:
-        deadline = time.monotonic() + gateways.PATIENCE
-        while len(self.posts) < count:
-            assert time.monotonic() < deadline, f"{len(self.posts)} posts, not {count}"
-            time.sleep(0.05)
-        return self.posts
+        with self.posted:
+            arrived = self.posted.wait_for(lambda: len(self.posts) >= count, gateways.PATIENCE)
+            assert arrived, f"{len(self.posts)} posts, not {count}"
+            return list(self.posts)
 
 
 @pytest.fixture(scope="module")
-def post(tmp_path_factory):
-    """A gateway that sends mail, and the server that has it."""
-    directory = tmp_path_factory.mktemp("post")
+def own_certificates(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("certificates")
     certificates.write(directory)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def mail(tmp_path_factory, own_certificates):
+    server = mailserver.MailServer(tmp_path_factory.mktemp("mail"), own_certificates)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def post(tmp_path_factory, own_certificates, mail):
+    """A gateway that sends mail, and the server that has it."""
+    yield from _post(tmp_path_factory.mktemp("post"), own_certificates, mail)
+
+
+def _post(directory, own_certificates, mail, notify: str = "", policies: str = ""):
+    shutil.copytree(own_certificates, directory, dirs_exist_ok=True)
     (directory / "hook-key").write_bytes(KEY + b"\n")
-    mail = mailserver.MailServer(tmp_path_factory.mktemp("mail"), directory)
     hook = Hook()
     entra = tokens.Issuer(f"https://sts.windows.net/{tokens.TENANT}/")
     rotating = tokens.Issuer("https://issuer.example/", "ES256")
     keys = tokens.KeyServer(rotating)
     upstream = upstreams.Upstream(certificates.server_context(directory))
-    more = NOTIFY.format(port=mail.port, hook=hook.port)
+    more = NOTIFY.format(port=mail.port, hook=hook.port).replace("[notify]\n", f"[notify]\n{notify}")
     gateway = gateways.Gateway(directory, upstream.authority, entra, rotating, keys.url, more)
+    if policies:
+        (directory / "policies/more.toml").write_text(policies)
+        gateway.reload()
 
     def run(upn: str, cmdlet: str, **parameters):
         with Module(gateway.base, gateway.ca, tokens.TENANT, entra.user(upn), upn) as session:
@@ -99,7 +120,6 @@ def post(tmp_path_factory):
     hook.server.server_close()
     keys.stop()
     upstream.stop()
-    mail.stop()
 
 
 def is_genuine(key: bytes, headers, body: bytes) -> bool:
@@ -139,3 +159,57 @@ def test_a_request_is_read_by_its_approvers_and_the_decision_by_who_asked(post):
     again = next(index for index in range(1, 3) if deliveries[index] == deliveries[0])
     assert posts[again][1] == posts[0][1], "what failed came again, the same"
     assert sorted(set(kinds)) == ["request-approved", "request-filed"]
+
+
+EMERGENCIES = r"""
+[[group]]
+name = "on-call"
+members = ["bea@contoso.example"]
+
+[[group]]
+name = "leads"
+members = ["lea@contoso.example", "bea@contoso.example"]
+
+[[policy]]
+task = 'Exchange\Set-TransportRule'
+approval = "manual"
+approvers = ["leads"]
+break_glass = ["on-call"]
+"""
+BEA, LEA, BOSS = "bea@contoso.example", "lea@contoso.example", "boss@contoso.example"
+
+
+@pytest.fixture
+def emergencies(tmp_path, own_certificates, mail):
+    """A gateway that reminds of reviews after two seconds, and its operators' boss a second later."""
+    notify = f'remind_after = "2s"\nescalate_after = "3s"\nescalate_to = ["{BOSS}"]\n'
+    yield from _post(tmp_path, own_certificates, mail, notify, EMERGENCIES)
+
+
+def test_an_emergency_is_read_by_both_sides_and_the_mail_says_how_to_review_it(emergencies):
+    gateway, mail, _, run = emergencies
+    taken = run(BEA, "New-ElevatedAccessRequest", Task=r"Exchange\Set-TransportRule", Reason="mail loops", BreakGlass=True)
+    request = taken[0]["Identity"]
+    granted = run(LEA, "Get-ElevatedAccessAuthorization", AwaitsReview=True)
+    grant = granted[0]["Identity"]
+    for reader in (BEA, LEA, BOSS):
+        told = mail.mailbox(reader, 1)[0]
+        assert told["subject"] == rf"BREAK GLASS: {BEA} took Exchange\Set-TransportRule without approval"
+        text = told.get_body(("plain",)).get_content()
+        assert f"Sign in to review it: https://pam.contoso.example/requests/{request}" in text
+        assert f"portcullis grant review {grant} --comment" in text
+        assert f"Set-ElevatedAccessAuthorization -RequestId {grant} -Review" in text
+        assert "Who can review: 1 of leads (lea@contoso.example)" in text, "never its holder"
+
+    # Nobody looks at it: approvers are reminded, and those above them; its holder is not.
+    for reader in (LEA, BOSS):
+        again = mail.mailbox(reader, 3)[1]
+        assert again["subject"] == rf"Not reviewed yet: {BEA} took Exchange\Set-TransportRule without approval"
+        assert again["references"] == mail.mailbox(reader, 1)[0]["references"]
+    assert len(mail.mailbox(BEA, 1)) == 1
+
+    # The command of the mail, as it stands there.
+    run(LEA, "Set-ElevatedAccessAuthorization", RequestId=grant, Review=True, Comment="it was right")
+    reviewed = mail.mailbox(BEA, 2)[1]
+    assert reviewed["subject"] == rf"Reviewed: break-glass grant of {BEA} for Exchange\Set-TransportRule"
+    assert "it was right" in reviewed.get_body(("plain",)).get_content()

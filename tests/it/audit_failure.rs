@@ -1,13 +1,15 @@
 //! The disk fails while the gateway serves: nothing runs without a record, and all goes on when the disk does.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::client::{Answer, Http, command, invoke_path, request};
-use crate::gateway::{Gateway, Setup};
+use crate::gateway::{Gateway, Setup, read_records};
+use crate::small_disk::SmallDisk;
 
 /// A call that can be told from others in the log and upstream.
 async fn call(gateway: &Gateway, id: &str, cmdlet: &str, parameters: Value) -> Answer {
@@ -54,14 +56,14 @@ async fn refuses_everything(gateway: &Gateway, reason: &str) {
 }
 
 /// After the log can be written again: calls pass, and the record tells of the interruption and of nothing that was refused.
-async fn goes_on(gateway: &mut Gateway) {
+async fn goes_on(gateway: &mut Gateway, log: &Path) {
     gateway.wait_for_log("Audit log is written again");
     let again = call(gateway, "afterwards", "Get-Mailbox", json!({})).await;
     assert_eq!(again.status, StatusCode::OK, "{}", again.text());
     assert_eq!(gateway.ask_control("/readyz").0, 200);
     assert!(gateway.metric("portcullis_audit_failing") < 0.5);
     assert!(gateway.terminate().success());
-    let records = gateway.records();
+    let records = read_records(log);
     let of = |kind: &str| {
         records
             .iter()
@@ -93,7 +95,7 @@ async fn goes_on(gateway: &mut Gateway) {
             .count();
         assert_eq!(outcomes, 1, "outcomes of {decision}");
     }
-    let (code, text) = gateway.portcullis(&["audit", "verify", "data/audit"]);
+    let (code, text) = gateway.portcullis(&["audit", "verify", &log.display().to_string()]);
     assert_eq!(code, 0, "{text}");
 }
 
@@ -127,7 +129,50 @@ async fn a_full_disk_stops_calls_until_there_is_room() {
     gateway.wait_for_log("Audit log cannot be written");
     refuses_everything(&gateway, "File too large").await;
     limit("unlimited");
-    goes_on(&mut gateway).await;
+    let log = gateway.path("data/audit");
+    goes_on(&mut gateway, &log).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_real_disk_that_is_full_stops_calls_until_there_is_room() {
+    let Some(disk) = SmallDisk::mount() else {
+        return;
+    };
+    let log = disk.path().join("audit");
+    let mut gateway = Gateway::with(Setup {
+        environment: vec![(
+            "PORTCULLIS__AUDIT__DIRECTORY".to_owned(),
+            log.display().to_string(),
+        )],
+        ..Setup::default()
+    })
+    .await;
+    disk.fill();
+    // What has room in the last block passes, and is on record.
+    let mut passed = Vec::new();
+    let refused = loop {
+        let id = format!("passed-{}", passed.len());
+        let answer = call(&gateway, &id, "Get-Mailbox", json!({})).await;
+        if answer.status != StatusCode::OK {
+            break answer;
+        }
+        passed.push(id);
+        assert!(passed.len() < 100, "a full disk takes no end of records");
+    };
+    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+    gateway.wait_for_log("Audit log cannot be written");
+    refuses_everything(&gateway, "No space left on device").await;
+    disk.free();
+    goes_on(&mut gateway, &log).await;
+    let records = read_records(&log);
+    for id in passed {
+        assert!(
+            records
+                .iter()
+                .any(|it| it["kind"] == "decision" && it["client_request_id"] == id.as_str()),
+            "{id} was answered and is not on record"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -142,7 +187,8 @@ async fn a_log_directory_that_is_gone_stops_calls_until_it_is_back() {
     refuses_everything(&gateway, "").await;
     fs::remove_file(&directory).unwrap();
     fs::rename(&elsewhere, &directory).unwrap();
-    goes_on(&mut gateway).await;
+    let log = gateway.path("data/audit");
+    goes_on(&mut gateway, &log).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

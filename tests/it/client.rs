@@ -249,3 +249,15 @@ pub(crate) async fn send(
         body,
     }
 }
+
+/// Whether the gateway's end of a connection is open still, as the kernel lists it by the ports of the gateway and the client.
+pub(crate) fn is_established(gateway: SocketAddr, client: SocketAddr) -> bool {
+    let listed = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let ends = [gateway, client].map(|it| format!(":{:04X}", it.port()));
+    listed.lines().any(|line| {
+        let mut fields = line.split_whitespace().skip(1);
+        let mut ends_with = |end: &str| fields.next().is_some_and(|it| it.ends_with(end));
+        let is_it = ends_with(&ends[0]) && ends_with(&ends[1]);
+        is_it && fields.next() == Some("01")
+    })
+}

@@ -34,6 +34,8 @@ mod life_cycle;
 mod limits;
 mod metrics;
 mod notify;
+mod notify_retry;
+mod patience;
 mod people;
 #[path = "../../src/notify/testing.rs"]
 #[expect(dead_code, reason = "the library's own tests use the rest")]
@@ -44,4 +46,7 @@ mod reload;
 mod remoting;
 mod restart;
 mod scripted;
+mod small_disk;
+mod store_failure;
+mod store_hold;
 mod stub;

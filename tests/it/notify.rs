@@ -268,8 +268,12 @@ async fn templates_of_ones_own_are_checked_and_used() {
     gateway.terminate();
     std::fs::write(gateway.path("hook-key"), "k").unwrap();
     std::fs::create_dir(gateway.path("templates")).unwrap();
+    let folder = gateway.path("templates");
     let write = |name: &str, text: &str| {
-        std::fs::write(gateway.path("templates").join(name), text).unwrap();
+        // At once, so that the gateway never sees half of it.
+        let draft = folder.join(format!(".{name}"));
+        std::fs::write(&draft, text).unwrap();
+        std::fs::rename(&draft, folder.join(name)).unwrap();
     };
     write("subject.txt", "[PAM] {{ headline }}");
     write("message.txt", "{{ summary }}\n{% if %}");
@@ -288,5 +292,33 @@ async fn templates_of_ones_own_are_checked_and_used() {
         mail.words().contains("Sign in to decide"),
         "the built-in text is used"
     );
+
+    // While it runs, all are used or none is.
+    write("message.txt", "PAM says: {{ summary }}");
+    gateway.wait_for_log("Templates are in force");
+    file(&gateway, "ivy", r"Exchange\New-MoveRequest").await;
+    let mail = postbox.wait_for(2).remove(1);
+    assert!(mail.words().contains("PAM says: ivy@contoso.example asks"));
+    let broken = "Template is broken; the old ones stay in force";
+    write("message.txt", "PAM shouts:\n{{ sumary }}");
+    let told = gateway.wait_for_log(broken);
+    assert!(told.contains("message.txt` is broken in line 2"), "{told}");
+    write("subject.txt", "[new] {{ headline }}");
+    gateway.wait_for_log(broken);
+    file(&gateway, "ana", r"Exchange\Remove-Mailbox").await;
+    let mail = postbox.wait_for(3).remove(2);
+    assert!(mail.header("Subject").unwrap().starts_with("[PAM] ana"));
+    assert!(mail.words().contains("PAM says: ana@contoso.example asks"));
+    // Asked for, it is read again, and told again.
+    gateway.signal("HUP");
+    gateway.wait_for_log("Reload was asked for");
+    gateway.wait_for_log(broken);
+    gateway.wait_for_log("Reload is done");
+    write("message.txt", "PAM shouts: {{ summary }}");
+    gateway.wait_for_log("Templates are in force");
+    file(&gateway, "ivy", r"Exchange\Remove-Mailbox").await;
+    let mail = postbox.wait_for(4).remove(3);
+    assert!(mail.header("Subject").unwrap().starts_with("[new] ivy"));
+    assert!(mail.words().contains("PAM shouts: ivy"));
     assert!(gateway.terminate().success());
 }

@@ -75,21 +75,23 @@ fn scalar(text: &str) -> Scalar {
 pub(in crate::cli) fn in_words(pins: &[ParameterPin]) -> Vec<String> {
     pins.iter()
         .map(|pin| {
-            let bound = match (&pin.one_of, &pin.pattern) {
-                (Some(values), _) => values
-                    .iter()
-                    .map(|it| match it {
-                        Scalar::Bool(true) => "$true".to_owned(),
-                        Scalar::Bool(false) => "$false".to_owned(),
-                        Scalar::Number(number) => number.to_string(),
-                        Scalar::Text(text) => text.clone(),
-                    })
-                    .collect::<Vec<_>>()
-                    .join(" or "),
-                (None, Some(pattern)) => format!("like {pattern}"),
-                (None, None) => "anything".to_owned(),
-            };
-            format!("{} = {bound}", pin.name)
+            let name = &pin.name;
+            match (&pin.one_of, &pin.pattern) {
+                (Some(values), _) => {
+                    let values: Vec<String> = values
+                        .iter()
+                        .map(|it| match it {
+                            Scalar::Bool(true) => "$true".to_owned(),
+                            Scalar::Bool(false) => "$false".to_owned(),
+                            Scalar::Number(number) => number.to_string(),
+                            Scalar::Text(text) => text.clone(),
+                        })
+                        .collect();
+                    format!("{name} = {}", values.join(" or "))
+                }
+                (None, Some(pattern)) => format!("{name} like {pattern}"),
+                (None, None) => format!("{name} = anything"),
+            }
         })
         .collect()
 }
@@ -115,7 +117,7 @@ mod tests {
         let pins = pins.parameters().unwrap();
         let json = serde_json::to_string(&pins).unwrap();
         insta::assert_snapshot!(json, @"[{\"name\":\"Identity\",\"one_of\":[\"alice\",\"bob=x\"]},{\"name\":\"Force\",\"one_of\":[true]},{\"name\":\"Size\",\"one_of\":[10]},{\"name\":\"Id\",\"one_of\":[\"007\"]},{\"name\":\"Name\",\"pattern\":\"x.*\"}]");
-        insta::assert_snapshot!(in_words(&pins).join("; "), @"Identity = alice or bob=x; Force = $true; Size = 10; Id = 007; Name = like x.*");
+        insta::assert_snapshot!(in_words(&pins).join("; "), @"Identity = alice or bob=x; Force = $true; Size = 10; Id = 007; Name like x.*");
     }
 
     #[test]

@@ -78,7 +78,7 @@ pub(in crate::cli) fn whole(told: &Told<Request>, output: &mut Output) -> anyhow
         lines.push(("longer", format!("the grant {grant}")));
     }
     let from = match it.starts {
-        Some(starts) => format!(", from {}", times::both(starts, now)),
+        Some(starts) => format!(", starting {}", times::both(starts, now)),
         None => String::new(),
     };
     let span = times::seconds_text(it.duration_seconds);
@@ -172,7 +172,7 @@ pub(in crate::cli) fn next_steps(it: &Request, output: &mut Output) -> anyhow::R
     let id = it.id;
     match (it.status, &it.grant) {
         (RequestStatus::Pending, _) => output.advice(format_args!(
-            "follow it with `portcullis request show {id} --wait`; take it back with `portcullis request withdraw {id}`"
+            "follow it with `portcullis request show {id} --wait`; its requester takes it back with `portcullis request withdraw {id}`; an approver decides with `portcullis request approve {id}` or `portcullis request deny {id}`"
         ))?,
         (RequestStatus::Approved, Some(grant)) if grant.awaits_review => {
             output.advice(format_args!(

@@ -150,7 +150,7 @@ fn what_is_wrong_is_told_all_at_once() {
         give each its own
     portcullis.toml:39: `url_file`: `url` says it already
         take one of the two out
-    portcullis.toml:40: `events`: `request-field` is not one of `break-glass-reviewed`, `break-glass-taken`, `grant-ended`, `grant-expired`, `grant-revoked`, `grant-used-up`, `request-approved`, `request-denied`, `request-escalated`, `request-expired`, `request-filed`, `request-reminder`, `request-voted`, `request-withdrawn`, `test`
+    portcullis.toml:40: `events`: `request-field` is not one of `break-glass-reminder`, `break-glass-reviewed`, `break-glass-taken`, `grant-ended`, `grant-expired`, `grant-revoked`, `grant-used-up`, `request-approved`, `request-denied`, `request-escalated`, `request-expired`, `request-filed`, `request-reminder`, `request-voted`, `request-withdrawn`, `test`
         did you mean `request-filed`?
     ");
 }

@@ -1,12 +1,15 @@
 //! People and programs are told of each change once: across failures, restarts, and channels that hang.
 
 use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use uuid::Uuid;
 
 use crate::config::{self, Smtp, SmtpTls, Webhook, WebhookShape, WebhookUrl};
-use crate::control::tests::world::World;
+use crate::control::tests::world::{self, World, person};
+use crate::control::{Caller, Via};
 use crate::model::NoticeKind;
 use crate::notify::testing::{Hook, Hooking, Mail, Mailing, Postbox};
 use crate::store::testing::{Place, on_each_engine};
@@ -63,7 +66,7 @@ async fn open(place: &Place, notify: config::Notify) -> World {
 impl World {
     async fn deliveries(&self, state: DeliveryState) -> Vec<Delivery> {
         let store = &self.control.desk.store;
-        store.deliveries(&[state]).await.unwrap()
+        store.deliveries(&[state], None, 1_000).await.unwrap()
     }
 
     /// Waits until so many deliveries are in a state, and gives them.
@@ -80,6 +83,19 @@ impl World {
             panic!("{:#?}", self.deliveries(DeliveryState::Pending).await);
         };
         found
+    }
+
+    /// Waits until a delivery is as it should be.
+    async fn until_deliveries_of(&self, id: Uuid, is_good: impl Fn(&Delivery) -> bool) {
+        let wait = async {
+            loop {
+                let found = self.control.desk.store.delivery(id).await.unwrap();
+                if is_good(&found.unwrap()) {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, wait).await.unwrap();
     }
 
     /// Waits until so many pending deliveries have failed so often.
@@ -370,6 +386,169 @@ async fn a_request_that_waits_is_brought_to_mind_once_and_then_to_others() {
             insta::assert_snapshot!(subjects(&mails[12..]).join("\n"), @"boss@fabrikam.example: Nobody has decided: eve@fabrikam.example asks for Exchange\\Set-Mailbox");
         }
         world.until_deliveries(DeliveryState::Sent, 13).await;
+        assert_eq!(world.deliveries(DeliveryState::Pending).await, []);
+        world.stop().await;
+    })
+    .await;
+}
+
+fn caller(who: &str) -> Caller {
+    Caller {
+        principal: person(who),
+        source: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        decision: None,
+        via: Via::Cmdlet,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_given_up_has_its_whole_time_again_when_an_operator_says_so() {
+    on_each_engine(async |place| {
+        let hook = Hook::start(Hooking::Status(503, ""));
+        let notify = config::Notify {
+            remind_after: Some(Duration::from_hours(1)),
+            give_up_after: Duration::from_hours(2),
+            ..by_webhook(&hook)
+        };
+        let mut world = open(place, notify).await;
+        let id = world.file("ann", r"Exchange\New-MoveRequest").await;
+        world.until_failed(1, 1).await;
+        world.pass(TimeDelta::minutes(61));
+        world.until_failed(1, 1).await;
+        world.pass(TimeDelta::minutes(130));
+        world.until_deliveries(DeliveryState::Dead, 2).await;
+        // Nobody decides it, and so the reminder is of no use any more.
+        world.pass(TimeDelta::hours(24));
+        let by_kind = |found: &[Delivery], kind: &str| {
+            found
+                .iter()
+                .find(|it| it.kind == kind)
+                .map(|it| it.id)
+                .unwrap()
+        };
+        let dead = world.deliveries(DeliveryState::Dead).await;
+        let filed = by_kind(&dead, "request-filed");
+        let reminder = by_kind(&dead, "request-reminder");
+        let retry = async |who: &str, id| {
+            let told = world
+                .control
+                .retry_notification(caller(who), id, None)
+                .await;
+            told.map_err(|it| it.to_string())
+        };
+        assert!(
+            retry("amy", filed)
+                .await
+                .unwrap_err()
+                .contains("only an operator")
+        );
+        assert!(
+            retry("kim", reminder)
+                .await
+                .unwrap_err()
+                .contains("reminder")
+        );
+        assert!(
+            retry("kim", Uuid::nil())
+                .await
+                .unwrap_err()
+                .contains("no message")
+        );
+        let before = hook.posts().len();
+        let revived = retry("kim", filed).await.unwrap();
+        assert_eq!(
+            (revived.state, revived.attempts),
+            (DeliveryState::Pending, 0)
+        );
+        assert!(retry("kim", filed).await.unwrap_err().contains("already"));
+        // It fails once more, and is not given up at once though it is a day old.
+        hook.wait_for(before + 1);
+        world
+            .until_deliveries_of(filed, |it| {
+                it.state == DeliveryState::Pending && it.last_error.is_some()
+            })
+            .await;
+        world.pass(TimeDelta::days(4));
+        world
+            .until_deliveries_of(filed, |it| it.state == DeliveryState::Dead)
+            .await;
+        hook.behave(Hooking::Status(200, ""));
+        let all = world
+            .control
+            .retry_notifications(caller("kim"), Some("mended".to_owned()));
+        let count = all.await.unwrap();
+        assert!(count >= 1, "the reminder is left out");
+        world
+            .until_deliveries_of(filed, |it| it.state == DeliveryState::Sent)
+            .await;
+        assert!(retry("kim", filed).await.unwrap_err().contains("was sent"));
+        let dead = world.deliveries(DeliveryState::Dead).await;
+        let dead: BTreeSet<Uuid> = dead.iter().map(|it| it.id).collect();
+        assert!(dead.contains(&reminder) && !dead.contains(&filed));
+        let events = world.ledger.events();
+        let records: Vec<_> = events
+            .iter()
+            .filter(|it| it.kind == "notification.retried")
+            .collect();
+        assert_eq!(records.len(), 1 + count);
+        assert_eq!(
+            records[0].principal.as_ref().unwrap().1,
+            "kim@fabrikam.example"
+        );
+        assert_eq!(records[0].request.unwrap().to_string(), id);
+        assert_eq!(records[count].details["comment"], "mended");
+        world.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_emergency_is_told_to_both_sides_and_brought_to_mind_until_somebody_has_reviewed_it() {
+    on_each_engine(async |place| {
+        let postbox = Postbox::start(Mailing::Accepts);
+        let notify = config::Notify {
+            remind_after: Some(Duration::from_hours(1)),
+            escalate_after: Some(Duration::from_hours(2)),
+            escalate_to: vec!["boss@fabrikam.example".to_owned()],
+            ..by_mail(&postbox)
+        };
+        let mut world = open(place, notify).await;
+        let take = r"New-ElevatedAccessRequest -Task Exchange\Set-TransportRule -BreakGlass true -Reason 'mail loops since noon'";
+        let taken = world.call("ann", take).await.unwrap();
+        let id = world::property(&taken, "Identity");
+        let told = postbox.wait_for(4);
+        world.until_deliveries(DeliveryState::Sent, 4).await;
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(subjects(&told).join("\n"), @r"
+            amy@fabrikam.example: BREAK GLASS: ann@fabrikam.example took Exchange\Set-TransportRule without approval
+            ann@fabrikam.example: BREAK GLASS: ann@fabrikam.example took Exchange\Set-TransportRule without approval
+            bo@fabrikam.example: BREAK GLASS: ann@fabrikam.example took Exchange\Set-TransportRule without approval
+            boss@fabrikam.example: BREAK GLASS: ann@fabrikam.example took Exchange\Set-TransportRule without approval
+            ");
+        }
+        world.pass(TimeDelta::minutes(61));
+        let reminded = postbox.wait_for(7).split_off(4);
+        world.until_deliveries(DeliveryState::Sent, 7).await;
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(subjects(&reminded).join("\n"), @r"
+            amy@fabrikam.example: Not reviewed yet: ann@fabrikam.example took Exchange\Set-TransportRule without approval
+            bo@fabrikam.example: Not reviewed yet: ann@fabrikam.example took Exchange\Set-TransportRule without approval
+            boss@fabrikam.example: Not reviewed yet: ann@fabrikam.example took Exchange\Set-TransportRule without approval
+            ");
+        }
+        // The command that the mail names is the one that ends the reminders.
+        let grant = world::property(
+            &world.call("bo", "Get-ElevatedAccessAuthorization -AwaitsReview true").await.unwrap(),
+            "Identity",
+        );
+        let review = format!("Set-ElevatedAccessAuthorization -RequestId {grant} -Review");
+        assert!(reminded[0].words().contains(&review), "{}", reminded[0].words());
+        let review = format!("{review} true -Comment fine");
+        let reviewed = world.call("bo", &review).await.unwrap();
+        assert_eq!(world::property(&reviewed, "RequestId"), id);
+        let last = postbox.wait_for(8).split_off(7);
+        assert_eq!(last[0].to, "ann@fabrikam.example");
+        world.until_deliveries(DeliveryState::Sent, 8).await;
         assert_eq!(world.deliveries(DeliveryState::Pending).await, []);
         world.stop().await;
     })

@@ -15,7 +15,7 @@ use crate::audit::{Event, Unavailable};
 use crate::config;
 use crate::control::{Clock, Control, Ledger, NewPolicies, Settings};
 use crate::model::{
-    Command, Interner, Object, Parameter, Parameters, Principal, PrincipalKind, Value,
+    Command, Interner, Object, Parameter, Parameters, Principal, PrincipalKind, Redaction, Value,
 };
 use crate::notify::Channels;
 use crate::policy::{Mode, PolicyFile, PolicySet};
@@ -122,6 +122,7 @@ pub(super) struct World {
     pub(super) ledger: Arc<TestLedger>,
     pub(super) control: Arc<Control>,
     notify: config::Notify,
+    hidden: Vec<String>,
     now_ms: Arc<AtomicI64>,
     running: Option<(CancellationToken, JoinHandle<()>)>,
 }
@@ -156,7 +157,7 @@ impl World {
             mode: watch::Sender::new(LedgerMode::Works),
         });
         let now_ms = Arc::new(AtomicI64::new(1_800_000_000_000));
-        Self::start(place, state, ledger, notify, now_ms).await
+        Self::start(place, state, ledger, notify, Vec::new(), now_ms).await
     }
 
     async fn start(
@@ -164,6 +165,7 @@ impl World {
         state: Arc<State>,
         ledger: Arc<TestLedger>,
         notify: config::Notify,
+        hidden: Vec<String>,
         now_ms: Arc<AtomicI64>,
     ) -> Self {
         let clock: Clock = {
@@ -182,6 +184,7 @@ impl World {
             mode: Mode::Enforce,
             operators: Some("keepers".to_owned()),
             auditors: Some("auditors".to_owned()),
+            redaction: Redaction::new(&hidden),
         };
         let control = Control::open(store, port, channels, Arc::clone(&state), settings, clock)
             .await
@@ -199,6 +202,7 @@ impl World {
             ledger,
             control: Arc::new(control),
             notify,
+            hidden,
             now_ms,
             running: None,
         }
@@ -221,6 +225,7 @@ impl World {
             ledger,
             control,
             notify,
+            hidden,
             now_ms,
             ..
         } = self;
@@ -233,7 +238,7 @@ impl World {
             events: Mutex::new(ledger.events.lock().unwrap().clone()),
             mode: watch::Sender::new(*ledger.mode.borrow()),
         });
-        Self::start(place, anew, ledger, notify, now_ms).await
+        Self::start(place, anew, ledger, notify, hidden, now_ms).await
     }
 
     pub(super) async fn stop(&mut self) {
@@ -262,6 +267,11 @@ impl World {
         self.now_ms
             .fetch_add(duration.num_milliseconds(), Ordering::Relaxed);
         self.control.wake();
+    }
+
+    /// The same with these parameters hidden besides the built-in ones, after a restart.
+    pub(super) fn hide(&mut self, hidden: &[&str]) {
+        self.hidden = hidden.iter().map(|&it| it.to_owned()).collect();
     }
 
     pub(super) fn publish(&self, policies: &str) {

@@ -23,7 +23,10 @@ fn shown(told: &Told) -> String {
         writeln!(text, "  {} -> {link}", told.link_text).unwrap();
     }
     for command in &told.commands {
-        writeln!(text, "  $ {command}").unwrap();
+        writeln!(text, "  {}: $ {}", command.what, command.shell).unwrap();
+        if let Some(cmdlet) = &command.cmdlet {
+            writeln!(text, "  PS> {cmdlet}").unwrap();
+        }
     }
     text
 }

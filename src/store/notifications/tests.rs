@@ -79,6 +79,7 @@ async fn a_delivery_is_due_in_its_time_on_its_channel_until_it_has_ended() {
                 attempts: 0,
                 due: at(1),
                 last_error: None,
+                retried: None,
                 ended: None,
                 version: 0,
             }
@@ -95,7 +96,10 @@ async fn a_delivery_is_due_in_its_time_on_its_channel_until_it_has_ended() {
         first.version = 1;
         let again = store.commit(&[Write::UpdateDelivery(first.clone())]).await;
         assert!(matches!(again, Err(StoreError::Changed)), "{again:?}");
-        let stored = store.deliveries(&[DeliveryState::Sent]).await.unwrap();
+        let stored = store
+            .deliveries(&[DeliveryState::Sent], None, 10)
+            .await
+            .unwrap();
         assert_eq!(stored, [first]);
         let counts = store.delivery_counts().await.unwrap();
         assert_eq!(
@@ -159,8 +163,8 @@ async fn reminders_are_forgotten_with_the_decision_and_nothing_else_is() {
         let others = Some(Uuid::now_v7());
         let all = [
             owed(Relevance::Always, id, &[("ops", "news", 0)]),
-            owed(Relevance::WhilePending, id, &[("ops", "reminder", 0)]),
-            owed(Relevance::WhilePending, others, &[("ops", "another's", 0)]),
+            owed(Relevance::WhileAwaited, id, &[("ops", "reminder", 0)]),
+            owed(Relevance::WhileAwaited, others, &[("ops", "another's", 0)]),
         ];
         store_all(&store, &all).await;
         // Another vote leaves it pending.
@@ -243,7 +247,7 @@ async fn what_ended_long_ago_is_forgotten_with_its_notice() {
         }
         store.forget_deliveries(at(5)).await.unwrap();
         let left = store
-            .deliveries(&[DeliveryState::Dead, DeliveryState::Pending])
+            .deliveries(&[DeliveryState::Dead, DeliveryState::Pending], None, 10)
             .await
             .unwrap();
         let left: Vec<&str> = left.iter().map(|it| it.recipient.as_str()).collect();

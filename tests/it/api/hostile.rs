@@ -16,7 +16,7 @@ use super::{Ask, problem, with_keepers};
 use crate::bypass::http2::{
     END_HEADERS, END_STREAM, Field, GO_AWAY, HEADERS, RESET, SETTINGS, block, frame,
 };
-use crate::client::{Http, connect, request};
+use crate::client::{Http, connect, is_established, request};
 use crate::connection::Connection;
 use crate::gateway::{Gateway, Setup, basic};
 
@@ -227,21 +227,8 @@ async fn who_never_reads_an_answer_holds_no_connection() {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4 * 1024).unwrap();
     let mut stream = socket.connect(gateway.control()).await.unwrap();
-    // The gateway's end of the connection, by its ports, as the kernel lists it: established, or not.
-    let (near, far) = (
-        gateway.control().port(),
-        stream.local_addr().unwrap().port(),
-    );
-    let is_open = || {
-        let listed = std::fs::read_to_string("/proc/net/tcp").unwrap();
-        let ends = (format!(":{near:04X}"), format!(":{far:04X}"));
-        listed.lines().any(|line| {
-            let mut fields = line.split_whitespace().skip(1);
-            let mut ends_with = |end: &str| fields.next().is_some_and(|it| it.ends_with(end));
-            let is_it = ends_with(&ends.0) && ends_with(&ends.1);
-            is_it && fields.next() == Some("01")
-        })
-    };
+    let far = stream.local_addr().unwrap();
+    let is_open = || is_established(gateway.control(), far);
     // Far more than lies in the buffers between the two.
     let many = "GET /api/v1/openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(200);
     stream.write_all(many.as_bytes()).await.unwrap();
