@@ -36,6 +36,7 @@ mod record;
 mod refusals;
 mod tokens;
 mod uses;
+mod words;
 mod workflow;
 
 #[cfg(test)]
@@ -62,7 +63,7 @@ pub use crate::store::{GrantFilter, RequestFilter, StoredAnswer, StoredReply, St
 use crate::store::{Store, StoreError};
 
 pub use acting::Reply;
-pub use administration::{ListedPolicy, StoredForm};
+pub use administration::{ListedPolicy, More, StoredForm};
 pub use courier::{ChannelTally, Deliveries};
 use desk::Desk;
 pub use filing::{Ask, Asked, Filed, Manner, Novelty};
@@ -123,9 +124,20 @@ pub enum Via {
     Api {
         /// The token that was presented, if it was one.
         token: Option<Uuid>,
+        /// What speaks for the person: that decides nothing but in which words they are answered.
+        tool: Tool,
     },
     /// A gateway cmdlet, or a call that was blocked.
     Cmdlet,
+}
+
+/// What calls the management API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tool {
+    /// This program's command line.
+    CommandLine,
+    /// Any other program.
+    Other,
 }
 
 /// What the configuration says about the workflow.

@@ -10,10 +10,12 @@
 
 mod accept;
 mod bind;
+mod patient;
 mod workers;
 
 pub use self::accept::{Acceptor, Connections};
 pub use self::bind::{ListenError, bind};
+pub use self::patient::Patient;
 pub use self::workers::{Drained, Workers};
 
 #[cfg(test)]

@@ -53,7 +53,7 @@ pub use import::{ImportError, Imported};
 pub use lint::lint;
 pub use parameters::ParameterRules;
 pub use pins::InvalidPin;
-pub use problem::{Place, PolicyProblem};
+pub use problem::{Place, PolicyProblem, Whereabouts};
 pub use reason::{ReasonPattern, ReasonProblem, ReasonRule};
 pub use set::{PolicyFile, PolicySet};
 pub use stored::{Definition, ReasonDefinition, SpreadDefinition, StoredPolicy, WindowDefinition};

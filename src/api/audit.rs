@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use http::header::{HeaderValue, RETRY_AFTER};
 use serde_json::value::RawValue;
 
 use crate::api::call::Call;
@@ -36,10 +37,11 @@ pub(super) async fn search(api: &Api, call: &Call) -> Result<Answer, Failure> {
         kind: query.kind,
     };
     let Ok(_turn) = api.searches.try_acquire() else {
-        return Err(Failure::new(
+        let failure = Failure::new(
             Kind::TooMany,
             "others search the audit log: try again in a moment",
-        ));
+        );
+        return Err(failure.with(RETRY_AFTER, HeaderValue::from_static("3")));
     };
     let directory = api.settings.audit.clone();
     let found = tokio::task::spawn_blocking(move || look(&directory, &filter, after, most)).await;
@@ -66,22 +68,23 @@ struct Cursor {
 impl Cursor {
     fn read(text: &str) -> Result<Self, Failure> {
         let mut parts = text.splitn(3, '~');
-        let read = || {
+        let mut read = || {
             Some(Self {
                 seq: parts.next()?.parse().ok()?,
-                time: parts
-                    .next()
-                    .filter(|it| it.parse::<DateTime<Utc>>().is_ok())?
-                    .to_owned(),
+                time: written(DateTime::from_timestamp_micros(
+                    parts.next()?.parse().ok()?,
+                )?),
                 node: parts.next()?.parse().ok()?,
             })
         };
-        let mut read = read;
         read().ok_or_else(|| views::wrong("?cursor", "must be the `next` of the part before"))
     }
 
-    fn write(&self) -> String {
-        format!("{}~{}~{}", self.seq, self.time, self.node)
+    /// Without a `next` where the record's time is none, which only a damaged log has.
+    fn write(&self) -> Option<String> {
+        let time: DateTime<Utc> = self.time.parse().ok()?;
+        let micros = time.timestamp_micros();
+        Some(format!("{}~{micros}~{}", self.seq, self.node))
     }
 }
 
@@ -129,6 +132,9 @@ fn look(
     }
     Ok(Page {
         items,
-        next: last.or(after).filter(|_| !is_over).map(|it| it.write()),
+        next: last
+            .or(after)
+            .filter(|_| !is_over)
+            .and_then(|it| it.write()),
     })
 }

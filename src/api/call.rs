@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::body::Body;
 use chrono::Utc;
 use http::header::{
-    AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN, RETRY_AFTER,
+    AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN, RETRY_AFTER, USER_AGENT,
     WWW_AUTHENTICATE,
 };
 use http::request::Parts;
@@ -23,7 +23,7 @@ use crate::api::routes::{Right, Route};
 use crate::api::schema;
 use crate::api::types::{FieldProblem, TokenScope};
 use crate::audit::Event;
-use crate::control::{Caller, StoredToken, TOKEN_PREFIX, Via};
+use crate::control::{Caller, StoredToken, TOKEN_PREFIX, Tool, Via};
 use crate::dialect::json;
 use crate::model::Principal;
 
@@ -138,13 +138,16 @@ impl Call {
     }
 }
 
-fn typed<T: JsonSchema + DeserializeOwned>(value: Value, root: &str) -> Result<T, Failure> {
+fn typed<T: JsonSchema + DeserializeOwned>(mut value: Value, root: &str) -> Result<T, Failure> {
     let problems = schema::check::<T>(&value);
     if !problems.is_empty() {
         return Err(Failure::fields(
             "the body is not what this path takes",
             problems,
         ));
+    }
+    if let Some(schema) = schema::of::<T>() {
+        schema::settle(schema, &mut value);
     }
     serde_json::from_value(value).map_err(|error| {
         let problem = FieldProblem {
@@ -205,6 +208,7 @@ impl Api {
                 decision: None,
                 via: Via::Api {
                     token: token.as_ref().map(|it| it.id),
+                    tool: tool(&parts.headers),
                 },
             },
             token,
@@ -386,6 +390,16 @@ impl Api {
     }
 }
 
+/// What calls, as it says itself.
+fn tool(headers: &HeaderMap) -> Tool {
+    let agent = headers.get(USER_AGENT).map(HeaderValue::as_bytes);
+    if agent.is_some_and(|it| it.starts_with(b"portcullis/")) {
+        Tool::CommandLine
+    } else {
+        Tool::Other
+    }
+}
+
 /// A token of the API among the headers, if there is one credential and it is such a one.
 fn own_token(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
@@ -471,11 +485,11 @@ async fn read_body(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Failure> 
             ));
         }
     };
-    if !body.is_empty() {
-        let kind = headers
-            .get(CONTENT_TYPE)
-            .and_then(|it| it.to_str().ok())
-            .unwrap_or_default();
+    // A form of a page names its own type even where it has no field, and so is refused; a program without a body has none.
+    if !body.is_empty() || headers.contains_key(CONTENT_TYPE) {
+        let mut kinds = headers.get_all(CONTENT_TYPE).iter();
+        let kind = kinds.next().and_then(|it| it.to_str().ok());
+        let kind = kind.filter(|_| kinds.next().is_none()).unwrap_or_default();
         let kind = kind.split(';').next().unwrap_or_default().trim();
         if !kind.eq_ignore_ascii_case("application/json") {
             return Err(Failure::new(

@@ -54,6 +54,7 @@ pub(super) async fn explain(api: &Api, call: &Call) -> Result<Answer, Failure> {
             grants: &api.state.grants,
             now: asked.at.unwrap_or_else(Utc::now),
         },
+        api.control.whereabouts(call.who()),
     );
     let decision = &trace.decision;
     Answer::ok(&Explanation {

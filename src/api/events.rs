@@ -28,6 +28,9 @@ use crate::control::{Happening, Via};
 /// How often a stream says that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
+/// How long what is told may wait for its watcher to take it. Who takes nothing is gone, and a stream's place with them.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// How long a stream lasts.
 const LONGEST: Duration = Duration::from_mins(10);
 
@@ -58,7 +61,7 @@ pub(super) fn watch(api: &Arc<Api>, call: Call) -> Result<Response, Failure> {
             "events are not kept for those who are away: read what you watch again",
         ));
     }
-    let watch = Watch {
+    let mut watch = Watch {
         api: Arc::clone(api),
         happenings: api.control.happenings(),
         call,
@@ -66,9 +69,23 @@ pub(super) fn watch(api: &Arc<Api>, call: Call) -> Result<Response, Failure> {
         first: Some(Bytes::from(first)),
         _place: place,
     };
-    let stream = futures_util::stream::unfold(watch, |mut watch| async move {
-        let said = watch.next().await?;
-        Some((Ok::<_, std::convert::Infallible>(said), watch))
+    // One message waits for its reader, in a task that ends whether or not the connection is ever read from again.
+    let (teller, told) = tokio::sync::mpsc::channel::<Bytes>(1);
+    tokio::spawn(async move {
+        loop {
+            let said = tokio::select! {
+                said = watch.next() => said,
+                () = teller.closed() => return,
+            };
+            let Some(said) = said else { return };
+            if teller.send_timeout(said, PATIENCE).await.is_err() {
+                return;
+            }
+        }
+    });
+    let stream = futures_util::stream::unfold(told, |mut told| async move {
+        let said = told.recv().await?;
+        Some((Ok::<_, std::convert::Infallible>(said), told))
     });
     let mut response = Response::new(Body::from_stream(stream));
     let kind = HeaderValue::from_static("text/event-stream");
@@ -120,10 +137,10 @@ impl Watch {
     /// Whether the token that opened the stream is good still.
     async fn is_good(&self) -> bool {
         match self.call.caller.via {
-            Via::Api { token: Some(token) } => {
-                self.api.control.is_good_token(token).await.unwrap_or(false)
-            }
-            Via::Api { token: None } | Via::Cmdlet => true,
+            Via::Api {
+                token: Some(token), ..
+            } => self.api.control.is_good_token(token).await.unwrap_or(false),
+            Via::Api { token: None, .. } | Via::Cmdlet => true,
         }
     }
 }

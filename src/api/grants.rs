@@ -4,26 +4,40 @@ use chrono::Utc;
 
 use crate::api::call::Call;
 use crate::api::problem::Failure;
-use crate::api::types::{Extension, GrantQuery, Page, Remark};
+use crate::api::types::{Extension, GrantQuery, ListingQuery, Page, Remark};
 use crate::api::{Answer, Api, requests, views};
 use crate::control::{Ask, Asked, GrantFilter, Manner, Query};
 use crate::model::{Grant, Pins};
 
 pub(super) async fn list(api: &Api, call: &Call) -> Result<Answer, Failure> {
-    let query: GrantQuery = call.query()?;
+    let GrantQuery {
+        listing:
+            ListingQuery {
+                status,
+                whose,
+                principal,
+                policy,
+                task,
+                since,
+                until,
+                cursor,
+                limit,
+            },
+        awaiting_review,
+    } = call.query()?;
     let query = Query {
         filter: GrantFilter {
-            state: query.status.map(views::grant_state),
-            holder: query.principal,
-            policy: query.policy.map(|it| it.to_ascii_lowercase()),
-            task: query.task,
-            from: query.since,
-            until: query.until,
-            awaiting_review: query.awaiting_review.unwrap_or_default(),
+            state: status.map(views::grant_state),
+            holder: principal,
+            policy: policy.map(|it| it.to_ascii_lowercase()),
+            task,
+            from: since,
+            until,
+            awaiting_review: awaiting_review.unwrap_or_default(),
         },
-        whose: requests::whose(query.whose),
-        after: views::cursor(query.cursor.as_deref())?,
-        most: views::limit(query.limit),
+        whose: views::whose(whose),
+        after: views::cursor(cursor.as_deref())?,
+        most: views::limit(limit),
     };
     let page = api.control.grants(call.who(), &query).await?;
     let now = Utc::now();
@@ -35,7 +49,7 @@ pub(super) async fn list(api: &Api, call: &Call) -> Result<Answer, Failure> {
 
 pub(super) async fn show(api: &Api, call: &Call) -> Result<Answer, Failure> {
     call.no_query()?;
-    shown(&api.control.grant(call.who(), call.id()?).await?)
+    shown(&api.control.grant(&call.caller, call.id()?).await?)
 }
 
 fn shown(grant: &Grant) -> Result<Answer, Failure> {

@@ -111,11 +111,12 @@ fn parameters(route: &Route) -> Vec<Value> {
         "list_requests" => query::<types::RequestQuery>(&mut parameters),
         "list_grants" => query::<types::GrantQuery>(&mut parameters),
         "search_audit" => query::<types::AuditQuery>(&mut parameters),
+        "list_policies" => query::<types::PolicyQuery>(&mut parameters),
         "who_can" => query::<types::WhoCanQuery>(&mut parameters),
         "list_tokens" => query::<types::TokenQuery>(&mut parameters),
         "replace_policy" | "delete_policy" => parameters.push(json!({
             "name": "If-Match", "in": "header", "required": true, "description": "The `etag` of the policy as it was read",
-            "schema": { "type": "string", "minLength": 1, "maxLength": 100 }
+            "schema": { "type": "string", "minLength": 1 }
         })),
         _ => {}
     }
@@ -209,6 +210,10 @@ fn responses(route: &Route) -> Value {
         "who_can" => ("200", json(reference::<types::WhoCan>())),
         _ => ("200", json(reference::<types::Request>())),
     };
+    let mut done = done;
+    if let (Value::Object(done), Some(links)) = (&mut done, links(route)) {
+        done.insert("links".to_owned(), links);
+    }
     let mut responses = Map::new();
     if matches!(route.name, "create_request" | "extend_grant") {
         let mut known = done.clone();
@@ -226,6 +231,50 @@ fn responses(route: &Route) -> Value {
     Value::Object(responses)
 }
 
+/// What can be done next with what a response shows: on each path of the operation, the values of its parameters.
+fn links(route: &Route) -> Option<Value> {
+    const OF_REQUEST: &[&str] = &[
+        "show_request",
+        "approve_request",
+        "deny_request",
+        "withdraw_request",
+    ];
+    const OF_GRANT: &[&str] = &[
+        "show_grant",
+        "end_grant",
+        "extend_grant",
+        "revoke_grant",
+        "review_grant",
+    ];
+    let mut links = Map::new();
+    let mut lead = |operations: &[&str], parameters: Value| {
+        for operation in operations {
+            let link = json!({ "operationId": operation, "parameters": parameters });
+            links.insert((*operation).to_owned(), link);
+        }
+    };
+    match route.name {
+        "create_request" | "extend_grant" | "approve_request" => {
+            lead(OF_REQUEST, json!({ "id": "$response.body#/id" }));
+            // A grant goes by its request's id as well.
+            lead(OF_GRANT, json!({ "id": "$response.body#/id" }));
+        }
+        "show_grant" => lead(OF_GRANT, json!({ "id": "$response.body#/id" })),
+        "create_policy" | "replace_policy" => {
+            let scope = json!("$response.body#/scope");
+            lead(&["show_policy"], json!({ "scope": scope }));
+            let version = json!({ "scope": scope, "If-Match": "$response.body#/etag" });
+            lead(&["replace_policy", "delete_policy"], version);
+        }
+        "create_token" => lead(
+            &["revoke_token"],
+            json!({ "id": "$response.body#/token/id" }),
+        ),
+        _ => return None,
+    }
+    Some(Value::Object(links))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -241,6 +290,15 @@ mod tests {
         let reference = regex::Regex::new(r##""\$ref":"#/components/schemas/([^"]+)""##).unwrap();
         for found in reference.captures_iter(&text) {
             assert!(schemas().contains_key(&found[1]), "{}", &found[1]);
+        }
+    }
+
+    #[test]
+    fn each_link_leads_to_an_operation() {
+        let linked: Vec<Value> = ROUTES.iter().filter_map(links).collect();
+        assert!(!linked.is_empty());
+        for link in linked.iter().filter_map(Value::as_object).flatten() {
+            assert!(ROUTES.iter().any(|it| it.name == link.1["operationId"]));
         }
     }
 

@@ -5,17 +5,28 @@ use http::{HeaderMap, StatusCode};
 
 use crate::api::call::Call;
 use crate::api::problem::{Failure, Kind};
-use crate::api::types::{AccessControl, AccessControlMode, AccessControlSwitch, Group, Page};
+use crate::api::types::{
+    AccessControl, AccessControlMode, AccessControlSwitch, Group, Page, PolicyQuery,
+};
 use crate::api::{Answer, Api, BASE, views};
-use crate::control::{ListedPolicy, Switch, WorkflowError};
+use crate::control::{ListedPolicy, More, Switch, WorkflowError};
 use crate::policy::{Definition, Mode};
 
 pub(super) async fn list(api: &Api, call: &Call) -> Result<Answer, Failure> {
-    call.no_query()?;
-    let policies = api.control.policies().await?;
+    let PolicyQuery { cursor, limit } = call.query()?;
+    let listed = api
+        .control
+        .policies(cursor.as_deref(), views::limit(limit))
+        .await?;
+    let (policies, more) = listed;
+    let places = api.control.whereabouts(call.who());
+    let last = policies.last().map(|it| it.policy.scope.folded.clone());
     Answer::ok(&Page {
-        items: policies.iter().map(views::policy).collect(),
-        next: None,
+        items: policies
+            .iter()
+            .map(|it| views::policy(it, places))
+            .collect(),
+        next: last.filter(|_| more == More::Some),
     })
 }
 
@@ -23,8 +34,14 @@ fn scope(call: &Call) -> &str {
     call.path.first().map(String::as_str).unwrap_or_default()
 }
 
-fn shown(status: StatusCode, policy: &ListedPolicy) -> Result<Answer, Failure> {
-    let answer = Answer::with(status, &views::policy(policy))?;
+fn shown(
+    api: &Api,
+    call: &Call,
+    status: StatusCode,
+    policy: &ListedPolicy,
+) -> Result<Answer, Failure> {
+    let places = api.control.whereabouts(call.who());
+    let answer = Answer::with(status, &views::policy(policy, places))?;
     Ok(match views::etag(policy) {
         Some(etag) => answer.header(ETAG, &etag),
         None => answer,
@@ -33,7 +50,8 @@ fn shown(status: StatusCode, policy: &ListedPolicy) -> Result<Answer, Failure> {
 
 pub(super) async fn show(api: &Api, call: &Call) -> Result<Answer, Failure> {
     call.no_query()?;
-    shown(StatusCode::OK, &api.control.policy(scope(call)).await?)
+    let policy = api.control.policy(&call.caller, scope(call)).await?;
+    shown(api, call, StatusCode::OK, &policy)
 }
 
 pub(super) async fn create(api: &Api, call: &Call) -> Result<Answer, Failure> {
@@ -48,12 +66,12 @@ pub(super) async fn create(api: &Api, call: &Call) -> Result<Answer, Failure> {
         percent_encoding::NON_ALPHANUMERIC,
     );
     let place = format!("{BASE}/policies/{scope}");
-    Ok(shown(StatusCode::CREATED, &made)?.header(LOCATION, &place))
+    Ok(shown(api, call, StatusCode::CREATED, &made)?.header(LOCATION, &place))
 }
 
 /// The version that `If-Match` names, if it is the policy's own.
 async fn expected(api: &Api, call: &Call) -> Result<i64, Failure> {
-    let listed = api.control.policy(scope(call)).await?;
+    let listed = api.control.policy(&call.caller, scope(call)).await?;
     let Some((form, etag)) = listed.stored.as_ref().zip(views::etag(&listed)) else {
         let text = format!(
             "the policy `{}` is defined in {}, and what a file defines, only the file changes",
@@ -72,7 +90,7 @@ fn wanted(headers: &HeaderMap) -> Result<String, Failure> {
     let mut all = headers.get_all(IF_MATCH).iter().map(HeaderValue::to_str);
     let wanted: Option<Vec<&str>> = all.by_ref().map(Result::ok).collect();
     match wanted {
-        Some(wanted) if !wanted.is_empty() => Ok(wanted.join(",")),
+        Some(wanted) if wanted.iter().any(|it| !it.trim().is_empty()) => Ok(wanted.join(",")),
         Some(_) => Err(Failure::new(
             Kind::PreconditionRequired,
             "send `If-Match` with the `etag` of the policy that you read, so that nobody's change is lost",
@@ -104,7 +122,7 @@ pub(super) async fn replace(api: &Api, call: &Call) -> Result<Answer, Failure> {
     let done = api
         .control
         .change_policy(call.caller.clone(), scope, definition, Some(version));
-    shown(StatusCode::OK, &done.await.map_err(raced)?)
+    shown(api, call, StatusCode::OK, &done.await.map_err(raced)?)
 }
 
 pub(super) async fn delete(api: &Api, call: &Call) -> Result<Answer, Failure> {

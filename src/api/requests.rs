@@ -6,25 +6,36 @@ use http::header::LOCATION;
 
 use crate::api::call::Call;
 use crate::api::problem::Failure;
-use crate::api::types::{Approval, NewRequest, Page, Remark, RequestQuery, Whose};
+use crate::api::types::{Approval, ListingQuery, NewRequest, Page, Remark, RequestQuery};
 use crate::api::{Answer, Api, BASE, views};
-use crate::control::{self, Ask, Asked, Manner, Novelty, Query, Reply, RequestFilter};
+use crate::control::{Ask, Asked, Manner, Novelty, Query, Reply, RequestFilter};
 use crate::model::{self, Narrowing};
 
 pub(super) async fn list(api: &Api, call: &Call) -> Result<Answer, Failure> {
     let query: RequestQuery = call.query()?;
+    let ListingQuery {
+        status,
+        whose,
+        principal,
+        policy,
+        task,
+        since,
+        until,
+        cursor,
+        limit,
+    } = query;
     let query = Query {
         filter: RequestFilter {
-            state: query.status.map(views::request_state),
-            requester: query.principal,
-            policy: query.policy.map(|it| it.to_ascii_lowercase()),
-            task: query.task,
-            from: query.since,
-            until: query.until,
+            state: status.map(views::request_state),
+            requester: principal,
+            policy: policy.map(|it| it.to_ascii_lowercase()),
+            task,
+            from: since,
+            until,
         },
-        whose: whose(query.whose),
-        after: views::cursor(query.cursor.as_deref())?,
-        most: views::limit(query.limit),
+        whose: views::whose(whose),
+        after: views::cursor(cursor.as_deref())?,
+        most: views::limit(limit),
     };
     let page = api.control.requests(call.who(), &query).await?;
     let now = Utc::now();
@@ -38,17 +49,9 @@ pub(super) async fn list(api: &Api, call: &Call) -> Result<Answer, Failure> {
     })
 }
 
-pub(super) fn whose(whose: Option<Whose>) -> control::Whose {
-    match whose.unwrap_or_default() {
-        Whose::Known => control::Whose::Known,
-        Whose::Mine => control::Whose::Mine,
-        Whose::ToDecide => control::Whose::ToDecide,
-    }
-}
-
 pub(super) async fn show(api: &Api, call: &Call) -> Result<Answer, Failure> {
     call.no_query()?;
-    let case = api.control.request(call.who(), call.id()?).await?;
+    let case = api.control.request(&call.caller, call.id()?).await?;
     Answer::ok(&views::request(&api.control, &case, Utc::now()))
 }
 

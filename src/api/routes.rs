@@ -202,7 +202,7 @@ pub const ROUTES: &[Route] = {
             "/policies",
             Person,
             Read,
-            "All policies in force",
+            "Policies in force, in the order of their scopes",
         ),
         route(
             "create_policy",

@@ -6,9 +6,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::api::problem::{Failure, Kind};
 use crate::api::types::{self, FieldProblem, ParameterPin, Scalar};
-use crate::control::{Case, Control, ListedPolicy, StoredToken};
+use crate::control::{Case, Control, ListedPolicy, StoredToken, Whose};
 use crate::model::{Answer, Bound, Grant, GrantState, Pin, Pinned, Pins, RequestState, Task, Vote};
-use crate::policy::{Exemption, ScopeKind, Source};
+use crate::policy::{Exemption, OnBlock, ScopeKind, Source, Whereabouts};
 
 pub(super) fn request(control: &Control, case: &Case, now: DateTime<Utc>) -> types::Request {
     let it = &case.request;
@@ -208,7 +208,7 @@ pub(super) fn task(text: &str, pointer: &str) -> Result<Task, Failure> {
     })
 }
 
-pub(super) fn policy(listed: &ListedPolicy) -> types::Policy {
+pub(super) fn policy(listed: &ListedPolicy, places: Whereabouts) -> types::Policy {
     let it = &listed.policy;
     types::Policy {
         scope: it.scope.text.clone(),
@@ -229,12 +229,13 @@ pub(super) fn policy(listed: &ListedPolicy) -> types::Policy {
         reason_required: it.reason.required,
         approver_comment: it.approver_comment.as_str().to_owned(),
         on_block: it.on_block.as_str().to_owned(),
+        hold_seconds: (it.on_block == OnBlock::Hold).then(|| it.hold.as_secs()),
         max_uses: it.max_uses,
         report_only: it.report_only,
         parameter_rules: it.parameters.sentences().collect(),
         source: match &it.source {
             Source::File(place) => types::PolicySource::File {
-                place: place.to_string(),
+                place: place.told(places),
             },
             Source::Store { by, at } => types::PolicySource::Store {
                 by: by.clone(),
@@ -283,6 +284,14 @@ fn scope(word: &str) -> Option<types::TokenScope> {
     [Approve, Audit, Operate, Read, Request]
         .into_iter()
         .find(|it| crate::api::call::scope_word(*it) == word)
+}
+
+pub(super) fn whose(whose: Option<types::Whose>) -> Whose {
+    match whose.unwrap_or_default() {
+        types::Whose::Known => Whose::Known,
+        types::Whose::Mine => Whose::Mine,
+        types::Whose::ToDecide => Whose::ToDecide,
+    }
 }
 
 /// The cursor of a listing's next part.

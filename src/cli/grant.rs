@@ -7,7 +7,9 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::api::types::{Extension, Grant, GrantQuery, GrantStatus, Page, Remark, Request, Whose};
+use crate::api::types::{
+    Extension, Grant, GrantQuery, GrantStatus, ListingQuery, Page, Remark, Request, Whose,
+};
 
 use super::client::{Client, Connection, Told};
 use super::request::{self, Patience, Said};
@@ -171,28 +173,26 @@ async fn act(
 async fn run_ls(client: &Client, ls: Ls, output: &mut Output) -> anyhow::Result<Outcome> {
     let now = Utc::now();
     let query = GrantQuery {
-        status: ls.status.map(Into::into),
-        whose: if ls.to_revoke {
-            Some(Whose::ToDecide)
-        } else {
-            ls.mine.then_some(Whose::Mine)
+        listing: ListingQuery {
+            status: ls.status.map(Into::into),
+            whose: if ls.to_revoke {
+                Some(Whose::ToDecide)
+            } else {
+                ls.mine.then_some(Whose::Mine)
+            },
+            policy: ls.policy,
+            principal: ls.principal,
+            task: ls.task,
+            since: ls.since.map(|it| it.from(now)),
+            ..ListingQuery::default()
         },
         awaiting_review: ls.to_review.then_some(true),
-        policy: ls.policy,
-        principal: ls.principal,
-        task: ls.task,
-        since: ls.since.map(|it| it.from(now)),
-        until: None,
-        cursor: None,
-        limit: None,
     };
     let most = usize::try_from(ls.most).unwrap_or(usize::MAX);
     let list = listing::collect(most, async |cursor, limit| {
-        let query = GrantQuery {
-            cursor,
-            limit: Some(limit),
-            ..query.clone()
-        };
+        let mut query = query.clone();
+        query.listing.cursor = cursor;
+        query.listing.limit = Some(limit);
         client.get::<Page<Grant>>("/grants", &query).await
     })
     .await?;
@@ -352,10 +352,10 @@ fn next_steps(it: &Grant, output: &mut Output) -> anyhow::Result<()> {
 /// The id of the grant that begins so, or whose request does.
 async fn find(client: &Client, text: &str) -> anyhow::Result<Uuid> {
     listing::resolve(text, "grant", async |cursor, limit| {
-        let query = GrantQuery {
+        let query = ListingQuery::<GrantStatus> {
             cursor,
             limit: Some(limit),
-            ..GrantQuery::default()
+            ..ListingQuery::default()
         };
         let page = client.get::<Page<Grant>>("/grants", &query).await?;
         let ids = page.value.items.iter().map(|it| vec![it.id, it.request]);

@@ -3,7 +3,8 @@
 pub mod difference;
 pub mod expectations;
 pub mod explain;
-mod ls;
+pub mod ls;
+mod online;
 pub mod show;
 #[cfg(test)]
 mod tests;
@@ -23,7 +24,7 @@ use crate::policy::{Endpoint, Mode, PolicySet, Setting, Ungoverned, lint};
 use crate::serve::read_policy_files;
 
 use super::check::{self, Finding};
-use super::{ConfigFile, Outcome, Output};
+use super::{ConfigFile, Outcome, Output, runtime};
 
 /// What can be done with policies.
 #[derive(Clone, Debug, Subcommand)]
@@ -34,8 +35,8 @@ pub enum PolicyCommand {
     Diff(difference::Diff),
     /// Tell what would happen to a call and why, step by step. Without --granted, no grant counts.
     Explain(explain::Explain),
-    /// List policies, groups, roles and exemptions, with the place of each.
-    Ls(ConfigFile),
+    /// List policies, groups, roles and exemptions, with the place of each; of a running gateway, all policies in force.
+    Ls(ls::Ls),
     /// Show all of one policy.
     Show(show::Show),
     /// Run a file of expectations, and print what is decided otherwise.
@@ -63,9 +64,12 @@ pub(super) fn run(
         PolicyCommand::Check(arguments) => run_check(&arguments, environment, output),
         PolicyCommand::Diff(arguments) => difference::run(&arguments, environment, output),
         PolicyCommand::Explain(arguments) => explain::run(&arguments, environment, output),
-        PolicyCommand::Ls(file) => match load(&file.path, environment) {
-            Ok((set, _)) => ls::run(&set, output),
-            Err(findings) => check::print(&findings, None, output),
+        PolicyCommand::Ls(arguments) => match arguments.online.connection() {
+            Some(connection) => runtime()?.block_on(online::ls(&connection, output)),
+            None => match load(&arguments.config.path, environment) {
+                Ok((set, _)) => ls::run(&set, output),
+                Err(findings) => check::print(&findings, None, output),
+            },
         },
         PolicyCommand::Show(arguments) => show::run(&arguments, environment, output),
         PolicyCommand::Test(arguments) => expectations::run(&arguments, environment, output),

@@ -17,8 +17,9 @@ use super::notices::{Deed, notice};
 use super::reading;
 use super::record::{Change, Circumstances};
 use super::refusals::{
-    WorkflowError, done_but_unrecorded, finished, gone, never, not_reached, too_busy,
+    WorkflowError, done_but_unrecorded, finished, gone, never, not_reached, refused, too_busy,
 };
+use super::words::Words;
 
 /// An approver's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,7 +85,7 @@ pub(super) async fn reply(
     reply: Reply,
 ) -> Result<Case, WorkflowError> {
     let request = reply.request;
-    let unseen = || reading::no_request(request);
+    let unseen = || reading::no_request(request, caller.words());
     let (case, done) = act(desk, caller, request, &Act::Answer(reply), unseen).await?;
     let what = match case.request.state {
         RequestState::Approved => "approved",
@@ -101,7 +102,7 @@ pub(super) async fn withdraw(
     request: Uuid,
     comment: Option<String>,
 ) -> Result<Case, WorkflowError> {
-    let unseen = || reading::no_request(request);
+    let unseen = || reading::no_request(request, caller.words());
     let (case, done) = act(desk, caller, request, &Act::Withdraw { comment }, unseen).await?;
     finished(done, &case.request, "withdrawn").map(|()| case)
 }
@@ -117,7 +118,7 @@ pub(super) async fn on_grant(
         Some(grant) => grant.request,
         None => id,
     };
-    let unseen = || reading::no_grant(id);
+    let unseen = || reading::no_grant(id, caller.words());
     let (case, done) = act(desk, caller, request, &what, unseen).await?;
     let grant = case.grant.ok_or_else(unseen)?;
     match done {
@@ -204,7 +205,7 @@ fn after(
     };
     let event = match act {
         Act::Answer(reply) => {
-            let policy = policy_of_now(&case.request, policies)?;
+            let policy = policy_of_now(&case.request, policies, caller.words())?;
             if reply.answer == Answer::Approve {
                 check_narrowing(&case.request, reply, policy, policies)?;
             }
@@ -237,7 +238,7 @@ fn after(
             comment: comment.clone(),
         },
     };
-    Ok(apply(case, event, now)?)
+    apply(case, event, now).map_err(|it| refused(&it, caller.words()))
 }
 
 fn check_narrowing(
@@ -265,10 +266,11 @@ fn check_narrowing(
 fn policy_of_now<'a>(
     request: &Request,
     policies: &'a PolicySet,
+    words: &Words,
 ) -> Result<&'a Policy, WorkflowError> {
     let policy = policies
         .policy(&request.policy)
-        .ok_or_else(|| gone(request))?;
+        .ok_or_else(|| gone(request, words))?;
     match &request.task {
         Some(task) if !may_govern(policies, policy, task, &request.pins) => {
             let governing = policies.governing(task);

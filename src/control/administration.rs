@@ -19,6 +19,7 @@ use super::happening::{About, HappeningKind};
 use super::reading;
 use super::record::{Change, Circumstances};
 use super::refusals::{WorkflowError, done_but_unrecorded, not_reached};
+use super::words::Words;
 
 /// A policy in force.
 #[derive(Clone, Debug)]
@@ -38,20 +39,52 @@ pub struct StoredForm {
     pub version: i64,
 }
 
-/// All policies in force.
-pub(super) async fn policies(desk: &Desk) -> Result<Vec<ListedPolicy>, WorkflowError> {
+/// Policies in force, in the order of their scopes in lower case: at most `most` of those behind `after`, and whether there
+/// are more.
+pub(super) async fn policies(
+    desk: &Desk,
+    after: Option<&str>,
+    most: usize,
+) -> Result<(Vec<ListedPolicy>, More), WorkflowError> {
     let stored = desk.store.policies().await.map_err(not_reached)?;
     let snapshot = desk.state.snapshot();
-    let policies = snapshot.policies.policies().iter();
-    policies.map(|it| listed(it, &stored)).collect()
+    let mut policies: Vec<&Policy> = snapshot.policies.policies().iter().collect();
+    policies.sort_unstable_by(|one, other| one.scope.folded.cmp(&other.scope.folded));
+    let after = after.map(str::to_ascii_lowercase);
+    let first = after.map_or(0, |after| {
+        policies.partition_point(|it| it.scope.folded <= after)
+    });
+    let left = policies.len() - first;
+    let page = policies.into_iter().skip(first).take(most);
+    let page = page
+        .map(|it| listed(it, &stored))
+        .collect::<Result<_, _>>()?;
+    let more = if left > most { More::Some } else { More::None };
+    Ok((page, more))
+}
+
+/// Whether there is more than was listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum More {
+    /// There is not.
+    None,
+    /// There is.
+    Some,
 }
 
 /// The policy in force with this scope.
-pub(super) async fn policy(desk: &Desk, scope: &str) -> Result<ListedPolicy, WorkflowError> {
+pub(super) async fn policy(
+    desk: &Desk,
+    caller: &Caller,
+    scope: &str,
+) -> Result<ListedPolicy, WorkflowError> {
     let stored = desk.store.policies().await.map_err(not_reached)?;
     let snapshot = desk.state.snapshot();
     let policy = snapshot.policies.policy(scope);
-    listed(policy.ok_or_else(|| no_policy(scope))?, &stored)
+    listed(
+        policy.ok_or_else(|| no_policy(scope, caller.words()))?,
+        &stored,
+    )
 }
 
 fn listed(policy: &Policy, stored: &[StoredDefinition]) -> Result<ListedPolicy, WorkflowError> {
@@ -73,10 +106,11 @@ fn listed(policy: &Policy, stored: &[StoredDefinition]) -> Result<ListedPolicy, 
 }
 
 /// The answer for a policy that is not there.
-pub(super) fn no_policy(scope: &str) -> WorkflowError {
+pub(super) fn no_policy(scope: &str, words: &Words) -> WorkflowError {
     WorkflowError::NotFound(format!(
-        "there is no policy `{}`; Get-ElevatedAccessApprovalPolicy without parameters lists them",
-        scope.escape_debug()
+        "there is no policy `{}`; {} lists them all",
+        scope.escape_debug(),
+        words.policies
     ))
 }
 
@@ -96,7 +130,8 @@ pub(super) async fn add(
     let stored = desk.store.policies().await.map_err(not_reached)?;
     if stored.iter().any(|it| it.scope == scope) {
         return Err(WorkflowError::Conflict(format!(
-            "there is a policy `{scope}` already; Set-ElevatedAccessApprovalPolicy changes it"
+            "there is a policy `{scope}` already; {} changes it",
+            caller.words().change_policy
         )));
     }
     refuse_files_own(desk, &scope)?;
@@ -121,7 +156,7 @@ pub(super) async fn change(
     only_operators(desk, caller, "changes policies")?;
     let files = desk.files.lock().await;
     let mut stored = desk.store.policies().await.map_err(not_reached)?;
-    let old = take(desk, &mut stored, scope, expected)?;
+    let old = take(desk, &mut stored, scope, expected, caller.words())?;
     if definition.folded_scope().as_ref() != Some(&old.scope) {
         return Err(WorkflowError::Invalid(format!(
             "a policy keeps its scope, `{}`: remove it and make another",
@@ -147,7 +182,7 @@ pub(super) async fn remove(
     only_operators(desk, caller, "removes policies")?;
     let files = desk.files.lock().await;
     let mut stored = desk.store.policies().await.map_err(not_reached)?;
-    let old = take(desk, &mut stored, scope, expected)?;
+    let old = take(desk, &mut stored, scope, expected, caller.words())?;
     let set = load(desk, &files, &stored)?;
     let mut change = Change::default();
     let kind = HappeningKind::PolicyRemoved;
@@ -296,11 +331,12 @@ fn take(
     stored: &mut Vec<StoredDefinition>,
     scope: &str,
     expected: Option<i64>,
+    words: &Words,
 ) -> Result<StoredDefinition, WorkflowError> {
     let scope = scope.to_ascii_lowercase();
     let Some(at) = stored.iter().position(|it| it.scope == scope) else {
         refuse_files_own(desk, &scope)?;
-        return Err(no_policy(&scope));
+        return Err(no_policy(&scope, words));
     };
     let old = stored.remove(at);
     match expected {

@@ -6,11 +6,12 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
-use crate::model::{Grant, MOST_PINS, Pins, Request, RequestState, Task, is_sensitive};
+use crate::model::{Grant, MOST_PINS, Pins, REDACTED, Request, RequestState, Task, is_sensitive};
 use crate::policy::{Group, ParameterRules, Policy, PolicySet};
 
-use super::lifecycle::PENDING_FOR;
-use super::refusals::WorkflowError;
+use super::lifecycle::{InvalidTransition, PENDING_FOR};
+use super::refusals::{WorkflowError, refused};
+use super::words::Words;
 use super::{Ask, Caller, Manner};
 
 /// Under which policy something is asked for.
@@ -34,7 +35,7 @@ pub(super) fn request(
     policies: &PolicySet,
     now: DateTime<Utc>,
 ) -> Result<Request, WorkflowError> {
-    let (who, policy) = (&caller.principal, target.policy);
+    let (who, policy, words) = (&caller.principal, target.policy, caller.words());
     let is_extension = target.extended.is_some();
     match ask.manner {
         Manner::BreakGlass => check_break_glass(ask, target, caller, policies)?,
@@ -49,8 +50,8 @@ pub(super) fn request(
     }
     if let Err(problem) = policy.reason.check(&ask.reason) {
         return Err(WorkflowError::Invalid(format!(
-            "the policy `{}`: {problem} (-Reason)",
-            policy.scope.text
+            "the policy `{}`: {problem} ({})",
+            policy.scope.text, words.reason
         )));
     }
     if is_extension && (ask.starts.is_some() || ask.uses.is_some() || !ask.pins.is_empty()) {
@@ -68,9 +69,9 @@ pub(super) fn request(
         task: target.task.clone(),
         pins: ask.pins.clone(),
         reason: ask.reason.trim().to_owned(),
-        context: ask.context.clone(),
+        context: told(&ask.context),
         external_identity: ask.external_identity.clone(),
-        duration: duration(ask.duration, policy)?,
+        duration: duration(ask.duration, target, words)?,
         starts: start(ask.starts, now)?,
         uses: if is_extension {
             None
@@ -87,6 +88,15 @@ pub(super) fn request(
         comment: None,
         version: 0,
     })
+}
+
+/// What goes with a request is stored, and shown to approvers: of what holds a secret, only that it was there.
+fn told(context: &[(String, String)]) -> Vec<(String, String)> {
+    let members = context.iter().map(|(name, text)| {
+        let text = if is_sensitive(name) { REDACTED } else { text };
+        (name.clone(), text.to_owned())
+    });
+    members.collect()
 }
 
 fn check_break_glass(
@@ -109,14 +119,16 @@ fn check_break_glass(
             format!("only members of {}", named(&policy.break_glass))
         };
         return Err(WorkflowError::Forbidden(format!(
-            "break-glass under the policy `{}` is for {who}; file the request without -BreakGlass",
-            policy.scope.text
+            "break-glass under the policy `{}` is for {who}; file the request without {}",
+            policy.scope.text,
+            caller.words().break_glass
         )));
     }
     if ask.reason.trim().is_empty() {
-        return Err(WorkflowError::Invalid(
-            "break-glass needs a reason, whatever the policy says: give it with -Reason".to_owned(),
-        ));
+        return Err(WorkflowError::Invalid(format!(
+            "break-glass needs a reason, whatever the policy says: give it with {}",
+            caller.words().reason
+        )));
     }
     Ok(())
 }
@@ -146,26 +158,46 @@ pub(super) fn compiled(pins: &Pins) -> Result<ParameterRules, WorkflowError> {
     ParameterRules::of_pins(pins).map_err(|error| WorkflowError::Invalid(error.to_string()))
 }
 
-fn duration(asked: Option<TimeDelta>, policy: &Policy) -> Result<TimeDelta, WorkflowError> {
-    let longest = policy.max_duration.map(bounded);
-    let asked = if let Some(asked) = asked {
-        asked
-    } else {
-        let default = bounded(policy.default_duration);
-        longest.map_or(default, |longest| default.min(longest))
+/// For how long, or, for an extension, how much longer: with what the grant lasts already, no longer than the policy allows.
+fn duration(
+    asked: Option<TimeDelta>,
+    target: &Target<'_>,
+    words: &Words,
+) -> Result<TimeDelta, WorkflowError> {
+    let policy = target.policy;
+    let longest = longest(policy);
+    let left = match &target.extended {
+        None => longest,
+        Some(grant) => longest - (grant.ends - grant.starts),
     };
-    let most = TimeDelta::hours(i64::from(MOST_HOURS));
-    match longest {
-        _ if asked < TimeDelta::milliseconds(1) || asked > most => Err(WorkflowError::Invalid(
-            format!("a grant lasts up to {MOST_HOURS} hours"),
-        )),
-        Some(longest) if asked > longest => Err(WorkflowError::Invalid(format!(
-            "the policy `{}` allows at most {} hours: ask for less with -DurationHours",
-            policy.scope.text,
-            hours_text(longest),
-        ))),
-        _ => Ok(asked),
+    let least = TimeDelta::milliseconds(1);
+    if left < least {
+        let why = InvalidTransition::AtItsLongest { longest };
+        return Err(refused(&why, words));
     }
+    let asked = asked.unwrap_or_else(|| bounded(policy.default_duration).min(left));
+    let most = TimeDelta::hours(i64::from(MOST_HOURS));
+    if asked < least || asked > most {
+        return Err(WorkflowError::Invalid(format!(
+            "a grant lasts up to {MOST_HOURS} hours"
+        )));
+    }
+    if asked <= left {
+        return Ok(asked);
+    }
+    let allowed = format!(
+        "the policy `{}` allows at most {} hours",
+        policy.scope.text,
+        hours_text(longest)
+    );
+    Err(WorkflowError::Invalid(match &target.extended {
+        None => format!("{allowed}: ask for less with {}", words.duration),
+        Some(grant) => format!(
+            "{allowed} from a grant's start to its end, extensions included, so this one can last until {}: ask for less with {}",
+            (grant.starts + longest).format("%Y-%m-%d %H:%M:%S UTC"),
+            words.duration
+        ),
+    }))
 }
 
 /// A start that has passed already would only hide when the grant really began.
@@ -199,8 +231,14 @@ fn uses(asked: Option<u32>, policy: &Policy) -> Result<Option<u32>, WorkflowErro
     }
 }
 
+/// The longest grant under `policy`.
+pub(super) fn longest(policy: &Policy) -> TimeDelta {
+    let most = TimeDelta::hours(i64::from(MOST_HOURS));
+    policy.max_duration.map_or(most, bounded)
+}
+
 /// A policy's duration, up to what a request may ask for.
-pub(super) fn bounded(duration: Duration) -> TimeDelta {
+fn bounded(duration: Duration) -> TimeDelta {
     let most = TimeDelta::hours(i64::from(MOST_HOURS));
     TimeDelta::from_std(duration).map_or(most, |it| it.clamp(TimeDelta::milliseconds(1), most))
 }

@@ -34,7 +34,7 @@ pub(super) async fn file_for_blocked(
     ask: &Ask,
 ) -> Result<(Uuid, RequestState), WorkflowError> {
     let Asked::Policy { scope, task } = &ask.scope else {
-        return Err(no_policy(""));
+        return Err(no_policy("", caller.words()));
     };
     let key = (caller.principal.key.clone(), scope.clone(), task.clone());
     let now = desk.now();

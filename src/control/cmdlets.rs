@@ -46,7 +46,7 @@ pub(super) async fn answer(
         "set-elevatedaccessauthorization" => grants::set(desk, caller, arguments).await,
         "revoke-elevatedaccessauthorization" => grants::revoke(desk, caller, arguments).await,
         "new-elevatedaccessapprovalpolicy" => policies::add(desk, caller, arguments).await,
-        "get-elevatedaccessapprovalpolicy" => policies::list(desk, arguments),
+        "get-elevatedaccessapprovalpolicy" => policies::list(desk, caller, arguments),
         "set-elevatedaccessapprovalpolicy" => policies::change(desk, caller, arguments).await,
         "remove-elevatedaccessapprovalpolicy" => policies::remove(desk, caller, arguments).await,
         "enable-elevatedaccesscontrol" => policies::enable(desk, caller, arguments).await,

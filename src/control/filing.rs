@@ -10,13 +10,14 @@ use crate::store::StoreError;
 
 use super::Caller;
 use super::acting::TRIES;
-use super::asking::{Target, bounded, break_glass_groups, request};
+use super::asking::{Target, break_glass_groups, longest, request};
 use super::desk::Desk;
 use super::lifecycle::{Case, Event, Quorum, Rules, apply};
 use super::notices::{Deed, by_time, notice};
 use super::reading;
 use super::record::{Change, Circumstances};
-use super::refusals::{WorkflowError, finished, gone, never, not_reached, too_busy};
+use super::refusals::{WorkflowError, finished, gone, never, not_reached, refused, too_busy};
+use super::words::Words;
 
 /// What somebody asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,16 +139,17 @@ pub(super) async fn file(desk: &Desk, caller: &Caller, ask: &Ask) -> Result<File
                         groups: &groups,
                         rules,
                     };
-                    Some((apply(&case, event, now)?, at))
+                    Some((apply(&case, event, now), at))
                 }
                 // Nobody approved it: the record names the policy, not the requester.
                 Manner::Ordinary if policy.approval == Approval::Auto => {
                     let at = Circumstances { caller: None, now };
-                    Some((apply(&case, Event::Waived { rules }, now)?, at))
+                    Some((apply(&case, Event::Waived { rules }, now), at))
                 }
                 Manner::Ordinary => None,
             };
-            if let Some(((next, effects), at)) = approved {
+            if let Some((approved, at)) = approved {
+                let (next, effects) = approved.map_err(|it| refused(&it, caller.words()))?;
                 change.add(effects, &[], at).map_err(not_reached)?;
                 case = next;
             }
@@ -218,10 +220,13 @@ async fn target<'a>(
     ask: &Ask,
     policies: &'a PolicySet,
 ) -> Result<Target<'a>, WorkflowError> {
+    let words = caller.words();
     let target = match &ask.scope {
         Asked::Extension(id) => extension(desk, caller, *id, policies).await?,
         Asked::Policy { scope, task } => {
-            let policy = policies.policy(scope).ok_or_else(|| no_policy(scope))?;
+            let policy = policies
+                .policy(scope)
+                .ok_or_else(|| no_policy(scope, words))?;
             if let Some(task) = task
                 && !may_govern(policies, policy, task, &ask.pins)
             {
@@ -245,12 +250,15 @@ async fn target<'a>(
                 },
                 None => {
                     return Err(WorkflowError::Invalid(format!(
-                        "no policy governs `{task}`, so there is nothing to request for it; Get-ElevatedAccessApprovalPolicy lists the policies"
+                        "no policy governs `{task}`, so there is nothing to request for it; {} lists the policies",
+                        words.policies
                     )));
                 }
             },
             Err(_) => Target {
-                policy: policies.policy(text).ok_or_else(|| no_policy(text))?,
+                policy: policies
+                    .policy(text)
+                    .ok_or_else(|| no_policy(text, words))?,
                 task: None,
                 extended: None,
             },
@@ -268,8 +276,10 @@ async fn extension<'a>(
     id: Uuid,
     policies: &'a PolicySet,
 ) -> Result<Target<'a>, WorkflowError> {
-    let case = reading::case_of_grant(desk, &caller.principal, id).await?;
-    let grant = case.grant.ok_or_else(|| reading::no_grant(id))?;
+    let case = reading::case_of_grant(desk, caller, id).await?;
+    let grant = case
+        .grant
+        .ok_or_else(|| reading::no_grant(id, caller.words()))?;
     if grant.principal_key != caller.principal.key {
         return Err(WorkflowError::Forbidden(format!(
             "only its holder, {}, can have a grant extended; file a request of your own",
@@ -288,7 +298,7 @@ async fn extension<'a>(
     }
     let policy = policies
         .policy(&grant.policy)
-        .ok_or_else(|| gone(&case.request))?;
+        .ok_or_else(|| gone(&case.request, caller.words()))?;
     Ok(Target {
         policy,
         task: grant.task.clone(),
@@ -296,10 +306,11 @@ async fn extension<'a>(
     })
 }
 
-pub(super) fn no_policy(text: &str) -> WorkflowError {
+pub(super) fn no_policy(text: &str, words: &Words) -> WorkflowError {
     WorkflowError::Invalid(format!(
-        r"`{}` is neither a task, such as `Exchange\New-MoveRequest`, nor the scope of a policy; Get-ElevatedAccessApprovalPolicy lists the policies",
-        text.escape_debug()
+        r"`{}` is neither a task, such as `Exchange\New-MoveRequest`, nor the scope of a policy; {} lists the policies",
+        text.escape_debug(),
+        words.policies
     ))
 }
 
@@ -307,7 +318,7 @@ pub(super) fn no_policy(text: &str) -> WorkflowError {
 pub(super) fn rules<'a>(policy: &Policy, quorum: &'a Quorum<'a>) -> Rules<'a> {
     Rules {
         quorum,
-        longest: policy.max_duration.map(bounded),
+        longest: longest(policy),
         most_uses: policy.max_uses,
         comment: policy.approver_comment,
         grant: Uuid::now_v7(),

@@ -108,8 +108,8 @@ pub(crate) enum Event<'a> {
 #[derive(Clone, Debug)]
 pub(crate) struct Rules<'a> {
     pub(crate) quorum: &'a Quorum<'a>,
-    /// The longest grant, if there is a bound.
-    pub(crate) longest: Option<Duration>,
+    /// The longest grant, from its start to its end, extensions included.
+    pub(crate) longest: Duration,
     /// The most uses of a grant, if there is a bound.
     pub(crate) most_uses: Option<u32>,
     /// Whether an answer needs a comment.

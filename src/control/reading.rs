@@ -4,15 +4,20 @@
 use uuid::Uuid;
 
 use crate::model::{Grant, GrantState, Principal, Request, RequestState};
-use crate::policy::{Policy, PolicySet};
+use crate::policy::{Policy, PolicySet, Whereabouts};
 use crate::store::{GrantFilter, Listing, MOST_LISTED, RequestFilter};
 
+use super::Caller;
 use super::desk::Desk;
 use super::lifecycle::{Case, People, Quorum};
 use super::refusals::{WorkflowError, not_reached};
+use super::words::Words;
 
 /// Pages of [`MOST_LISTED`] rows that one listing looks through at most, for what its reader may know of.
 const MOST_PAGES: usize = 20;
+
+/// Requests whose votes are read at once.
+const VOTES_AT_ONCE: usize = 100;
 
 /// What is listed, and from where on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,34 +112,52 @@ pub(super) fn is_operator(desk: &Desk, who: &Principal, policies: &PolicySet) ->
     desk.operators(policies).is_some_and(|it| it.has(who))
 }
 
+/// Whether `who` may read the audit log: a member of the auditors' group, or an operator.
+pub(super) fn is_auditor(desk: &Desk, who: &Principal, policies: &PolicySet) -> bool {
+    let auditors = desk.settings.auditors.as_deref();
+    let auditors = auditors.and_then(|it| policies.group(it));
+    auditors.is_some_and(|it| it.has(who)) || is_operator(desk, who, policies)
+}
+
+/// How closely `who` is told where policies are written.
+pub(super) fn whereabouts(desk: &Desk, who: &Principal) -> Whereabouts {
+    if is_auditor(desk, who, &desk.state.snapshot().policies) {
+        Whereabouts::Line
+    } else {
+        Whereabouts::FileName
+    }
+}
+
 /// The answer for a request that is not there, and for one that is not the caller's to know of.
-pub(super) fn no_request(id: Uuid) -> WorkflowError {
+pub(super) fn no_request(id: Uuid, words: &Words) -> WorkflowError {
     WorkflowError::NotFound(format!(
-        "there is no request {id} that you may see; Get-ElevatedAccessRequest lists those that you may"
+        "there is no request {id} that you may see; {} lists those that you may",
+        words.requests
     ))
 }
 
 /// The answer for a grant that is not there, and for one that is not the caller's to know of.
-pub(super) fn no_grant(id: Uuid) -> WorkflowError {
+pub(super) fn no_grant(id: Uuid, words: &Words) -> WorkflowError {
     WorkflowError::NotFound(format!(
-        "there is no authorization {id} that you may see; Get-ElevatedAccessAuthorization lists those that you may"
+        "there is no authorization {id} that you may see; {} lists those that you may",
+        words.grants
     ))
 }
 
 /// A request by id.
-pub(super) async fn request(desk: &Desk, who: &Principal, id: Uuid) -> Result<Case, WorkflowError> {
+pub(super) async fn request(desk: &Desk, caller: &Caller, id: Uuid) -> Result<Case, WorkflowError> {
     let snapshot = desk.state.snapshot();
     desk.case(id)
         .await
         .map_err(not_reached)?
-        .filter(|it| may_know(desk, who, &it.request, &snapshot.policies))
-        .ok_or_else(|| no_request(id))
+        .filter(|it| may_know(desk, &caller.principal, &it.request, &snapshot.policies))
+        .ok_or_else(|| no_request(id, caller.words()))
 }
 
 /// A grant's case, by the grant's own id or its request's.
 pub(super) async fn case_of_grant(
     desk: &Desk,
-    who: &Principal,
+    caller: &Caller,
     id: Uuid,
 ) -> Result<Case, WorkflowError> {
     let request = match desk.store.grant(id).await.map_err(not_reached)? {
@@ -146,14 +169,14 @@ pub(super) async fn case_of_grant(
         .await
         .map_err(not_reached)?
         .filter(|it| it.grant.is_some())
-        .filter(|it| may_know(desk, who, &it.request, &snapshot.policies))
-        .ok_or_else(|| no_grant(id))
+        .filter(|it| may_know(desk, &caller.principal, &it.request, &snapshot.policies))
+        .ok_or_else(|| no_grant(id, caller.words()))
 }
 
 /// A grant by its own id or its request's.
-pub(super) async fn grant(desk: &Desk, who: &Principal, id: Uuid) -> Result<Grant, WorkflowError> {
-    let case = case_of_grant(desk, who, id).await?;
-    case.grant.ok_or_else(|| no_grant(id))
+pub(super) async fn grant(desk: &Desk, caller: &Caller, id: Uuid) -> Result<Grant, WorkflowError> {
+    let case = case_of_grant(desk, caller, id).await?;
+    case.grant.ok_or_else(|| no_grant(id, caller.words()))
 }
 
 /// The requests that `query` is about and that `who` may know of, with their votes and without their grants.
@@ -170,27 +193,32 @@ pub(super) async fn requests(
     }
     let now = desk.now();
     let mut walk = Walk::new(desk, who, query, policies);
-    while let Some(listing) = walk.next() {
+    'walk: while let Some(listing) = walk.next() {
         let page = desk.store.requests(&listing, &filter).await;
         let page = page.map_err(not_reached)?;
-        let votes = desk.store.votes_on(&page, &listing).await;
-        let mut votes = votes.map_err(not_reached)?;
         walk.looked_at(page.len(), page.last().map(|it| it.id), &listing);
-        for request in page {
-            let id = request.id;
-            let case = Case {
-                votes: votes.remove(&id).unwrap_or_default(),
-                request,
-                grant: None,
-                extended: None,
-            };
-            let is_wanted = match query.whose {
-                Whose::Known => may_know(desk, who, &case.request, policies),
-                Whose::Mine => true,
-                Whose::ToDecide => awaits(who, &case, policies) && now < case.request.expires,
-            };
-            if is_wanted && walk.found(id, case) {
-                break;
+        let may_be_wanted = |it: &Request| match query.whose {
+            Whose::Known => may_know(desk, who, it, policies),
+            Whose::Mine => true,
+            Whose::ToDecide => now < it.expires && may_decide(who, it, policies),
+        };
+        let found: Vec<Request> = page.into_iter().filter(may_be_wanted).collect();
+        // No votes are read but of what is listed, or nearly so.
+        for some in found.chunks(VOTES_AT_ONCE) {
+            let votes = desk.store.votes_on(some).await;
+            let mut votes = votes.map_err(not_reached)?;
+            for request in some {
+                let case = Case {
+                    votes: votes.remove(&request.id).unwrap_or_default(),
+                    request: request.clone(),
+                    grant: None,
+                    extended: None,
+                };
+                let is_wanted =
+                    query.whose != Whose::ToDecide || !has_answered(who, &case, policies);
+                if is_wanted && walk.found(request.id, case) {
+                    break 'walk;
+                }
             }
         }
     }
@@ -245,15 +273,23 @@ pub(super) fn missing(desk: &Desk, case: &Case) -> Option<String> {
         .map(|policy| Quorum::of(policy, policies).missing(&case.votes))
 }
 
-/// Whether a pending request waits for `who`.
-fn awaits(who: &Principal, case: &Case, policies: &PolicySet) -> bool {
-    let request = &case.request;
-    let people = People::of(policies);
-    let is_own = people.is_same(who, &request.principal_key, &request.principal_name);
-    let mut votes = case.votes.iter();
-    let has_answered = votes.any(|it| people.is_same(who, &it.approver_key, &it.approver_name));
+/// Whether `who` may answer a request, if it is not answered yet.
+fn may_decide(who: &Principal, request: &Request, policies: &PolicySet) -> bool {
+    let is_own = is_own(
+        who,
+        &request.principal_key,
+        &request.principal_name,
+        policies,
+    );
     let policy = policies.policy(&request.policy);
-    !is_own && !has_answered && policy.is_some_and(|it| is_approver(who, it, policies))
+    !is_own && policy.is_some_and(|it| is_approver(who, it, policies))
+}
+
+/// Whether `who` has answered a request.
+fn has_answered(who: &Principal, case: &Case, policies: &PolicySet) -> bool {
+    let people = People::of(policies);
+    let mut votes = case.votes.iter();
+    votes.any(|it| people.is_same(who, &it.approver_key, &it.approver_name))
 }
 
 /// A walk through a listing, page by page, until enough is found or too much was looked at.

@@ -3,11 +3,12 @@
 use crate::model::{Request, RequestState};
 use crate::policy::Policy;
 use crate::state::OwnCmdletError;
-use crate::store::{MOST_LISTED, StoreError};
+use crate::store::StoreError;
 
 use super::desk::{Unfinished, chain, log_unfinished};
 use super::lifecycle::InvalidTransition;
 use super::record::MOST_PENDING;
+use super::words::Words;
 
 /// Why something was not done. Each text is for the person who asked for it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,37 +41,48 @@ impl From<WorkflowError> for OwnCmdletError {
     }
 }
 
-/// A transition that cannot happen.
-impl From<InvalidTransition> for WorkflowError {
-    fn from(why: InvalidTransition) -> Self {
-        let text = why.to_string();
-        match why {
-            InvalidTransition::NotApprover { .. }
-            | InvalidTransition::NotHolder { .. }
-            | InvalidTransition::NotRequester { .. }
-            | InvalidTransition::OwnRequest { .. }
-            | InvalidTransition::OwnReview { .. } => Self::Forbidden(text),
-            InvalidTransition::AlreadyAnswered { .. }
-            | InvalidTransition::AlreadyDecided { .. }
-            | InvalidTransition::AlreadyReviewed { .. }
-            | InvalidTransition::Lapsed { .. }
-            | InvalidTransition::NoGrant { .. }
-            | InvalidTransition::NotBreakGlass
-            | InvalidTransition::NotDue { .. }
-            | InvalidTransition::NotStarted { .. }
-            | InvalidTransition::Over { .. } => Self::Conflict(text),
-            InvalidTransition::CommentNeeded
-            | InvalidTransition::TooLong
-            | InvalidTransition::Widens { .. } => Self::Invalid(text),
+/// A transition that cannot happen, and what can, in the words of who tried.
+pub(super) fn refused(why: &InvalidTransition, words: &Words) -> WorkflowError {
+    let text = match why {
+        InvalidTransition::CommentNeeded => format!("{why}: give one with {}", words.comment),
+        InvalidTransition::NotHolder { .. } => {
+            format!(
+                "{why}; approvers and operators revoke it with {}",
+                words.revoke
+            )
         }
+        InvalidTransition::NotRequester { .. } => {
+            format!("{why}; approvers deny it with {}", words.deny)
+        }
+        _ => why.to_string(),
+    };
+    match why {
+        InvalidTransition::NotApprover { .. }
+        | InvalidTransition::NotHolder { .. }
+        | InvalidTransition::NotRequester { .. }
+        | InvalidTransition::OwnRequest { .. }
+        | InvalidTransition::OwnReview { .. } => WorkflowError::Forbidden(text),
+        InvalidTransition::AlreadyAnswered { .. }
+        | InvalidTransition::AlreadyDecided { .. }
+        | InvalidTransition::AlreadyReviewed { .. }
+        | InvalidTransition::AtItsLongest { .. }
+        | InvalidTransition::Lapsed { .. }
+        | InvalidTransition::NoGrant { .. }
+        | InvalidTransition::NotBreakGlass
+        | InvalidTransition::NotDue { .. }
+        | InvalidTransition::NotStarted { .. }
+        | InvalidTransition::Over { .. } => WorkflowError::Conflict(text),
+        InvalidTransition::CommentNeeded
+        | InvalidTransition::TooLong
+        | InvalidTransition::Widens { .. } => WorkflowError::Invalid(text),
     }
 }
 
 /// A policy that does not exist any more.
-pub(super) fn gone(request: &Request) -> WorkflowError {
+pub(super) fn gone(request: &Request, words: &Words) -> WorkflowError {
     WorkflowError::Forbidden(format!(
-        "the policy `{}` does not exist any more, so nobody can decide under it, and a grant under it covers nothing; Get-ElevatedAccessApprovalPolicy lists the policies",
-        request.policy
+        "the policy `{}` does not exist any more, so nobody can decide under it, and a grant under it covers nothing; {} lists the policies",
+        request.policy, words.policies
     ))
 }
 
@@ -117,13 +129,13 @@ pub(super) fn done_but_unrecorded(error: &Unfinished, what: &str) -> WorkflowErr
 pub(super) fn not_reached(error: StoreError) -> WorkflowError {
     match error {
         StoreError::TooManyPending => WorkflowError::Forbidden(format!(
-            "you have {MOST_PENDING} pending requests, and more are not taken: wait until some are decided (Get-ElevatedAccessRequest lists up to {MOST_LISTED})"
+            "you have {MOST_PENDING} pending requests, and more are not taken: wait until some are decided, or withdraw some"
         )),
         StoreError::Changed => too_busy(),
         error @ (StoreError::Damaged { .. } | StoreError::Unavailable { .. }) => {
             tracing::error!(error = %chain(&error), "Store failed");
             WorkflowError::Unavailable(
-                "the gateway's store cannot be used now; if you asked for a change, look whether it was made (Get-ElevatedAccessRequest, or `portcullis request ls`) before you repeat it".to_owned(),
+                "the gateway's store cannot be used now; if you asked for a change, look whether it was made before you repeat it".to_owned(),
             )
         }
     }

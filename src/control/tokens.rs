@@ -272,7 +272,7 @@ impl Via {
     /// What a record tells of it.
     pub(super) fn details(self, who: &Principal) -> Map<String, serde_json::Value> {
         match self {
-            Self::Api { token } => {
+            Self::Api { token, .. } => {
                 let mut details = Map::from_iter([
                     ("via".to_owned(), json!("api")),
                     ("identity".to_owned(), json!(who.identity)),

@@ -9,11 +9,11 @@ use tokio::sync::broadcast;
 use uuid::Uuid;
 
 use crate::model::{Grant, Principal};
-use crate::policy::{Definition, PolicyFile};
+use crate::policy::{Definition, PolicyFile, Whereabouts};
 use crate::store::{GrantFilter, RequestFilter, StoredReply, StoredToken};
 
 use super::acting::{self, Act};
-use super::administration::{self, ListedPolicy};
+use super::administration::{self, ListedPolicy, More};
 use super::desk::Desk;
 use super::force::{self, NewPolicies, Switch};
 use super::tokens::{self, Claim, NewToken};
@@ -87,9 +87,9 @@ impl Control {
         .await
     }
 
-    /// A request that `who` may know of, with its votes and its grant.
-    pub async fn request(&self, who: &Principal, id: Uuid) -> Result<Case, WorkflowError> {
-        reading::request(&self.desk, who, id).await
+    /// A request that the caller may know of, with its votes and its grant.
+    pub async fn request(&self, caller: &Caller, id: Uuid) -> Result<Case, WorkflowError> {
+        reading::request(&self.desk, caller, id).await
     }
 
     /// Requests that `who` may know of, newest first, with their votes and without their grants.
@@ -101,9 +101,9 @@ impl Control {
         reading::requests(&self.desk, who, query).await
     }
 
-    /// A grant that `who` may know of, by its own id or its request's.
-    pub async fn grant(&self, who: &Principal, id: Uuid) -> Result<Grant, WorkflowError> {
-        reading::grant(&self.desk, who, id).await
+    /// A grant that the caller may know of, by its own id or its request's.
+    pub async fn grant(&self, caller: &Caller, id: Uuid) -> Result<Grant, WorkflowError> {
+        reading::grant(&self.desk, caller, id).await
     }
 
     /// Grants that `who` may know of, newest first.
@@ -115,14 +115,23 @@ impl Control {
         reading::grants(&self.desk, who, query).await
     }
 
-    /// All policies in force, those of files and those of the store.
-    pub async fn policies(&self) -> Result<Vec<ListedPolicy>, WorkflowError> {
-        administration::policies(&self.desk).await
+    /// Policies in force, those of files and those of the store, in the order of their scopes in lower case: at most `most` of
+    /// those behind `after`, and whether there are more.
+    pub async fn policies(
+        &self,
+        after: Option<&str>,
+        most: usize,
+    ) -> Result<(Vec<ListedPolicy>, More), WorkflowError> {
+        administration::policies(&self.desk, after, most).await
     }
 
     /// The policy in force with this scope, in any case.
-    pub async fn policy(&self, scope: &str) -> Result<ListedPolicy, WorkflowError> {
-        administration::policy(&self.desk, scope).await
+    pub async fn policy(
+        &self,
+        caller: &Caller,
+        scope: &str,
+    ) -> Result<ListedPolicy, WorkflowError> {
+        administration::policy(&self.desk, caller, scope).await
     }
 
     /// Makes a policy in the store: for operators.
@@ -233,12 +242,12 @@ impl Control {
 
     /// Whether `who` may read the audit log: a member of the auditors' group, or an operator.
     pub fn is_auditor(&self, who: &Principal) -> bool {
-        let snapshot = self.desk.state.snapshot();
-        let auditors = self.desk.settings.auditors.as_deref();
-        auditors
-            .and_then(|it| snapshot.policies.group(it))
-            .is_some_and(|it| it.has(who))
-            || self.is_operator(who)
+        reading::is_auditor(&self.desk, who, &self.desk.state.snapshot().policies)
+    }
+
+    /// How closely `who` is told where policies are written: auditors and operators may know the host's files.
+    pub fn whereabouts(&self, who: &Principal) -> Whereabouts {
+        reading::whereabouts(&self.desk, who)
     }
 
     /// The quorum that a pending request still lacks, in words.
@@ -274,7 +283,7 @@ impl Control {
         let work = work(Arc::clone(&self.desk));
         let task = self.tasks.spawn_on(work, &self.runtime);
         task.await.unwrap_or_else(|_| {
-            let text = "the gateway stopped before this was done: look whether it was (Get-ElevatedAccessRequest, or `portcullis request ls`)";
+            let text = "the gateway stopped before this was done: look whether it was";
             Err(WorkflowError::Unavailable(text.to_owned()))
         })
     }

@@ -12,7 +12,7 @@ use crate::model::{
 };
 use crate::policy::{
     Approval, Endpoint, Facts, HeldGrant, HeldGrants, Judgement, Mode, PolicyFile, PolicySet, Rule,
-    Subject, Ungoverned, Verdict, decide, difference, lint, trace,
+    Subject, Ungoverned, Verdict, Whereabouts, decide, difference, lint, trace,
 };
 
 /// Names that no file chooses.
@@ -159,7 +159,11 @@ fn check_task(task: Task, set: &PolicySet, principal: &Principal) {
         Verdict::ReportOnly => assert!(governing.is_some_and(|it| it.report_only)),
     }
     // Each step is told, and the last one decides.
-    let told = trace(&command, &facts(set, principal, &Nothing));
+    let told = trace(
+        &command,
+        &facts(set, principal, &Nothing),
+        Whereabouts::Line,
+    );
     assert_eq!(told.decision, decision);
     assert!(told.steps.last().is_some_and(|it| it.decides), "{told:?}");
     if !is_ours && governing.is_some_and(|it| it.approval == Approval::Never) {

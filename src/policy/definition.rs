@@ -13,7 +13,7 @@ use super::pattern::Pattern;
 use super::reason::ReasonRule;
 use super::scopes::Reach;
 use super::windows::Windows;
-use super::{ParameterRules, Place, PolicySet};
+use super::{ParameterRules, Place, PolicySet, Whereabouts};
 
 /// Who says yes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -231,6 +231,16 @@ pub enum Source {
         /// When.
         at: DateTime<Utc>,
     },
+}
+
+impl Source {
+    /// Who wrote it, with a file's place as closely as `to` says.
+    pub fn told(&self, to: Whereabouts) -> String {
+        match self {
+            Self::File(place) => place.told(to),
+            Self::Store { .. } => self.to_string(),
+        }
+    }
 }
 
 impl std::fmt::Display for Source {

@@ -25,6 +25,28 @@ impl std::fmt::Display for Place {
     }
 }
 
+/// How closely a reader is told where something is defined: where files lie on the gateway's host is for those who keep it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whereabouts {
+    /// The file's name alone.
+    FileName,
+    /// The file with its path, and the line.
+    Line,
+}
+
+impl Place {
+    /// The place, as closely as `to` says.
+    pub fn told(&self, to: Whereabouts) -> String {
+        match to {
+            Whereabouts::FileName => {
+                let name = self.file.rsplit(['/', '\\']).next();
+                name.unwrap_or_default().to_owned()
+            }
+            Whereabouts::Line => self.to_string(),
+        }
+    }
+}
+
 /// Something wrong in a policy file. Displayed as `file:line: message`; `hint` says what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{place}: {message}")]

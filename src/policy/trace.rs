@@ -6,7 +6,7 @@
 use super::decide::decide;
 use super::{
     Approval, Decision, Effect, Facts, Judgement, Mode, OnBlock, Policy, PolicySet, Rule, Subject,
-    Ungoverned,
+    Ungoverned, Whereabouts,
 };
 use crate::model::Command;
 
@@ -32,13 +32,14 @@ pub struct Trace {
     pub next: Vec<String>,
 }
 
-/// Decides `command`, and tells how.
-pub fn trace(command: &Command, facts: &Facts<'_>) -> Trace {
+/// Decides `command`, and tells how; where policies are written, as closely as `places` says.
+pub fn trace(command: &Command, facts: &Facts<'_>, places: Whereabouts) -> Trace {
     let judgement: Judgement<&Command> = decide(command, |it| Subject::Command(it), facts);
     let decision = judgement.decision().clone();
     let mut teller = Teller {
         steps: Vec::new(),
         rule: decision.rule,
+        places,
     };
     teller.tell_all(command, facts, &decision);
     let next = next(command, facts, &decision);
@@ -52,6 +53,7 @@ pub fn trace(command: &Command, facts: &Facts<'_>) -> Trace {
 struct Teller {
     steps: Vec<Step>,
     rule: Rule,
+    places: Whereabouts,
 }
 
 impl Teller {
@@ -86,7 +88,11 @@ impl Teller {
         }
         let governing = facts.policies.governing_command(command);
         self.tell("effect", effect(command, facts.policies), &[]);
-        self.tell("governing policy", govern(command, governing, facts), &[]);
+        self.tell(
+            "governing policy",
+            govern(command, governing, facts, self.places),
+            &[],
+        );
         if let Some(policy) = governing
             && policy.approval == Approval::Never
         {
@@ -94,7 +100,7 @@ impl Teller {
             self.tell("approval", found, &[Rule::Never]);
             return;
         }
-        let (found, rules) = (exemption(command, facts), [Rule::Exempt]);
+        let (found, rules) = (exemption(command, facts, self.places), [Rule::Exempt]);
         if self.tell("exemption", found, &rules) {
             return;
         }
@@ -179,7 +185,12 @@ fn effect(command: &Command, policies: &PolicySet) -> String {
     }
 }
 
-fn govern(command: &Command, governing: Option<&Policy>, facts: &Facts<'_>) -> String {
+fn govern(
+    command: &Command,
+    governing: Option<&Policy>,
+    facts: &Facts<'_>,
+    places: Whereabouts,
+) -> String {
     let Some(policy) = governing else {
         return "none".to_owned();
     };
@@ -195,11 +206,12 @@ fn govern(command: &Command, governing: Option<&Policy>, facts: &Facts<'_>) -> S
     };
     format!(
         "`{}` ({approval}{report_only}) at {}{raised}",
-        policy.scope.text, policy.source
+        policy.scope.text,
+        policy.source.told(places)
     )
 }
 
-fn exemption(command: &Command, facts: &Facts<'_>) -> String {
+fn exemption(command: &Command, facts: &Facts<'_>, places: Whereabouts) -> String {
     let Facts {
         policies,
         principal,
@@ -208,13 +220,13 @@ fn exemption(command: &Command, facts: &Facts<'_>) -> String {
         ..
     } = facts;
     if let Some(holds) = policies.exemption(principal, &command.task, *source, *now) {
-        return format!("holds, by {} ({})", holds.owner, holds.place);
+        return format!("holds, by {} ({})", holds.owner, holds.place.told(places));
     }
     let account = policies
         .exemptions()
         .iter()
         .filter(|it| principal.is_account(&it.account));
-    let others: Vec<String> = account.map(|it| it.place.to_string()).collect();
+    let others: Vec<String> = account.map(|it| it.place.told(places)).collect();
     if others.is_empty() {
         "none of this caller".to_owned()
     } else {

@@ -24,6 +24,7 @@ use tracing::{debug, warn};
 use crate::api;
 use crate::audit::AuditLog;
 use crate::control::Control;
+use crate::listen::Patient;
 use crate::state::State;
 use crate::telemetry::Chain;
 use crate::telemetry::metrics::{self, Delivered, Metrics};
@@ -37,6 +38,15 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// How long the head of a request may take, and how long a connection may be idle.
 const HEAD: Duration = Duration::from_secs(10);
+
+/// How long an answer may wait for its reader to take some of it.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long a connection lasts before its client is told to make another: longer than a stream of events.
+const LONGEST: Duration = Duration::from_mins(15);
+
+/// How long what is under way then may take.
+const GRACE: Duration = Duration::from_secs(30);
 
 /// What the answers are made of.
 #[derive(Clone, Debug)]
@@ -157,6 +167,20 @@ pub(super) async fn serve(listener: TcpListener, health: Health, stop: Cancellat
     }
 }
 
+/// Serves a connection to its end, or to that of its time. The two protocols' connections have no type in common.
+macro_rules! bounded {
+    ($connection:expr) => {{
+        let mut connection = std::pin::pin!($connection);
+        tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = tokio::time::sleep(LONGEST) => {
+                connection.as_mut().graceful_shutdown();
+                tokio::time::timeout(GRACE, connection).await.unwrap_or(Ok(()))
+            }
+        }
+    }};
+}
+
 async fn serve_connection(stream: TcpStream, peer: SocketAddr, health: Health) {
     let ended = match health.tls.clone() {
         None => serve_http1(stream, peer, health).await,
@@ -167,12 +191,13 @@ async fn serve_connection(stream: TcpStream, peer: SocketAddr, health: Health) {
             }
             Ok(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
                 let service = service_fn(move |request| answer(health.clone(), peer, request));
-                http2::Builder::new(TokioExecutor::new())
+                let stream = Patient::new(stream, PATIENCE);
+                let connection = http2::Builder::new(TokioExecutor::new())
                     .timer(TokioTimer::new())
                     .max_concurrent_streams(32)
                     .keep_alive_interval(Some(Duration::from_secs(30)))
-                    .serve_connection(TokioIo::new(stream), service)
-                    .await
+                    .serve_connection(TokioIo::new(stream), service);
+                bounded!(connection)
             }
             Ok(stream) => serve_http1(stream, peer, health).await,
         },
@@ -187,12 +212,13 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let service = service_fn(move |request| answer(health.clone(), peer, request));
-    http1::Builder::new()
+    let stream = Patient::new(stream, PATIENCE);
+    let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD)
         .max_buf_size(64 * 1024)
-        .serve_connection(TokioIo::new(stream), service)
-        .await
+        .serve_connection(TokioIo::new(stream), service);
+    bounded!(connection)
 }
 
 async fn answer(

@@ -82,6 +82,27 @@ impl Database {
         })
     }
 
+    /// How the engine would find the rows, a line a step.
+    #[cfg(test)]
+    pub(super) async fn plan(&self, mut statement: Statement) -> String {
+        let (explain, column) = match self {
+            Self::Postgres(_) => ("explain", "QUERY PLAN"),
+            Self::Sqlite(_) => ("explain query plan", "detail"),
+        };
+        statement.sql = format!("{explain} {}", statement.sql).leak();
+        let rows = self.rows(statement).await.unwrap();
+        let lines: Vec<String> = rows.iter().map(|it| it.text(column).unwrap()).collect();
+        lines.join("\n")
+    }
+
+    /// Runs a writing statement by itself.
+    #[cfg(test)]
+    pub(super) async fn run(&self, statement: Statement) {
+        let mut transaction = self.begin().await.unwrap();
+        transaction.execute(statement).await.unwrap();
+        transaction.commit().await.unwrap();
+    }
+
     /// Begins a transaction that writes.
     ///
     /// On SQLite it takes the write lock at once: one that began by reading could find at its first write that another

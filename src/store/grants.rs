@@ -48,48 +48,7 @@ impl Store {
         listing: &Listing,
         filter: &GrantFilter,
     ) -> Result<Vec<Grant>, StoreError> {
-        /// A listing by an index on what comes before `id`.
-        macro_rules! listing {
-            ($by:literal) => {
-                concat!(
-                    "select * from grants where ",
-                    $by,
-                    " and id < $2 and ($3 is null or state = $3)
-                    and ($4 is null or lower(principal_name) = $4 or lower(principal_key) = $4)
-                    and ($5 is null or policy = $5) and ($6 is null or lower(task) = $6)
-                    and ($7 is null or created_ms >= $7) and ($8 is null or created_ms < $8)
-                    and ($9 = 0 or (break_glass = 1 and reviewed_ms is null))
-                    order by id desc limit $10"
-                )
-            };
-        }
-        let GrantFilter {
-            state,
-            holder,
-            policy,
-            task,
-            from,
-            until,
-            awaiting_review,
-        } = filter;
-        let found = match &listing.of {
-            Some(_) => sql(listing!("principal_key = $1")),
-            None if *awaiting_review => sql(listing!(
-                "$1 is null and break_glass = 1 and reviewed_ms is null"
-            )),
-            None => sql(listing!("$1 is null")),
-        };
-        let found = found
-            .bind(listing.of.clone())
-            .bind(listing.before.unwrap_or(Uuid::max()))
-            .bind(state.map(|it| stored_state(it).to_owned()))
-            .bind(holder.as_ref().map(|it| it.to_lowercase()))
-            .bind(policy.as_ref().map(|it| it.to_ascii_lowercase()))
-            .bind(task.as_ref().map(|it| it.to_ascii_lowercase()))
-            .bind(from.map(|it| it.timestamp_millis()))
-            .bind(until.map(|it| it.timestamp_millis()))
-            .bind(i64::from(*awaiting_review))
-            .bind(listing.most());
+        let found = listed(listing, filter);
         self.database.rows(found).await?.iter().map(read).collect()
     }
 
@@ -140,6 +99,60 @@ impl Store {
         let rows = self.database.rows(found).await?;
         rows.iter().map(|row| Ok(row.text("identity")?)).collect()
     }
+}
+
+/// The statement that lists grants. What it begins with is what one index has before the id, so no more rows are read than
+/// are of that person, task or policy, or await a review.
+pub(super) fn listed(listing: &Listing, filter: &GrantFilter) -> Statement {
+    macro_rules! listing {
+        ($by:literal) => {
+            concat!(
+                "select * from grants where ",
+                $by,
+                " and id < $2 and ($1 is null or principal_key = $1) and ($3 is null or state = $3)
+                and ($4 is null or lower(principal_name) = lower($4) or lower(principal_key) = lower($4))
+                and ($5 is null or policy = $5) and ($6 is null or lower(task) = lower($6))
+                and ($7 is null or created_ms >= $7) and ($8 is null or created_ms < $8)
+                and ($9 = 0 or (break_glass = 1 and reviewed_ms is null))
+                order by id desc limit $10"
+            )
+        };
+    }
+    let GrantFilter {
+        state,
+        holder,
+        policy,
+        task,
+        from,
+        until,
+        awaiting_review,
+    } = filter;
+    let found = if listing.of.is_some() {
+        listing!("principal_key = $1")
+    } else if *awaiting_review {
+        listing!("break_glass = 1 and reviewed_ms is null")
+    } else if holder.is_some() {
+        listing!("(lower(principal_name) = lower($4) or lower(principal_key) = lower($4))")
+    } else if task.is_some() {
+        listing!("lower(task) = lower($6)")
+    } else if policy.is_some() {
+        listing!("policy = $5")
+    } else if state.is_some() {
+        listing!("state = $3")
+    } else {
+        listing!("1 = 1")
+    };
+    sql(found)
+        .bind(listing.of.clone())
+        .bind(listing.before.unwrap_or(Uuid::max()))
+        .bind(state.map(|it| stored_state(it).to_owned()))
+        .bind(holder.clone())
+        .bind(policy.as_ref().map(|it| it.to_ascii_lowercase()))
+        .bind(task.clone())
+        .bind(from.map(|it| it.timestamp_millis()))
+        .bind(until.map(|it| it.timestamp_millis()))
+        .bind(i64::from(*awaiting_review))
+        .bind(listing.most())
 }
 
 pub(super) async fn add(transaction: &mut Transaction, grant: &Grant) -> Result<(), StoreError> {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::sync::LazyLock;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use chrono::{DateTime, Duration, Utc};
@@ -9,7 +10,7 @@ use uuid::Uuid;
 
 use crate::model::{Answer, Request, RequestState, Task, Vote};
 
-use super::database::{Row, Transaction, sql};
+use super::database::{Row, Statement, Transaction, sql};
 use super::{MOST_LISTED, Store, StoreError, change_one, json};
 
 /// Which rows a listing goes through: newest first, at most [`MOST_LISTED`] of them.
@@ -72,45 +73,7 @@ impl Store {
         listing: &Listing,
         filter: &RequestFilter,
     ) -> Result<Vec<Request>, StoreError> {
-        /// A listing by an index on what comes before `id`.
-        macro_rules! listing {
-            ($by:literal) => {
-                concat!(
-                    "select * from requests where ",
-                    $by,
-                    " and id < $3
-                    and ($4 is null or lower(principal_name) = $4 or lower(principal_key) = $4)
-                    and ($5 is null or policy = $5) and ($6 is null or lower(task) = $6)
-                    and ($7 is null or created_ms >= $7) and ($8 is null or created_ms < $8)
-                    order by id desc limit $9"
-                )
-            };
-        }
-        let RequestFilter {
-            state,
-            requester,
-            policy,
-            task,
-            from,
-            until,
-        } = filter;
-        let found = match (&listing.of, state) {
-            (Some(_), _) => sql(listing!(
-                "principal_key = $1 and ($2 is null or state = $2)"
-            )),
-            (None, Some(_)) => sql(listing!("$1 is null and state = $2")),
-            (None, None) => sql(listing!("$1 is null and $2 is null")),
-        };
-        let found = found
-            .bind(listing.of.clone())
-            .bind(state.map(|it| state_word(it).to_owned()))
-            .bind(listing.before.unwrap_or(Uuid::max()))
-            .bind(requester.as_ref().map(|it| it.to_lowercase()))
-            .bind(policy.as_ref().map(|it| it.to_ascii_lowercase()))
-            .bind(task.as_ref().map(|it| it.to_ascii_lowercase()))
-            .bind(from.map(|it| it.timestamp_millis()))
-            .bind(until.map(|it| it.timestamp_millis()))
-            .bind(listing.most());
+        let found = listed(listing, filter);
         self.database.rows(found).await?.iter().map(read).collect()
     }
 
@@ -139,33 +102,29 @@ impl Store {
             .map_or(Ok(None), |row| row.maybe_time("due"))
     }
 
-    /// The votes on `requests`, which are a page of `listing`; on each the first first.
+    /// The votes on `requests`; on each the first first.
     pub async fn votes_on(
         &self,
         requests: &[Request],
-        listing: &Listing,
     ) -> Result<HashMap<Uuid, Vec<Vote>>, StoreError> {
-        let (Some(newest), Some(oldest)) = (requests.first(), requests.last()) else {
-            return Ok(HashMap::new());
-        };
-        let found = match &listing.of {
-            None => sql("select * from votes where request_id between $1 and $2
-                order by request_id, at_ms, approver_key")
-            .bind(oldest.id)
-            .bind(newest.id),
-            Some(key) => sql(
-                "select votes.* from votes join requests on requests.id = votes.request_id
-                where requests.id between $1 and $2 and requests.principal_key = $3
-                order by request_id, at_ms, approver_key",
+        /// Requests that one statement asks for. Fewer are asked for as well by naming one again.
+        const AT_ONCE: usize = 100;
+        static TEXT: LazyLock<String> = LazyLock::new(|| {
+            let ids: Vec<String> = (1..=AT_ONCE).map(|it| format!("${it}")).collect();
+            format!(
+                "select * from votes where request_id in ({}) order by request_id, at_ms, approver_key",
+                ids.join(", ")
             )
-            .bind(oldest.id)
-            .bind(newest.id)
-            .bind(key.as_str()),
-        };
+        });
         let mut votes: HashMap<Uuid, Vec<Vote>> = HashMap::new();
-        for row in self.database.rows(found).await? {
-            let request = row.id("request_id")?;
-            votes.entry(request).or_default().push(read_vote(&row)?);
+        for some in requests.chunks(AT_ONCE) {
+            let Some(last) = some.last() else { continue };
+            let ids = some.iter().chain(std::iter::repeat(last)).map(|it| it.id);
+            let found = ids.take(AT_ONCE).fold(sql(&TEXT), Statement::bind);
+            for row in self.database.rows(found).await? {
+                let request = row.id("request_id")?;
+                votes.entry(request).or_default().push(read_vote(&row)?);
+            }
         }
         Ok(votes)
     }
@@ -181,6 +140,55 @@ impl Store {
             .map(read_vote)
             .collect()
     }
+}
+
+/// The statement that lists requests. What it begins with is what one index has before the id, so no more rows are read than
+/// are of that person, task, policy or state.
+pub(super) fn listed(listing: &Listing, filter: &RequestFilter) -> Statement {
+    macro_rules! listing {
+        ($by:literal) => {
+            concat!(
+                "select * from requests where ",
+                $by,
+                " and id < $3 and ($1 is null or principal_key = $1) and ($2 is null or state = $2)
+                and ($4 is null or lower(principal_name) = lower($4) or lower(principal_key) = lower($4))
+                and ($5 is null or policy = $5) and ($6 is null or lower(task) = lower($6))
+                and ($7 is null or created_ms >= $7) and ($8 is null or created_ms < $8)
+                order by id desc limit $9"
+            )
+        };
+    }
+    let RequestFilter {
+        state,
+        requester,
+        policy,
+        task,
+        from,
+        until,
+    } = filter;
+    let found = if listing.of.is_some() {
+        listing!("principal_key = $1")
+    } else if requester.is_some() {
+        listing!("(lower(principal_name) = lower($4) or lower(principal_key) = lower($4))")
+    } else if task.is_some() {
+        listing!("lower(task) = lower($6)")
+    } else if policy.is_some() {
+        listing!("policy = $5")
+    } else if state.is_some() {
+        listing!("state = $2")
+    } else {
+        listing!("1 = 1")
+    };
+    sql(found)
+        .bind(listing.of.clone())
+        .bind(state.map(|it| state_word(it).to_owned()))
+        .bind(listing.before.unwrap_or(Uuid::max()))
+        .bind(requester.clone())
+        .bind(policy.as_ref().map(|it| it.to_ascii_lowercase()))
+        .bind(task.clone())
+        .bind(from.map(|it| it.timestamp_millis()))
+        .bind(until.map(|it| it.timestamp_millis()))
+        .bind(listing.most())
 }
 
 pub(super) async fn add(

@@ -144,13 +144,14 @@ class Process:
         self.follower.join(PATIENCE)
         return code
 
+
 class Gateway(Process):
     """A gateway in front of the REST endpoint; `base` is what clients put before `/adminapi`."""
 
     def __init__(self, directory: Path, upstream: str, entra: tokens.Issuer, rotating: tokens.Issuer, keys_url: str,
-                 more: str = ""):
+                 more: str = "", policies: str = POLICIES):
         (directory / "policies").mkdir()
-        (directory / "policies/exchange.toml").write_text(POLICIES)
+        (directory / "policies/exchange.toml").write_text(policies)
         self.keys = directory / "keys.json"
         tokens.publish(entra, self.keys)
         (directory / "portcullis.toml").write_text(

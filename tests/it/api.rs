@@ -2,6 +2,7 @@
 
 mod access;
 mod events;
+mod hostile;
 mod life;
 mod policies;
 mod shapes;

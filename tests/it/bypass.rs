@@ -30,7 +30,7 @@ mod exemptions;
 mod framing;
 mod grants;
 mod headers;
-mod http2;
+pub(crate) mod http2;
 mod json;
 mod names;
 mod own_cmdlets;

@@ -470,3 +470,42 @@ async fn a_gateway_tells_strangers_where_its_people_confirm_a_code() {
     let asked = provider.heard().remove(0);
     assert_eq!(asked.body, "client_id=the-cli&scope=openid");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_running_gateways_policies_are_listed_with_those_of_its_store() {
+    let gateway = gateway().await;
+    let made =
+        json!({"Task": r"Exchange\Set-Contact", "ApprovalType": "Auto", "MaxDurationHours": 2});
+    gateway
+        .invoke("ivy", "New-ElevatedAccessApprovalPolicy", made)
+        .await;
+    let ana = signed_in(&gateway, "ana");
+    let listed = ana.types(&["policy", "ls", "--online"]).done().golden();
+    let stored = listed.lines().find(|it| it.contains("Set-Contact"));
+    assert!(stored.unwrap().contains("store, by ivy@"), "{listed}");
+    // Where files lie is not told to her.
+    assert!(
+        listed.contains(".toml") && !listed.contains("policies/"),
+        "{listed}"
+    );
+    let ivy = signed_in(&gateway, "ivy");
+    let all = ivy.types(&["policy", "ls", "--online", "-o", "json"]);
+    let all = all.done().json();
+    let scopes: Vec<&str> = all["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["scope"].as_str().unwrap())
+        .collect();
+    assert!(
+        scopes.contains(&r"Exchange\Set-Contact") && scopes.len() > 2,
+        "{scopes:?}"
+    );
+    // What is missing is named in the words of the command line.
+    let none = ivy.types(&["request", "show", "00000000-0000-0000-0000-000000000000"]);
+    assert!(
+        none.golden().contains("`portcullis request ls` lists"),
+        "{}",
+        none.golden()
+    );
+}

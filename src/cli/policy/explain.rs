@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::cli::{ConfigFile, Format, Hint, Outcome, Output, check, online, runtime};
 use crate::config::Environment;
 use crate::model::{Command, Number, Parameter, Parameters, Task, Value};
-use crate::policy::{Asked, Holds, Trace, Verdict, trace};
+use crate::policy::{Asked, Holds, Trace, Verdict, Whereabouts, trace};
 
 /// What `policy explain` may be told.
 #[derive(Clone, Debug, Args)]
@@ -60,7 +60,9 @@ pub(super) fn run(
         Err(findings) => return check::print(&findings, None, output),
     };
     let setting = super::setting(Some(&asked.command.task), &reading);
-    let trace = asked.with_facts(&set, &setting, |facts| trace(&asked.command, facts));
+    let trace = asked.with_facts(&set, &setting, |facts| {
+        trace(&asked.command, facts, Whereabouts::Line)
+    });
     if output.format() == Format::Json {
         output.json(&json(&trace))?;
     } else {

@@ -1,12 +1,35 @@
 //! `portcullis policy ls`
 
+use clap::Args;
 use serde_json::json;
 
-use crate::cli::{Format, Outcome, Output};
+use crate::cli::online::Online;
+use crate::cli::{ConfigFile, Format, Outcome, Output};
 use crate::config::duration_text;
 use crate::policy::{
-    Approval, Exemption, Group, Person, Policy, PolicySet, Role, RoleGroup, ScopeKind,
+    Approval, Exemption, Group, OnBlock, Person, Policy, PolicySet, Role, RoleGroup, ScopeKind,
 };
+
+/// What `policy ls` may be told.
+#[derive(Clone, Debug, Args)]
+pub struct Ls {
+    /// The configuration.
+    #[command(flatten)]
+    pub config: ConfigFile,
+    /// Whether a gateway is asked, which knows the policies of its store too.
+    #[command(flatten)]
+    pub online: Online,
+}
+
+/// The columns of policies.
+pub(super) const HEAD: [&str; 6] = [
+    "SCOPE",
+    "APPROVAL",
+    "APPROVERS",
+    "LASTS",
+    "AT MOST",
+    "SOURCE",
+];
 
 pub(super) fn run(set: &PolicySet, output: &mut Output) -> anyhow::Result<Outcome> {
     if output.format() == Format::Json {
@@ -21,15 +44,7 @@ pub(super) fn run(set: &PolicySet, output: &mut Output) -> anyhow::Result<Outcom
         }))?;
         return Ok(Outcome::Done);
     }
-    let head = [
-        "SCOPE",
-        "APPROVAL",
-        "APPROVERS",
-        "LASTS",
-        "AT MOST",
-        "SOURCE",
-    ];
-    output.table(&head, set.policies().iter().map(policy_row))?;
+    output.table(&HEAD, set.policies().iter().map(policy_row))?;
     if !set.groups().is_empty() {
         output.line("")?;
         output.table(
@@ -134,6 +149,7 @@ pub(super) fn policy_json(it: &Policy) -> serde_json::Value {
         "windows": it.windows.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "break_glass": it.break_glass,
         "on_block": it.on_block.as_str(),
+        "hold_seconds": (it.on_block == OnBlock::Hold).then(|| it.hold.as_secs()),
         "max_uses": it.max_uses,
         "spread": it.spread.map(|it| json!({
             "calls_per_minute": it.calls_per_minute,

@@ -164,6 +164,24 @@ impl<'a> Arguments<'a> {
         }
     }
 
+    /// One of `all`, by its word in any case.
+    pub(super) fn choice<T: Copy>(
+        &self,
+        name: &str,
+        all: &[T],
+        word: impl Fn(T) -> &'static str,
+    ) -> Result<Option<T>, WorkflowError> {
+        let Some(text) = self.text(name, MOST_MEMBER_NAME)? else {
+            return Ok(None);
+        };
+        let mut words = all.iter().copied();
+        let known = words.find(|it| word(*it).eq_ignore_ascii_case(&text));
+        known.map(Some).ok_or_else(|| {
+            let words: Vec<&str> = all.iter().copied().map(word).collect();
+            Self::wrong(name, &format!("one of {}", words.join(", ")))
+        })
+    }
+
     /// A point in time, in ISO 8601; UTC where it names no zone.
     pub(super) fn time(&self, name: &str) -> Result<Option<DateTime<Utc>>, WorkflowError> {
         let Some(text) = self.text(name, MOST_MEMBER_NAME)? else {

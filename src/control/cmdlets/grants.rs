@@ -7,7 +7,7 @@ use crate::model::{GrantState, Object};
 use crate::store::GrantFilter;
 
 use super::arguments::Arguments;
-use super::{MOST_IDENTITY, MOST_TEXT, id, objects, required_id};
+use super::{MOST_TEXT, id, objects, required_id};
 
 /// `Get-ElevatedAccessAuthorization`
 pub(super) async fn list(
@@ -23,13 +23,13 @@ pub(super) async fn list(
         "AwaitsReview",
     ])?;
     let filter = GrantFilter {
-        state: state(arguments)?,
+        state: arguments.choice("State", &GrantState::ALL, GrantState::as_str)?,
         holder: arguments.text("Requestor", MOST_TEXT)?,
         awaiting_review: arguments.switch("AwaitsReview")?,
         ..GrantFilter::default()
     };
     let grants = if let Some(id) = id(arguments)? {
-        vec![reading::grant(desk, &caller.principal, id).await?]
+        vec![reading::grant(desk, caller, id).await?]
     } else {
         let query = Query {
             filter,
@@ -44,19 +44,6 @@ pub(super) async fn list(
         .iter()
         .map(|it| objects::authorization(it, now))
         .collect())
-}
-
-fn state(arguments: &Arguments<'_>) -> Result<Option<GrantState>, WorkflowError> {
-    let Some(text) = arguments.text("State", MOST_IDENTITY)? else {
-        return Ok(None);
-    };
-    let known = GrantState::ALL
-        .into_iter()
-        .find(|it| it.as_str().eq_ignore_ascii_case(&text));
-    known.map(Some).ok_or_else(|| {
-        let all = GrantState::ALL.map(GrantState::as_str);
-        WorkflowError::Invalid(format!("-State must be one of {}", all.join(", ")))
-    })
 }
 
 /// `Set-ElevatedAccessAuthorization -End` by its holder, or `-Review` by an approver.

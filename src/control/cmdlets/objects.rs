@@ -8,7 +8,7 @@ use crate::model::{
     Answer, Grant, GrantState, HowClosed, Number, Object, Pins, Principal, Property, RequestState,
     Value,
 };
-use crate::policy::{Approval, Mode, Policy, PolicySet, ScopeKind};
+use crate::policy::{Approval, Mode, Policy, PolicySet, ScopeKind, Whereabouts};
 use crate::state::Snapshot;
 
 /// An `ElevatedAccessRequest`.
@@ -124,7 +124,7 @@ pub(super) fn authorization(grant: &Grant, now: DateTime<Utc>) -> Object {
 }
 
 /// An `ElevatedAccessApprovalPolicy`. Its identity is its scope.
-pub(super) fn policy(policy: &Policy) -> Object {
+pub(super) fn policy(policy: &Policy, places: Whereabouts) -> Object {
     let approval = match policy.approval {
         Approval::Auto => "Auto",
         Approval::Manual => "Manual",
@@ -132,7 +132,7 @@ pub(super) fn policy(policy: &Policy) -> Object {
     };
     let in_hours = |duration| TimeDelta::from_std(duration).ok().map(hours);
     let longest = policy.max_duration.and_then(in_hours);
-    let source = policy.source.to_string();
+    let source = policy.source.told(places);
     Object {
         type_name: "ElevatedAccessApprovalPolicy",
         properties: vec![

@@ -4,9 +4,9 @@ use crate::control::administration::{self, no_policy};
 use crate::control::asking::MOST_HOURS;
 use crate::control::desk::Desk;
 use crate::control::force::Switch;
-use crate::control::{Caller, WorkflowError};
+use crate::control::{Caller, WorkflowError, reading};
 use crate::model::Object;
-use crate::policy::Definition;
+use crate::policy::{Definition, Whereabouts};
 
 use super::arguments::Arguments;
 use super::{MOST_IDENTITY, MOST_TEXT, objects};
@@ -68,7 +68,7 @@ pub(super) async fn add(
         return Ok(trial);
     }
     let listed = administration::add(desk, caller, definition).await?;
-    Ok(vec![objects::policy(&listed.policy)])
+    Ok(vec![objects::policy(&listed.policy, places(desk, caller))])
 }
 
 /// `Set-ElevatedAccessApprovalPolicy`: what is not said stays.
@@ -80,7 +80,7 @@ pub(super) async fn change(
     let known: Vec<&str> = ["Identity"].into_iter().chain(TERMS).collect();
     arguments.only(&known)?;
     let scope = identity(arguments)?;
-    let listed = administration::policy(desk, &scope).await?;
+    let listed = administration::policy(desk, caller, &scope).await?;
     // Without a stored form it is a file's: the change is refused, with the file's name.
     let (mut definition, version) = match listed.stored {
         Some(form) => (form.definition, Some(form.version)),
@@ -91,7 +91,7 @@ pub(super) async fn change(
         return Ok(trial);
     }
     let listed = administration::change(desk, caller, &scope, definition, version).await?;
-    Ok(vec![objects::policy(&listed.policy)])
+    Ok(vec![objects::policy(&listed.policy, places(desk, caller))])
 }
 
 /// Puts what the call says over what a policy says.
@@ -154,17 +154,30 @@ pub(super) async fn remove(
 }
 
 /// `Get-ElevatedAccessApprovalPolicy`
-pub(super) fn list(desk: &Desk, arguments: &Arguments<'_>) -> Result<Vec<Object>, WorkflowError> {
+pub(super) fn list(
+    desk: &Desk,
+    caller: &Caller,
+    arguments: &Arguments<'_>,
+) -> Result<Vec<Object>, WorkflowError> {
     arguments.only(&["Identity"])?;
     let snapshot = desk.state.snapshot();
     let policies = &snapshot.policies;
+    let places = places(desk, caller);
     match arguments.text("Identity", MOST_TEXT)? {
-        None => Ok(policies.policies().iter().map(objects::policy).collect()),
+        None => Ok(policies
+            .policies()
+            .iter()
+            .map(|it| objects::policy(it, places))
+            .collect()),
         Some(identity) => match policies.policy(&identity) {
-            Some(policy) => Ok(vec![objects::policy(policy)]),
-            None => Err(no_policy(&identity)),
+            Some(policy) => Ok(vec![objects::policy(policy, places)]),
+            None => Err(no_policy(&identity, caller.words())),
         },
     }
+}
+
+fn places(desk: &Desk, caller: &Caller) -> Whereabouts {
+    reading::whereabouts(desk, &caller.principal)
 }
 
 fn identity(arguments: &Arguments<'_>) -> Result<String, WorkflowError> {

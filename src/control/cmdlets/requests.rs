@@ -122,12 +122,12 @@ pub(super) async fn list(
 ) -> Result<Vec<Object>, WorkflowError> {
     arguments.only(&["RequestId", "Identity", "Status", "Requestor"])?;
     let filter = RequestFilter {
-        state: status(arguments)?,
+        state: arguments.choice("Status", &RequestState::ALL, RequestState::as_str)?,
         requester: arguments.text("Requestor", MOST_TEXT)?,
         ..RequestFilter::default()
     };
     let cases = if let Some(id) = id(arguments)? {
-        vec![reading::request(desk, &caller.principal, id).await?]
+        vec![reading::request(desk, caller, id).await?]
     } else {
         let query = Query {
             filter,
@@ -138,19 +138,6 @@ pub(super) async fn list(
             .items
     };
     Ok(cases.iter().map(|case| shown(desk, case)).collect())
-}
-
-fn status(arguments: &Arguments<'_>) -> Result<Option<RequestState>, WorkflowError> {
-    let Some(text) = arguments.text("Status", MOST_IDENTITY)? else {
-        return Ok(None);
-    };
-    let known = RequestState::ALL
-        .into_iter()
-        .find(|it| it.as_str().eq_ignore_ascii_case(&text));
-    known.map(Some).ok_or_else(|| {
-        let all = RequestState::ALL.map(RequestState::as_str);
-        WorkflowError::Invalid(format!("-Status must be one of {}", all.join(", ")))
-    })
 }
 
 /// `Approve-ElevatedAccessRequest`

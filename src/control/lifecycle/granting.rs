@@ -38,7 +38,7 @@ impl Terms {
             now,
         };
         let policy = Narrowing {
-            duration: rules.longest,
+            duration: Some(rules.longest),
             uses: rules.most_uses.filter(|_| request.extends.is_none()),
             ..Narrowing::default()
         };
@@ -120,7 +120,7 @@ pub(super) fn approve(
 ) -> Result<Vec<Effect>, InvalidTransition> {
     let terms = Terms::of(case, rules, now);
     let granted = if case.request.extends.is_some() {
-        Effect::GrantExtended(extend(case, &terms, now)?)
+        Effect::GrantExtended(extend(case, &terms, rules, now)?)
     } else {
         Effect::GrantMade(grant(case, terms, approved_by, rules, now)?)
     };
@@ -165,19 +165,29 @@ fn grant(
     Ok(grant)
 }
 
-/// Moves the end of the grant that the request extends, never backward.
-fn extend(case: &mut Case, terms: &Terms, now: DateTime<Utc>) -> Result<Grant, InvalidTransition> {
+/// Moves the end of the grant that the request extends: never backward, and never past the longest grant that the policy allows.
+fn extend(
+    case: &mut Case,
+    terms: &Terms,
+    rules: &Rules<'_>,
+    now: DateTime<Utc>,
+) -> Result<Grant, InvalidTransition> {
     let state = case.request.state;
     let grant = case
         .extended
         .as_mut()
         .ok_or(InvalidTransition::NoGrant { state })?;
     still_in_force(grant, now)?;
-    let ends = grant
-        .ends
-        .checked_add_signed(terms.duration)
-        .ok_or(InvalidTransition::TooLong)?;
-    grant.ends = ends.max(grant.ends);
+    let later = |from: DateTime<Utc>, by| {
+        from.checked_add_signed(by)
+            .ok_or(InvalidTransition::TooLong)
+    };
+    let last = later(grant.starts, rules.longest)?;
+    if last <= grant.ends {
+        let longest = rules.longest;
+        return Err(InvalidTransition::AtItsLongest { longest });
+    }
+    grant.ends = later(grant.ends, terms.duration)?.min(last).max(grant.ends);
     Ok(grant.clone())
 }
 

@@ -1,6 +1,6 @@
 //! Why something cannot happen to a case, in the words of who tried.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Duration, Utc};
 
 use crate::model::{Answer, GrantState, RequestState};
 
@@ -18,7 +18,11 @@ pub(crate) enum InvalidTransition {
     },
     #[error("the grant was reviewed already by {by}")]
     AlreadyReviewed { by: String },
-    #[error("the policy asks for a comment with each answer: give one with -Comment")]
+    #[error(
+        "the grant lasts as long already as its policy allows, extensions included: {} hours from its start; file a new request", longest.as_seconds_f64() / 3600.0
+    )]
+    AtItsLongest { longest: Duration },
+    #[error("the policy asks for a comment with each answer")]
     CommentNeeded,
     #[error("the request expired at {}: it was not decided within {} hours; it has to be filed again", shown(*at), PENDING_FOR.num_hours())]
     Lapsed { at: DateTime<Utc> },
@@ -30,13 +34,9 @@ pub(crate) enum InvalidTransition {
     NotBreakGlass,
     #[error("it is not due before {}", shown(*due))]
     NotDue { due: DateTime<Utc> },
-    #[error(
-        "only its holder, {holder}, may give a grant back; approvers and operators revoke it with Revoke-ElevatedAccessAuthorization"
-    )]
+    #[error("only its holder, {holder}, may give a grant back")]
     NotHolder { holder: String },
-    #[error(
-        "only {requester}, who filed it, may withdraw a request; approvers deny it with Deny-ElevatedAccessRequest"
-    )]
+    #[error("only {requester}, who filed it, may withdraw a request")]
     NotRequester { requester: String },
     #[error("the grant covers nothing before {}", shown(*starts))]
     NotStarted { starts: DateTime<Utc> },

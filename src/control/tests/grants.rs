@@ -4,9 +4,9 @@ use chrono::Duration;
 use tokio::sync::broadcast::error::TryRecvError;
 
 use crate::control::tests::world::{self, World, person};
-use crate::control::{HappeningKind, Query, Whose};
-use crate::model::Value;
-use crate::store::testing::on_each_engine;
+use crate::control::{Ask, Asked, Caller, HappeningKind, Manner, Query, Tool, Via, Whose};
+use crate::model::{Pins, Value};
+use crate::store::testing::{Place, on_each_engine};
 
 async fn approved(world: &World, who: &str, task: &str) -> String {
     let id = world.file(who, task).await;
@@ -405,4 +405,97 @@ async fn listings_go_on_page_by_page_and_know_who_asks() {
         assert_eq!(walk("zoe", Whose::Known).await, Vec::<String>::new());
     })
     .await;
+}
+
+#[tokio::test]
+async fn what_is_granted_at_once_is_not_extended_without_end() {
+    on_each_engine(async |place| {
+        let world = World::open(place).await;
+        let ask =
+            r"New-ElevatedAccessRequest -Task Exchange\Get-Contact -Reason r -DurationHours 2";
+        let filed = world.call("bob", ask).await.unwrap();
+        let show = format!(
+            "Get-ElevatedAccessAuthorization -RequestId {}",
+            world::property(&filed, "Identity")
+        );
+        let grant = world.call("bob", &show).await.unwrap();
+        let extend = |hours: u32| {
+            format!(
+                "New-ElevatedAccessRequest -Extend {} -Reason more -DurationHours {hours}",
+                world::property(&grant, "Identity")
+            )
+        };
+        // The policy allows three hours in all.
+        let refused = world.refusal("bob", &extend(2)).await;
+        assert!(
+            refused.contains("this one can last until 2027-01-15 11:00:00 UTC"),
+            "{refused}"
+        );
+        world.call("bob", &extend(1)).await.unwrap();
+        let longer = world.call("bob", &show).await.unwrap();
+        assert_eq!(
+            world::property(&longer, "EndTimeUtc"),
+            "2027-01-15T11:00:00Z"
+        );
+        let refused = world.refusal("bob", &extend(1)).await;
+        assert!(refused.contains("file a new request"), "{refused}");
+        // What is asked for anew is granted anew, and on record.
+        world.call("bob", ask).await.unwrap();
+        assert_eq!(world.ledger.count("grant.created"), 2);
+        assert_eq!(world.ledger.count("grant.extended"), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn each_door_is_answered_in_its_own_words() {
+    let place = Place::sqlite();
+    let world = World::open(&place).await;
+    let (mut told, id) = (Vec::new(), uuid::Uuid::nil());
+    for via in [
+        Via::Cmdlet,
+        Via::Api {
+            token: None,
+            tool: Tool::Other,
+        },
+        Via::Api {
+            token: None,
+            tool: Tool::CommandLine,
+        },
+    ] {
+        let caller = Caller {
+            principal: person("bob"),
+            source: [192, 0, 2, 7].into(),
+            decision: None,
+            via,
+        };
+        let ask = |scope: Asked, hours: Option<i64>| Ask {
+            scope,
+            reason: "because it has to be".to_owned(),
+            duration: hours.map(Duration::hours),
+            starts: None,
+            uses: None,
+            pins: Pins::default(),
+            manner: Manner::Ordinary,
+            context: Vec::new(),
+            external_identity: None,
+        };
+        let scope = |text: &str| Asked::Scope(text.to_owned());
+        let control = &world.control;
+        let long = ask(scope(r"Exchange\New-MoveRequest"), Some(9));
+        let hurry = Ask {
+            manner: Manner::BreakGlass,
+            ..ask(scope(r"Exchange\Set-TransportRule"), None)
+        };
+        for error in [
+            control.request(&caller, id).await.unwrap_err(),
+            control.grant(&caller, id).await.unwrap_err(),
+            control.policy(&caller, "none").await.unwrap_err(),
+            control.file(caller.clone(), long).await.unwrap_err(),
+            control.file(caller.clone(), hurry).await.unwrap_err(),
+        ] {
+            told.push(error.to_string());
+        }
+    }
+    insta::assert_snapshot!(told.join("\n"));
 }

@@ -37,7 +37,7 @@ async fn operators_make_change_and_remove_policies_and_others_do_not() {
         // It is there after a restart, with the policies of the files.
         let world = world.restart(place).await;
         let all = world.call("bob", "Get-ElevatedAccessApprovalPolicy").await.unwrap();
-        assert_eq!(all.len(), 11);
+        assert_eq!(all.len(), 12);
         let remove = r"Remove-ElevatedAccessApprovalPolicy -Identity Exchange\Set-Place";
         let refused = world.refusal("bob", remove).await;
         assert!(refused.starts_with("only an operator removes policies"), "{refused}");
@@ -77,7 +77,7 @@ async fn what_a_file_defines_only_the_file_changes() {
         }
         assert_eq!(world.ledger.kinds(), Vec::<String>::new());
         let all = world.call("bob", "Get-ElevatedAccessApprovalPolicy").await.unwrap();
-        assert_eq!(all.len(), 10);
+        assert_eq!(all.len(), 11);
     })
     .await;
 }
@@ -96,7 +96,7 @@ async fn access_control_is_switched_off_and_on_and_keeps_its_policies() {
             .await
             .unwrap();
         assert_eq!(world::property(&disabled, "Mode"), "Disabled");
-        assert_eq!(world::property(&disabled, "Policies"), "10");
+        assert_eq!(world::property(&disabled, "Policies"), "11");
         // Twice is once.
         world
             .call("kim", "Disable-ElevatedAccessControl")

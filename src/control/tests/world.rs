@@ -71,6 +71,11 @@ task = 'Exchange\Get-MessageTrace'
 approval = "auto"
 
 [[policy]]
+task = 'Exchange\Get-Contact'
+approval = "auto"
+max_duration = "3h"
+
+[[policy]]
 task = 'Exchange\Set-TransportRule'
 approval = "manual"
 approvers = ["movers"]

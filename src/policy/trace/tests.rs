@@ -97,7 +97,9 @@ const CLOSED: &str = "2026-11-21T11:00:00Z";
 
 fn told(asked: &Asked, setting: &Setting) -> String {
     let set = set();
-    let trace = asked.with_facts(&set, setting, |facts| trace(&asked.command, facts));
+    let trace = asked.with_facts(&set, setting, |facts| {
+        trace(&asked.command, facts, Whereabouts::Line)
+    });
     let mut told = String::new();
     for step in &trace.steps {
         let mark = if step.decides { ">" } else { " " };
@@ -192,7 +194,7 @@ proptest! {
         let asked = Asked { holds, ..asked(account, task, &parameters) };
         let set = set();
         asked.with_facts(&set, &setting(mode, ungoverned, now), |facts| {
-            let trace = trace(&asked.command, facts);
+            let trace = trace(&asked.command, facts, Whereabouts::Line);
             let decided: Vec<bool> = trace.steps.iter().map(|it| it.decides).collect();
             prop_assert_eq!(decided.iter().filter(|it| **it).count(), 1, "{:?}", &trace);
             prop_assert_eq!(decided.last(), Some(&true), "{:?}", &trace);

@@ -164,3 +164,61 @@ async fn members_of_groups_are_shown_to_members_of_groups() {
         (&json!("mbmanagers"), &json!(null))
     );
 }
+
+#[tokio::test]
+async fn where_policies_are_written_is_told_to_those_who_keep_or_audit_them() {
+    let gateway = Gateway::with(with_keepers()).await;
+    let explain = json!({"task": r"Exchange\New-MoveRequest"});
+    for (person, is_told) in [("ana", false), ("amy", false), ("bo", true), ("ivy", true)] {
+        let listed = gateway.get_api(person, "/policies").await.json();
+        let one = gateway
+            .get_api(person, "/policies/Exchange%5CNew-MoveRequest")
+            .await;
+        let explained = gateway
+            .post_api(person, "/decisions/explain", &explain)
+            .await;
+        let shown = gateway
+            .invoke(person, "Get-ElevatedAccessApprovalPolicy", json!({}))
+            .await;
+        for text in [
+            listed.to_string(),
+            one.text(),
+            explained.text(),
+            shown.text(),
+        ] {
+            assert!(text.contains(".toml"), "{person} {text}");
+            assert_eq!(text.contains(".toml:"), is_told, "{person} {text}");
+            assert_eq!(text.contains("policies/"), is_told, "{person} {text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn policies_are_listed_part_by_part_in_the_order_of_their_scopes() {
+    let gateway = Gateway::with(with_keepers()).await;
+    let whole = gateway.get_api("ana", "/policies").await.json();
+    let scopes = |page: &serde_json::Value| -> Vec<String> {
+        let items = page["items"].as_array().unwrap().iter();
+        items
+            .map(|it| it["scope"].as_str().unwrap().to_ascii_lowercase())
+            .collect()
+    };
+    let all = scopes(&whole);
+    assert!(all.len() > 2 && all.is_sorted(), "{all:?}");
+    assert_eq!(whole["next"], serde_json::Value::Null);
+    let mut walked = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let page = gateway
+            .get_api("ana", &format!("/policies?limit=2{cursor}"))
+            .await
+            .json();
+        walked.extend(scopes(&page));
+        let Some(next) = page["next"].as_str() else {
+            break;
+        };
+        let next: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
+        cursor = format!("&cursor={next}");
+    }
+    assert_eq!(walked, all);
+}

@@ -7,7 +7,7 @@ use crate::client::{Http, connect};
 use crate::gateway::{Setup, TENANT, basic};
 
 /// A field of a head.
-type Field = (&'static str, String);
+pub(crate) type Field = (&'static str, String);
 
 /// The head of an honest `InvokeCommand` by `ana`.
 fn head() -> Vec<Field> {
@@ -42,7 +42,7 @@ fn but(name: &'static str, value: Option<&str>) -> Vec<Field> {
 }
 
 /// A frame (RFC 9113 section 4.1).
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     let mut bytes = length[1..].to_vec();
     bytes.extend_from_slice(&[kind, flags]);
@@ -52,7 +52,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 }
 
 /// A head without compression: literals that are not indexed (RFC 7541 section 6.2.2).
-fn block(fields: &[Field]) -> Vec<u8> {
+pub(crate) fn block(fields: &[Field]) -> Vec<u8> {
     let mut block = Vec::new();
     for (name, value) in fields {
         block.push(0);
@@ -75,13 +75,13 @@ fn block(fields: &[Field]) -> Vec<u8> {
 }
 
 const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RESET: u8 = 3;
-const SETTINGS: u8 = 4;
+pub(crate) const HEADERS: u8 = 1;
+pub(crate) const RESET: u8 = 3;
+pub(crate) const SETTINGS: u8 = 4;
 const PUSH_PROMISE: u8 = 5;
-const GO_AWAY: u8 = 7;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
+pub(crate) const GO_AWAY: u8 = 7;
+pub(crate) const END_STREAM: u8 = 1;
+pub(crate) const END_HEADERS: u8 = 4;
 
 fn post(fields: &[Field], body: &str) -> Vec<u8> {
     let mut bytes = frame(HEADERS, END_HEADERS, 1, &block(fields));

@@ -1,0 +1,69 @@
+//! Exemptions and persons: whose account is whose, and within which bounds.
+
+use super::*;
+
+#[test]
+fn an_exemption_holds_within_all_of_its_bounds() {
+    let set = load(GOOD);
+    let exempt = |account: &str, task: &str, source: &str, now: &str| {
+        let source: IpAddr = source.parse().unwrap();
+        let now: DateTime<Utc> = now.parse().unwrap();
+        set.exemption(&principal(account), &task.parse().unwrap(), source, now)
+            .is_some()
+    };
+    let (account, task) = ("SYS1@fabrikam.example", r"exchange\new-mailbox");
+    let (source, now) = ("10.20.255.255", "2027-03-31T23:59:59.999Z");
+    assert!(exempt(account, task, source, now));
+    assert!(exempt(account, task, "::ffff:10.20.0.1", now));
+    assert!(exempt(account, task, "2001:db8::1", now));
+    assert!(!exempt("sys2@fabrikam.example", task, source, now));
+    assert!(!exempt(account, r"exchange\new-mailboxes", source, now));
+    assert!(!exempt(account, r"other\new-mailbox", source, now));
+    assert!(!exempt(account, task, "10.21.0.0", now));
+    assert!(!exempt(account, task, "2001:db8::2", now));
+    assert!(!exempt(account, task, source, "2027-04-01T00:00:00Z"));
+}
+
+#[test]
+fn any_exemption_of_an_account_may_hold_and_a_key_is_an_account() {
+    let text = |account: &str, task: &str| {
+        format!(
+            "[[exemption]]\naccount = '{account}'\nowner = 'o'\nreason = 'r'\ntasks = ['X\\{task}']\n"
+        )
+    };
+    let set = load(&(text("sys", "Get-A") + &text("SYS", "Get-B") + &text("sys-key", "Get-C")));
+    let exempt = |task: &str| {
+        let source = "10.0.0.1".parse().unwrap();
+        set.exemption(
+            &principal("sys"),
+            &task.parse().unwrap(),
+            source,
+            DateTime::UNIX_EPOCH,
+        )
+        .map(|it| it.place.line)
+    };
+    assert_eq!(
+        [r"X\Get-A", r"X\Get-B", r"X\Get-C", r"X\Get-D"].map(exempt),
+        [Some(1), Some(6), Some(11), None]
+    );
+}
+
+#[test]
+fn accounts_of_a_person_are_that_person() {
+    let set = load(
+        "[[person]]\nname = 'Amy'\naccounts = ['amy@x', 'adm-amy@x', 'key-amy']\n\
+         [[person]]\nname = 'Bo'\naccounts = ['bo@x', 'adm-bo@x']\n",
+    );
+    let same = |one: &str, key: &str, name: &str| set.is_same_person(&principal(one), key, name);
+    assert!(same("AMY@x", "k", "Adm-Amy@x"), "two names of one person");
+    assert!(
+        same("amy@x", "key-amy", "whoever"),
+        "a key of the same person"
+    );
+    assert!(same("zed@x", "k", "ZED@x"), "the same name");
+    assert!(same("zed@x", "zed@x-key", "other"), "the same key");
+    assert!(!same("amy@x", "k", "bo@x"));
+    assert!(!same("zed@x", "k", "zad@x"));
+    assert_eq!(set.person("key-amy", "").unwrap().name, "Amy");
+    assert!(set.person("k", "zed@x").is_none());
+}
