@@ -112,7 +112,7 @@ section! {
         handshake: Duration = Default("10s");
         /// From the first byte of a request's head to its last.
         head: Duration = Default("30s");
-        /// A connection without a request.
+        /// A connection without a request, or one whose client takes nothing of its answers.
         idle: Duration = Default("300s");
         /// A whole request body.
         body: Duration = Default("60s");

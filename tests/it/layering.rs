@@ -29,6 +29,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "config",
             "telemetry",
             "tls",
+            "listen",
             "upstream",
             "identity",
             "audit",
