@@ -229,7 +229,7 @@ pub(super) fn policy(listed: &ListedPolicy, places: Whereabouts) -> types::Polic
         reason_required: it.reason.required,
         approver_comment: it.approver_comment.as_str().to_owned(),
         on_block: it.on_block.as_str().to_owned(),
-        hold_seconds: (it.on_block == OnBlock::Hold).then(|| it.hold.as_secs()),
+        hold_seconds: (it.on_block == OnBlock::Hold).then_some(it.hold.as_secs()),
         max_uses: it.max_uses,
         report_only: it.report_only,
         parameter_rules: it.parameters.sentences().collect(),

@@ -149,7 +149,7 @@ pub(super) fn policy_json(it: &Policy) -> serde_json::Value {
         "windows": it.windows.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "break_glass": it.break_glass,
         "on_block": it.on_block.as_str(),
-        "hold_seconds": (it.on_block == OnBlock::Hold).then(|| it.hold.as_secs()),
+        "hold_seconds": (it.on_block == OnBlock::Hold).then_some(it.hold.as_secs()),
         "max_uses": it.max_uses,
         "spread": it.spread.map(|it| json!({
             "calls_per_minute": it.calls_per_minute,
