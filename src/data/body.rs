@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::dialect::json::MAX_VALUES;
 
@@ -90,6 +90,44 @@ impl Drop for Share {
 pub(super) struct WholeBody {
     pub(super) bytes: Bytes,
     _share: Share,
+}
+
+/// How much of a body was thrown away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Discarded {
+    /// Some of it may come still.
+    Part,
+    /// All of it.
+    Whole,
+}
+
+/// The longest body that is read to be thrown away, in bytes,
+const MOST_DISCARDED: usize = 64 * 1024;
+
+/// and for how long.
+const DISCARD_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Reads `body` and throws it away, if it is short and comes soon.
+pub(super) async fn discard(mut body: Incoming) -> Discarded {
+    if body.size_hint().lower() > MOST_DISCARDED as u64 {
+        return Discarded::Part;
+    }
+    let work = async {
+        let mut bytes = 0_usize;
+        while let Some(frame) = body.frame().await {
+            let Ok(frame) = frame else {
+                return Discarded::Part;
+            };
+            bytes = bytes.saturating_add(frame.data_ref().map_or(0, Bytes::len));
+            if bytes > MOST_DISCARDED {
+                return Discarded::Part;
+            }
+        }
+        Discarded::Whole
+    };
+    timeout(DISCARD_PATIENCE, work)
+        .await
+        .unwrap_or(Discarded::Part)
 }
 
 /// Reads `body` to its end: at most `limit` bytes, within `patience`. Trailers are dropped.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use chrono::Utc;
-use http::header::{CONNECTION, TRANSFER_ENCODING};
+use http::header::{CONNECTION, EXPECT};
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::{Body as _, Incoming};
@@ -17,7 +17,7 @@ use crate::model::Principal;
 use crate::state::Snapshot;
 use crate::telemetry::metrics::StatusClass;
 
-use super::body::read_whole;
+use super::body::{Discarded, discard, read_whole};
 use super::gate::{Gate, Protocol, Route, Worker};
 use super::head;
 use super::judge::Scene;
@@ -38,7 +38,6 @@ pub(super) async fn handle(
     let began = Instant::now();
     let request_id = worker.gate.audit.new_id(Utc::now());
     let mut seen = Seen::default();
-    let is_chunked = request.headers().contains_key(TRANSFER_ENCODING);
     let answer = match live(worker, peer, tap, request, request_id, &mut seen).await {
         Ok(answer) => answer,
         Err(rejection) => {
@@ -50,8 +49,8 @@ pub(super) async fn handle(
             let mut answer =
                 response(rejection.into_reply(request_id, seen.route.map(|it| &it.protocol)));
             answer.extensions_mut().insert(class);
-            if is_chunked && tap.is_some_and(Tap::is_after_unread_body) {
-                // Where the next head begins is not known for sure.
+            if tap.is_some_and(Tap::is_after_unread_body) {
+                // What follows is no head, so the connection ends here: its client is told, and sends nothing more on it.
                 answer.headers_mut().insert(CONNECTION, CLOSE);
             }
             answer
@@ -100,7 +99,21 @@ async fn live<'a>(
     let caller = gate
         .identities
         .authenticate(&route.identities, &parts.headers, Utc::now())
-        .await?;
+        .await;
+    let caller = match caller {
+        Ok(caller) => caller,
+        Err(failure) => {
+            // Many clients begin without a credential, and go on with one: the connection is good for more if the body is out
+            // of the way. Whoever waits to be asked for it is not.
+            if !parts.headers.contains_key(EXPECT)
+                && discard(body).await == Discarded::Whole
+                && let Some(tap) = tap
+            {
+                tap.body_was_read();
+            }
+            return Err(failure.into());
+        }
+    };
     seen.principal = Some(Arc::clone(&caller.principal));
 
     let body = read_whole(

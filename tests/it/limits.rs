@@ -335,3 +335,56 @@ async fn a_client_that_goes_away_leaves_an_outcome() {
         });
     }
 }
+
+/// Reads until the head of an answer is there; the head, in lower case.
+async fn answer_head(stream: &mut (impl AsyncRead + Unpin)) -> String {
+    let mut answer = Vec::new();
+    while !answer.windows(4).any(|it| it == b"\r\n\r\n") {
+        let mut chunk = [0; 4096];
+        let read = stream.read(&mut chunk).await.unwrap();
+        assert_ne!(
+            read,
+            0,
+            "it ended after {:?}",
+            String::from_utf8_lossy(&answer)
+        );
+        answer.extend_from_slice(&chunk[..read]);
+    }
+    String::from_utf8_lossy(&answer).to_ascii_lowercase()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stranger_whose_body_comes_late_keeps_the_connection_or_is_told_that_it_ends() {
+    let gateway = Gateway::start().await;
+    let body = command("Get-Mailbox", json!({})).to_string();
+    let head = format!(
+        "POST {} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n",
+        invoke_path(),
+        body.len()
+    );
+    let mut stream = connect(gateway.proxy(), &gateway.path("certs/ca.pem"), Http::One).await;
+    for _ in 0..20 {
+        stream
+            .write_all(format!("{head}\r\n").as_bytes())
+            .await
+            .unwrap();
+        stream.flush().await.unwrap();
+        // A record of its own, which the gateway may not have when it knows that nobody is signed in.
+        tokio::task::yield_now().await;
+        stream.write_all(body.as_bytes()).await.unwrap();
+        let answered = answer_head(&mut stream).await;
+        assert!(answered.starts_with("http/1.1 401"), "{answered}");
+        assert!(!answered.contains("connection: close"), "{answered}");
+    }
+    // No body at all, or one that waits to be asked for.
+    for more in ["", "Expect: 100-continue\r\n"] {
+        let mut stream = connect(gateway.proxy(), &gateway.path("certs/ca.pem"), Http::One).await;
+        stream
+            .write_all(format!("{head}{more}\r\n").as_bytes())
+            .await
+            .unwrap();
+        let answered = answer_head(&mut stream).await;
+        assert!(answered.starts_with("http/1.1 401"), "{answered}");
+        assert!(answered.contains("connection: close"), "{answered}");
+    }
+}
