@@ -69,7 +69,7 @@ pub(super) enum Unfinished {
 const RECORDS_AT_ONCE: i64 = 100;
 
 /// Grants read at once at the start, so that many do not fill the memory twice.
-const GRANTS_AT_ONCE: i64 = 1_000;
+const GRANTS_AT_ONCE: i64 = 200;
 
 /// How long the audit log may take for one record.
 const RECORD_TIMEOUT: Duration = Duration::from_secs(10);
