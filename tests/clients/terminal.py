@@ -12,6 +12,13 @@ import threading
 PATIENCE = 60
 
 
+def take_terminal() -> None:
+    """As a shell starts a command: on its terminal, and with no signal ignored, whatever started the tests."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class Terminal:
     """Runs until the command ends; `screen` is all that was shown."""
 
@@ -23,7 +30,7 @@ class Terminal:
         self._changed = threading.Condition()
         self.process = subprocess.Popen(
             command, stdin=self.slave, stdout=self.slave, stderr=self.slave, env=environment | {"TERM": "xterm"},
-            start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            start_new_session=True, preexec_fn=take_terminal,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
