@@ -6,6 +6,7 @@ mod reload;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::{Context as _, anyhow};
 use chrono::Utc;
@@ -238,14 +239,16 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
             ];
             acceptor.run(stop).await;
             info!("Draining: no new calls are taken");
-            let drained = workers.drain(config.proxy.timeouts.drain).await;
+            let began = Instant::now();
+            let drain = config.proxy.timeouts.drain;
+            let drained = workers.drain(drain).await;
             if drained.cut > 0 {
                 warn!(
                     connections = drained.cut,
                     "Connections were cut off at the end of the drain"
                 );
             }
-            close_sessions(&gate).await;
+            close_sessions(&gate, drain.saturating_sub(began.elapsed())).await;
             after.cancel();
             for task in background {
                 if let Err(error) = task.await {

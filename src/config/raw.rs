@@ -96,7 +96,7 @@ section! {
         head_fields: NonZeroU32 = Default("100");
         /// Body of one request.
         body_bytes: Size = Default("32 MiB");
-        /// Bodies of all requests held at once.
+        /// Bodies of all requests held at once, and what all sessions of remoting hold, with what their values take.
         body_bytes_total: Size = Default("512 MiB");
         /// Open client connections.
         connections: NonZeroU32 = Default("10000");
@@ -122,7 +122,7 @@ section! {
         upstream: Duration = Default("960s");
         /// Between two pieces of an upstream answer.
         upstream_idle: Duration = Default("120s");
-        /// How long a stop waits for calls in flight.
+        /// How long a stop waits for calls in flight, and then for servers to close sessions of remoting.
         drain: Duration = Default("30s");
     }
 }
@@ -304,7 +304,7 @@ section! {
         shells: NonZeroU32 = Default("1000");
         /// Pipelines of one session at once.
         pipelines_per_shell: NonZeroU32 = Default("32");
-        /// What one session may hold: messages that are not whole yet, and the pipelines that run.
+        /// What one session may hold: messages that are not whole yet, and the pipelines that wait for approval or run.
         reassembly: Size = Default("8 MiB");
         /// A session that asks for nothing this long is closed, here and upstream.
         idle: Duration = Default("15m");

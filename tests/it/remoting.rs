@@ -64,6 +64,11 @@ impl Lab {
 
     /// With these lines in the endpoint's section.
     async fn with(lines: &str) -> Self {
+        Self::with_proxy("", lines).await
+    }
+
+    /// With these lines in the proxy's section, and these in the endpoint's.
+    async fn with_proxy(proxy: &str, lines: &str) -> Self {
         let server = Server::start().await;
         let endpoint = format!(
             r#"
@@ -81,7 +86,7 @@ upstream_auth = {{ mode = "basic", username = "svc@contoso.example", password_fi
         );
         let setup = Setup {
             policies: format!("{POLICIES}{MORE}"),
-            extra: BTreeMap::from([("last", endpoint)]),
+            extra: BTreeMap::from([("last", endpoint), ("proxy", proxy.to_owned())]),
             ..Setup::default()
         };
         Self {

@@ -1,4 +1,8 @@
-//! Sessions that end without their clients: idle ones, and all of them when the gateway stops.
+//! What ends without clients: pipelines that waited for approval too long, idle sessions, and all sessions when the gateway
+//! stops.
+//!
+//! That a session ended is on record before the server is told, so a server that hangs delays neither the record nor, beyond a
+//! bound, the stop.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,33 +11,58 @@ use chrono::Utc;
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use serde_json::Map;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::warn;
 use uuid::Uuid;
 
 use crate::audit::Event;
 use crate::data::gate::{Gate, Protocol, Route};
-use crate::dialect::psrp::soap::{Frame, Response, Target};
+use crate::dialect::psrp::soap::{Frame, Target};
 use crate::upstream::Pool;
 
 use super::Remoting;
-use super::clearance::Cleared;
 use super::shells::Kept;
-use super::upstream::{Heard, Line};
+use super::upstream::{CLOSE, Line};
 
 /// How often idle sessions are looked for, at most.
 const PERIOD: Duration = Duration::from_secs(30);
 
-/// How long the server may take to close a session.
-const CLOSE: Duration = Duration::from_secs(10);
+/// How often pipelines are looked for that waited for approval too long.
+const OVERDUE_PERIOD: Duration = Duration::from_secs(1);
 
 /// How many are closed at once.
 const AT_ONCE: usize = 16;
 
-/// Closes sessions that nobody uses any more, until `stop` fires.
+/// Ends pipelines that nobody decided on in time and closes sessions that nobody uses any more, until `stop` fires.
 pub async fn tend_sessions(gate: Arc<Gate>, stop: CancellationToken) {
-    let idles = remotings(&gate).map(|it| it.1.settings.idle);
+    let tend = async { tokio::join!(give_up_overdue(&gate), close_idle(&gate)) };
+    tokio::select! {
+        () = stop.cancelled() => {}
+        ((), ()) = tend => {}
+    }
+}
+
+async fn give_up_overdue(gate: &Gate) {
+    if remotings(gate).next().is_none() {
+        return;
+    }
+    let mut tick = interval(OVERDUE_PERIOD);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        let now = Instant::now();
+        for kept in remotings(gate).flat_map(|it| it.1.shells.all()) {
+            let were_any = kept.lock().give_up_overdue(now);
+            if were_any {
+                kept.changed.notify_waiters();
+            }
+        }
+    }
+}
+
+async fn close_idle(gate: &Gate) {
+    let idles = remotings(gate).map(|it| it.1.settings.idle);
     let Some(shortest) = idles.min() else {
         return;
     };
@@ -41,23 +70,25 @@ pub async fn tend_sessions(gate: Arc<Gate>, stop: CancellationToken) {
     let mut tick = interval((shortest / 4).clamp(Duration::from_millis(250), PERIOD));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = tick.tick() => {}
-        }
-        for (route, remoting) in remotings(&gate) {
-            let idle = remoting.shells.take_idle(remoting.settings.idle);
-            close_all(&gate, &pool, route, remoting, idle, "idle").await;
-        }
+        tick.tick().await;
+        let ended = end_all(gate, "idle", |it| it.shells.take_idle(it.settings.idle));
+        close_all(&pool, ended).await;
     }
 }
 
-/// Closes all sessions: the gateway stops.
-pub async fn close_sessions(gate: &Gate) {
+/// Closes all sessions: the gateway stops. The server is waited for as long as `left`, and no longer than it may take for one.
+pub async fn close_sessions(gate: &Gate, left: Duration) {
     let pool = Pool::new();
-    for (route, remoting) in remotings(gate) {
-        let all = remoting.shells.take_all();
-        close_all(gate, &pool, route, remoting, all, "gateway-stopped").await;
+    let ended = end_all(gate, "gateway-stopped", |it| it.shells.take_all());
+    let count = ended.len();
+    if timeout(left.min(CLOSE), close_all(&pool, ended))
+        .await
+        .is_err()
+    {
+        warn!(
+            sessions = count,
+            "Not all sessions could be closed upstream before the stop; the server's own idle time ends them"
+        );
     }
 }
 
@@ -70,37 +101,42 @@ fn remotings(gate: &Gate) -> impl Iterator<Item = (&Route, &Remoting)> {
         })
 }
 
-async fn close_all(
-    gate: &Gate,
-    pool: &Pool,
-    route: &Route,
-    remoting: &Remoting,
-    sessions: Vec<Arc<Kept>>,
+/// A session that has ended here.
+type Ended<'a> = (&'a Route, &'a Remoting, Arc<Kept>);
+
+/// Ends the sessions of all endpoints that `take` takes out of them, and puts that on record.
+fn end_all<'a>(
+    gate: &'a Gate,
     why: &'static str,
-) {
-    stream::iter(sessions)
-        .for_each_concurrent(AT_ONCE, |kept| async move {
-            close(gate, pool, route, remoting, &kept, why).await;
+    take: impl Fn(&Remoting) -> Vec<Arc<Kept>>,
+) -> Vec<Ended<'a>> {
+    let mut all = Vec::new();
+    for (route, remoting) in remotings(gate) {
+        for kept in take(remoting) {
+            {
+                // Outcomes of pipelines that nobody asks for any more are recorded as they are dropped.
+                let mut inner = kept.lock();
+                inner.standing.clear();
+                inner.held.clear();
+            }
+            kept.changed.notify_waiters();
+            gate.audit.event_soon(ended(gate, route, &kept, why));
+            all.push((route, remoting, kept));
+        }
+    }
+    all
+}
+
+/// Closes these at their servers.
+async fn close_all(pool: &Pool, ended: Vec<Ended<'_>>) {
+    stream::iter(ended)
+        .for_each_concurrent(AT_ONCE, |(route, remoting, kept)| async move {
+            close(pool, route, remoting, &kept).await;
         })
         .await;
 }
 
-async fn close(
-    gate: &Gate,
-    pool: &Pool,
-    route: &Route,
-    remoting: &Remoting,
-    kept: &Kept,
-    why: &'static str,
-) {
-    {
-        // Outcomes of pipelines that nobody asks for any more are recorded as they are dropped.
-        let mut inner = kept.lock();
-        inner.standing.clear();
-        inner.held.clear();
-    }
-    kept.changed.notify_waiters();
-    gate.audit.event_soon(ended(gate, route, kept, why));
+async fn close(pool: &Pool, route: &Route, remoting: &Remoting, kept: &Kept) {
     // With the callers' own credentials the gateway has none of its own to say it with: the server's idle time ends it.
     let Some(authorization) = route.credential.own() else {
         return;
@@ -121,15 +157,7 @@ async fn close(
             data_locale: None,
         },
     };
-    match timeout(CLOSE, line.send(Cleared::closing())).await {
-        Ok(Heard::Answer(Response::Fault(fault))) => {
-            debug!(shell = %kept.id, text = fault.text, "The server had closed a session before");
-        }
-        Ok(Heard::Answer(_)) => {}
-        Ok(Heard::Lost(_)) | Err(_) => {
-            warn!(shell = %kept.id, endpoint = %route.path, "A session could not be closed upstream; the server's own idle time ends it");
-        }
-    }
+    line.close().await;
 }
 
 fn ended(gate: &Gate, route: &Route, kept: &Kept, why: &'static str) -> Event {

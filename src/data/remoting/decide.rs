@@ -350,7 +350,7 @@ impl Kept {
     }
 
     /// The server did not say whether it takes a pipeline: whether it runs is not known, and nobody can ask for its output.
-    fn lost(&self, command: Uuid, rejection: &Rejection) {
+    pub(super) fn lost(&self, command: Uuid, rejection: &Rejection) {
         let mut inner = self.lock();
         if let Some(mut standing) = inner.standing.remove(&command) {
             standing.answers(StatusCode::INTERNAL_SERVER_ERROR.as_u16());

@@ -1,7 +1,7 @@
 //! Requests that wait: for the rest of a pipeline that comes over several requests, and for approvers.
 //!
-//! A pipeline that waits for approval (`on_block = "hold"`) is looked at only while its client waits for output, so one whose
-//! client is gone comes to nothing. When its requests are decided it is decided again, with the policies and grants of that
+//! A pipeline that waits for approval (`on_block = "hold"`) begins only while its client waits for output, so one whose
+//! client is gone comes to nothing: it is given up when its time is over, here or by `closing`. When its requests are decided it is decided again, with the policies and grants of that
 //! moment, and begins or fails.
 
 use std::time::Duration;
@@ -207,14 +207,11 @@ impl Visit<'_> {
 
     /// Nobody decided in time.
     async fn give_up(&mut self, kept: &Kept) -> Result<(), Rejection> {
-        let Some(Held {
-            proposal, waits, ..
-        }) = self.take_held(kept)
-        else {
+        let Some(held) = self.take_held(kept) else {
             return Ok(());
         };
-        let texts: Vec<String> = waits.iter().map(Wait::given_up).collect();
-        self.refuse_held(kept, proposal, &texts.join("\n")).await;
+        let (proposal, text) = held.given_up();
+        self.refuse_held(kept, proposal, &text).await;
         Ok(())
     }
 }
@@ -243,6 +240,19 @@ impl Wait {
         format!(
             "{cmdlet} did not run: nobody decided its request {request} in the time that it may wait. The request stands: run it again when it is approved; Get-ElevatedAccessRequest -RequestId {request} shows where it stands"
         )
+    }
+}
+
+impl Held {
+    /// Whether nobody decided in time.
+    pub(super) fn is_overdue(&self, now: Instant) -> bool {
+        self.until <= now
+    }
+
+    /// What is refused because nobody decided in time, and the text for that.
+    pub(super) fn given_up(self) -> (Box<Proposal>, String) {
+        let texts: Vec<String> = self.waits.iter().map(Wait::given_up).collect();
+        (self.proposal, texts.join("\n"))
     }
 }
 

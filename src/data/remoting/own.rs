@@ -70,6 +70,7 @@ impl Visit<'_> {
                 inner.shell.refused(*proposal, failure, &text)
             }
         };
+        inner.settle();
         drop(inner);
         pending.kept.changed.notify_waiters();
         let Go { answer, .. } = go;

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::config;
+use crate::dialect::psrp::answer::Failure;
 use crate::dialect::psrp::session::{Ending, Shell};
 use crate::model::Principal;
 use crate::telemetry::metrics::OpenShell;
@@ -136,6 +137,11 @@ impl Shells {
         all.extract_if(|_, it| is_idle(it)).map(|it| it.1).collect()
     }
 
+    /// All sessions, as they are now.
+    pub(super) fn all(&self) -> Vec<Arc<Kept>> {
+        self.lock().values().map(Arc::clone).collect()
+    }
+
     /// Takes out all sessions.
     pub(super) fn take_all(&self) -> Vec<Arc<Kept>> {
         self.lock().drain().map(|it| it.1).collect()
@@ -178,10 +184,27 @@ impl Kept {
 impl Inner {
     /// Charges what the session holds by now; whether there is room for that.
     pub(super) fn charge(&mut self) -> bool {
-        self.share.resize(self.shell.held())
+        self.share.resize(self.shell.weight())
     }
 
-    /// Puts on record what became of pipelines since the last time, and forgets what has ended.
+    /// Gives up the pipelines that waited for approval too long; whether there were any.
+    pub(super) fn give_up_overdue(&mut self, now: Instant) -> bool {
+        let overdue: Vec<Held> = self
+            .held
+            .extract_if(|_, it| it.is_overdue(now))
+            .map(|it| it.1)
+            .collect();
+        let were_any = !overdue.is_empty();
+        for held in overdue {
+            let (proposal, text) = held.given_up();
+            // It has not begun, so there is nothing to tell the server.
+            self.shell.refused(*proposal, Failure::Blocked, &text);
+        }
+        self.settle();
+        were_any
+    }
+
+    /// Puts on record what became of pipelines since the last time, forgets what has ended, and charges what is left.
     pub(super) fn settle(&mut self) {
         for (command, how) in self.shell.take_endings() {
             if let Some(standing) = self.standing.get_mut(&command) {
@@ -196,6 +219,9 @@ impl Inner {
         } = self;
         standing.retain(|command, _| shell.has(*command));
         held.retain(|command, _| shell.is_deciding(*command));
+        // What it grew by since it was charged (the answer of a cmdlet of the gateway) the next request is refused for, if there
+        // is no room for that.
+        self.charge();
     }
 }
 

@@ -9,13 +9,14 @@ use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full};
-use tracing::{error, warn};
+use tokio::time::timeout;
+use tracing::{debug, error, warn};
 use uuid::Uuid;
 
 use crate::data::gate::Route;
 use crate::data::reject::Rejection;
 use crate::dialect::psrp::soap::{
-    self, Frame, Operation, Peer, Response, Target, read_response, write_request,
+    self, Frame, Operation, Peer, Response, Signal, Target, read_response, write_request,
 };
 use crate::upstream::{Pool, UpstreamBody, UpstreamError};
 
@@ -28,6 +29,9 @@ const ANSWER_BYTES: usize = 16 * 1024 * 1024;
 
 /// The largest answer that the server is asked for, whatever the client would take: twice what clients do ask for.
 const LARGEST_ENVELOPE: u32 = 1 << 20;
+
+/// How long the server may take to close a session, and how long a stop waits for it to close them all.
+pub(super) const CLOSE: Duration = Duration::from_secs(10);
 
 const SOAP: HeaderValue = HeaderValue::from_static("application/soap+xml;charset=UTF-8");
 
@@ -56,15 +60,33 @@ impl Line<'_> {
     pub(super) async fn send(&self, cleared: Cleared) -> Heard {
         let (operations, answer) = cleared.into_parts();
         let mut last = None;
+        // The pipeline that the server has the beginning of.
+        let mut begun = None;
         for operation in operations {
             let heard = match self.exchange(&operation).await {
                 Ok(response) => self.hear(&operation, response),
                 Err(rejection) => Err(rejection),
             };
             match heard {
-                Ok(Response::Fault(fault)) => return Heard::Answer(Response::Fault(fault)),
+                Ok(Response::Fault(fault)) => {
+                    let response = Response::Fault(fault);
+                    if let Some(command) = begun {
+                        self.kept.failed(command, status(&response));
+                        self.forget(command).await;
+                    }
+                    return Heard::Answer(response);
+                }
                 Ok(response) => last = Some(response),
-                Err(rejection) => return Heard::Lost(Box::new(rejection)),
+                Err(rejection) => {
+                    if let Some(command) = begun {
+                        self.kept.lost(command, &rejection);
+                        self.forget(command).await;
+                    }
+                    return Heard::Lost(Box::new(rejection));
+                }
+            }
+            if let Operation::Command { command, .. } = operation {
+                begun = Some(command);
             }
         }
         match answer.or(last) {
@@ -82,6 +104,33 @@ impl Line<'_> {
             }
         }
         answer
+    }
+
+    /// Has the server forget a pipeline that it has not the whole of, which waits there for the rest. Here it is over already.
+    async fn forget(&self, command: Uuid) {
+        let signal = Operation::Signal {
+            command,
+            signal: Signal::Terminate,
+        };
+        let Some(cleared) = Cleared::plumbing(vec![signal]) else {
+            return;
+        };
+        if timeout(CLOSE, self.send_ending(cleared)).await.is_err() {
+            warn!(shell = %self.kept.id, pipeline = %command, "The server did not say whether it forgets a pipeline that has not begun; it ends with its session");
+        }
+    }
+
+    /// Has the server close the session, if it does so soon.
+    pub(super) async fn close(&self) {
+        match timeout(CLOSE, self.send(Cleared::closing())).await {
+            Ok(Heard::Answer(Response::Fault(fault))) => {
+                debug!(shell = %self.kept.id, text = fault.text, "The server had closed a session before");
+            }
+            Ok(Heard::Answer(_)) => {}
+            Ok(Heard::Lost(_)) | Err(_) => {
+                warn!(shell = %self.kept.id, endpoint = %self.route.path, "A session could not be closed upstream; the server's own idle time ends it");
+            }
+        }
     }
 
     /// What an answer means for the session.
@@ -192,6 +241,20 @@ impl Line<'_> {
     fn failed(&self, error: &UpstreamError) -> Rejection {
         warn!(endpoint = %self.route.path, %error, cause = error.source().map(tracing::field::display), "Upstream did not answer");
         Rejection::from(error)
+    }
+}
+
+impl Kept {
+    /// The server took the beginning of a pipeline and not the rest.
+    fn failed(&self, command: Uuid, status: StatusCode) {
+        let mut inner = self.lock();
+        if let Some(standing) = inner.standing.get_mut(&command) {
+            standing.upstream_answered(status.as_u16());
+        }
+        inner.shell.lost(command);
+        inner.settle();
+        drop(inner);
+        self.changed.notify_waiters();
     }
 }
 

@@ -138,17 +138,22 @@ impl Visit<'_> {
             })?;
         let _in_use = kept.in_use();
         let result = self.on_record(&kept, CREATE, operation).await;
-        // One that the server has not opened was never there. Where it is not known, because the client went away, the session
-        // stays until it has been idle, and is closed upstream then.
-        if !matches!(result, Ok(Response::Created { .. })) {
+        // Whether the server has opened it is not known: there it is closed, and here it is there until then. The same is done
+        // where it is not known because the client went away, when the session has been idle.
+        if let Ok(Heard::Lost(_)) = &result {
+            self.line(&kept).close().await;
+        }
+        // One that the server has not opened was never there.
+        if !matches!(result, Ok(Heard::Answer(Response::Created { .. }))) {
             self.remoting.shells.remove(kept.id);
         }
-        result
+        answer(result?)
     }
 
     /// Closes a session, as its client asks.
     async fn close(&mut self, kept: &Kept) -> Result<Response, Rejection> {
         let result = self.on_record(kept, DELETE, Operation::Delete).await;
+        let result = result.and_then(answer);
         if matches!(result, Ok(Response::Deleted | Response::Fault(_))) {
             self.remoting.shells.remove(kept.id);
         }
@@ -161,7 +166,7 @@ impl Visit<'_> {
         kept: &Kept,
         call: &'static SessionCall,
         operation: Operation,
-    ) -> Result<Response, Rejection> {
+    ) -> Result<Heard, Rejection> {
         let scene = self.arrival.scene;
         let audit = &scene.worker.gate.audit;
         let context = self.context(None);
@@ -176,7 +181,7 @@ impl Visit<'_> {
         let cleared = Cleared::session(operation, &permit).ok_or_else(Rejection::not_cleared)?;
         let heard = self.line(kept).send(cleared).await;
         record_end(&mut outcome, &heard);
-        answer(heard)
+        Ok(heard)
     }
 
     /// Sends what was cleared; what only waits for output ends when the gateway stops.

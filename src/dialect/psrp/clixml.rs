@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-pub use self::read::read;
+pub use self::read::{parsed_bytes, read};
 pub use self::write::write;
 
 /// A value.

@@ -25,7 +25,7 @@ use uuid::Uuid;
 
 use crate::model::{Command, Workload};
 
-use super::clixml::Item;
+use super::clixml::{self, Item};
 use super::fragment::{self, MAX_BLOB, Reassembler};
 use super::message::{self, Kind, Message, Place};
 use super::pipeline::{Catalogue, Pipeline, PipelineError};
@@ -103,8 +103,8 @@ struct Running {
 
 #[derive(Debug, Default)]
 enum State {
-    /// Its first message is whole, and the caller decides.
-    Deciding,
+    /// Its first message is whole, and the caller decides. It was read from so many bytes, which it takes as long as it waits.
+    Deciding(usize),
     /// Its first message is not whole.
     #[default]
     Incomplete,
@@ -300,13 +300,20 @@ impl Shell {
         self.commands.len()
     }
 
-    /// How many bytes it holds: messages that are not whole, pipelines that run, output that was not fetched, ids that may not
-    /// come again.
+    /// How many bytes it holds: messages that are not whole, pipelines that wait for a decision or run, output that was not
+    /// fetched, ids that may not come again.
     pub fn held(&self) -> usize {
         const ID_BYTES: usize = 32;
         let commands: usize = self.commands.values().map(Running::held).sum();
         let ids = (self.used.len() + self.finished.len()).saturating_mul(ID_BYTES);
         commands + self.stdin.held() + self.pr.held() + ids
+    }
+
+    /// What it takes in memory, at worst: what it holds, and the values that pipelines are kept as.
+    pub fn weight(&self) -> usize {
+        let sizes = self.commands.values().map(Running::read_from);
+        let parsed: usize = sizes.map(clixml::parsed_bytes).sum();
+        self.held().saturating_add(parsed)
     }
 
     /// There is no room for what it holds of messages to `command`, or to itself: that is dropped, and a pipeline that has not
@@ -353,24 +360,33 @@ impl Shell {
     /// Whether it has a pipeline with this id that is not decided on.
     pub fn is_deciding(&self, command: Uuid) -> bool {
         let state = self.commands.get(&command).map(|it| &it.state);
-        matches!(state, Some(State::Deciding))
+        matches!(state, Some(State::Deciding(_)))
     }
 }
 
 impl Running {
     fn held(&self) -> usize {
         let state = match &self.state {
-            State::Deciding | State::Incomplete => 0,
+            State::Incomplete => 0,
             State::Local(local) => local.held(),
-            State::Running(work) => work.size,
+            State::Deciding(_) | State::Running(_) => self.read_from(),
         };
         state + self.stdin.held() + self.pr.held()
+    }
+
+    /// How many bytes it was read from, if it was read and its values are kept.
+    fn read_from(&self) -> usize {
+        match &self.state {
+            State::Deciding(size) => *size,
+            State::Incomplete | State::Local(_) => 0,
+            State::Running(work) => work.size,
+        }
     }
 
     fn end(&mut self, command: Uuid, how: Ending) -> Option<(Uuid, Ending)> {
         match &mut self.state {
             State::Running(work) => work.end(command, how),
-            State::Deciding | State::Incomplete | State::Local(_) => None,
+            State::Deciding(_) | State::Incomplete | State::Local(_) => None,
         }
     }
 }

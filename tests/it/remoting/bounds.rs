@@ -1,7 +1,10 @@
 //! What is bounded, what is refused, and how sessions end.
 
+use std::time::{Duration, Instant};
+
 use http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{Method, StatusCode};
+use portcullis::dialect::psrp::clixml::Item;
 use portcullis::dialect::psrp::fragment;
 use portcullis::dialect::psrp::soap::{Operation, Response, Subcode};
 use serde_json::json;
@@ -9,6 +12,7 @@ use uuid::Uuid;
 
 use super::Lab;
 use super::client::{Call, Input, Session, receive};
+use super::server::Weakness;
 use crate::client::{Http, try_connect};
 use crate::gateway::basic;
 
@@ -151,6 +155,64 @@ async fn a_gateway_that_stops_tells_those_who_wait_and_closes_sessions_upstream(
     );
     let last = lab.gateway.records().pop().unwrap();
     assert_eq!(last["kind"], "gateway.stopped");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_hangs_does_not_keep_the_gateway_from_stopping() {
+    let mut lab = Lab::with_proxy("timeouts = { drain = \"1s\" }", "").await;
+    lab.open("ana").await;
+    lab.server.weaken(Weakness::Hangs);
+    let began = Instant::now();
+    lab.gateway.signal("TERM");
+    assert!(lab.gateway.wait().success());
+    // One session alone is waited for ten seconds otherwise.
+    assert!(began.elapsed() < Duration::from_secs(8));
+    assert_eq!(lab.server.journal().last().unwrap(), "silence");
+    let records = lab.gateway.records();
+    let kinds: Vec<_> = records.iter().map(|it| it["kind"].as_str()).collect();
+    assert!(
+        kinds.ends_with(&[Some("session.ended"), Some("gateway.stopped")]),
+        "{kinds:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_whose_opening_is_lost_is_closed_upstream() {
+    let lab = Lab::with("remoting = { shells_per_principal = 1 }").await;
+    lab.server.weaken(Weakness::LosesCreation);
+    let Response::Fault(fault) = Session::closed("ana").create(&lab.gateway).await else {
+        panic!("the server has not said so");
+    };
+    assert_eq!(fault.subcode, Subcode::InternalError);
+    assert_eq!(lab.server.journal(), ["create", "delete"]);
+    assert_eq!(lab.server.shells(), 0);
+    lab.server.weaken(Weakness::None);
+    lab.open("ana").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pipeline_whose_rest_the_server_refuses_is_over_there_and_here() {
+    let lab = Lab::with("remoting = { pipelines_per_shell = 1 }").await;
+    let session = lab.open("ana").await;
+    lab.server.weaken(Weakness::TakesBeginnings);
+    let large = [(Some("Identity"), Item::text("x".repeat(200_000)))];
+    let calls: [Call<'_>; 1] = [("Get-Mailbox", &large)];
+    let id = Uuid::now_v7();
+    let Response::Fault(fault) = session.start(&lab.gateway, id, &calls, Input::None).await else {
+        panic!("the server has refused it");
+    };
+    assert!(fault.text.contains("too much"), "{}", fault.text);
+    assert_eq!(lab.server.journal(), ["create", "terminate"]);
+    let outcome = lab.outcome(&lab.decisions("Get-Mailbox")[0]);
+    assert_eq!(
+        (&outcome["result"], &outcome["upstream_status"]),
+        (&json!("failed"), &json!(500))
+    );
+    assert!(metric(&lab, "portcullis_pipelines").ends_with(" 0"));
+    assert_eq!(
+        session.cmdlet(&lab.gateway, "Get-Mailbox", &[]).await.state,
+        4
+    );
 }
 
 /// Waits until the server was told this.

@@ -39,6 +39,20 @@ struct World {
     journal: Vec<String>,
     shells: HashMap<Uuid, HashMap<Uuid, Job>>,
     is_released: bool,
+    weakness: Weakness,
+}
+
+/// What the server does wrong.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Weakness {
+    /// It does not answer who closes a session.
+    Hangs,
+    /// It opens sessions, and the connection ends before it says so.
+    LosesCreation,
+    #[default]
+    None,
+    /// It takes the beginning of a pipeline and no more of it.
+    TakesBeginnings,
 }
 
 struct Job {
@@ -87,6 +101,11 @@ impl Server {
         self.world.lock().unwrap().shells.clear();
     }
 
+    /// From now on it does this wrong.
+    pub(super) fn weaken(&self, weakness: Weakness) {
+        self.world.lock().unwrap().weakness = weakness;
+    }
+
     /// How many sessions it has.
     pub(super) fn shells(&self) -> usize {
         self.world.lock().unwrap().shells.len()
@@ -133,8 +152,20 @@ impl World {
             return Some(Response::Fault(Fault::unknown("such shell")));
         };
         match &request.operation {
+            Operation::Delete if self.weakness == Weakness::Hangs => {
+                self.journal.push("silence".to_owned());
+                None
+            }
+            Operation::Send {
+                command: Some(_), ..
+            } if self.weakness == Weakness::TakesBeginnings => {
+                Some(Response::Fault(Fault::quota("too much")))
+            }
             Operation::Create { .. } => {
                 self.journal.push("create".to_owned());
+                if self.weakness == Weakness::LosesCreation {
+                    return None;
+                }
                 Some(Response::Created { shell })
             }
             Operation::Delete => {

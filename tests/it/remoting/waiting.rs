@@ -1,5 +1,8 @@
 //! Pipelines that wait for approval.
 
+use std::time::{Duration, Instant};
+
+use portcullis::dialect::psrp::clixml::Item;
 use portcullis::dialect::psrp::soap::{Response, Signal, Subcode};
 use serde_json::json;
 use uuid::Uuid;
@@ -88,6 +91,33 @@ async fn it_fails_when_nobody_decides_in_time() {
     let lab = Lab::start().await;
     let session = lab.open("ana").await;
     let ended = session.cmdlet(&lab.gateway, "New-MailContact", &[]).await;
+    assert_eq!(ended.state, 5);
+    assert!(
+        ended.error_text().contains("nobody decided its request"),
+        "{ended:?}"
+    );
+    assert!(lab.server.ran().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_is_counted_while_it_waits_and_given_up_in_time_without_its_client() {
+    let lab = Lab::with("remoting = { reassembly = \"64 KiB\" }").await;
+    let session = lab.open("ana").await;
+    let large = [(Some("Name"), Item::text("x".repeat(40_000)))];
+    let calls: [Call<'_>; 1] = [("New-MailContact", &large)];
+    let start = async |id: Uuid| session.start(&lab.gateway, id, &calls, Input::None).await;
+    let first = Uuid::now_v7();
+    assert_eq!(start(first).await, Response::Started { command: first });
+    let Response::Fault(fault) = start(Uuid::now_v7()).await else {
+        panic!("there is no room for two");
+    };
+    assert!(fault.text.contains("more bytes"), "{}", fault.text);
+    // Nobody asks for the first one's output; the session is in use all the time.
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while matches!(start(Uuid::now_v7()).await, Response::Fault(_)) {
+        assert!(Instant::now() < deadline, "it is not given up");
+    }
+    let ended = session.end(&lab.gateway, first).await;
     assert_eq!(ended.state, 5);
     assert!(
         ended.error_text().contains("nobody decided its request"),

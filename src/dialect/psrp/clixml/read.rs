@@ -21,6 +21,18 @@ const MAX_SHARED_BYTES: usize = 1 << 20;
 const MAX_TYPES: usize = 32;
 const MAX_TYPE_BYTES: usize = 1024;
 
+/// What a text of this length may take in memory besides, once it was read and is kept to be decided on: its characters as
+/// values, as what they are decided on, and written again; and a value for each element, as many as there can be.
+pub fn parsed_bytes(length: usize) -> usize {
+    const COPIES: usize = 3;
+    const SHORTEST: usize = "<Nil/>".len();
+    const VALUE_BYTES: usize = 128;
+    let values = (length / SHORTEST).min(LIMITS.elements);
+    length
+        .saturating_mul(COPIES)
+        .saturating_add(values.saturating_mul(VALUE_BYTES))
+}
+
 /// Reads one value: the body of a message.
 pub fn read(text: &str) -> Result<Item, Unreadable> {
     let root = xml::read(text.as_bytes(), Declaration::Refused, &LIMITS)?;

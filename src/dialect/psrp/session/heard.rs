@@ -160,7 +160,7 @@ impl Shell {
                     .map(|it| (Some(command), it))
                     .collect()
             }
-            State::Deciding | State::Incomplete => {
+            State::Deciding(_) | State::Incomplete => {
                 return Err(bad(
                     "upstream-answer",
                     "the server answered for a command that does not run",

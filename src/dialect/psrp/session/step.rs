@@ -140,8 +140,8 @@ impl Shell {
         }
         let message =
             message::read_from_client(&object.bytes, Place::CommandStart, self.id, Some(command))?;
-        running.state = State::Deciding;
         let size = object.bytes.len();
+        running.state = State::Deciding(size);
         let propose = |subject, data, work| {
             let work = Work::new(work, size);
             Ok(Step::Decide(Box::new(Proposal {
@@ -203,7 +203,7 @@ impl Shell {
             keep_alive: false,
         };
         match &running.state {
-            State::Deciding | State::Incomplete => Step::Hold,
+            State::Deciding(_) | State::Incomplete => Step::Hold,
             State::Local(_) => Step::Answer(self.take(command, max_envelope)),
             State::Running(work) => Step::Decide(Box::new(Proposal {
                 command,
@@ -248,7 +248,7 @@ impl Shell {
                 stage: Stage::Onward,
                 next: Next::Continue(sends(None, stream, &written), Some(Response::Sent)),
             }))),
-            Some(State::Deciding | State::Incomplete | State::Local(_)) | None => Err(bad(
+            Some(State::Deciding(_) | State::Incomplete | State::Local(_)) | None => Err(bad(
                 "message-ids",
                 "a message is for a pipeline that does not run",
             )),
@@ -280,10 +280,10 @@ impl Shell {
                 }
                 return step;
             }
-            (State::Deciding, Stream::Stdin) => {
+            (State::Deciding(_), Stream::Stdin) => {
                 return self.end_early(command, data, &limits);
             }
-            (State::Deciding | State::Incomplete, _) => return Err(early()),
+            (State::Deciding(_) | State::Incomplete, _) => return Err(early()),
             (State::Local(_) | State::Running(_), _) => {}
         }
         let (reassembler, place) = match stream {

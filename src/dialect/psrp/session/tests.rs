@@ -925,6 +925,29 @@ fn a_first_message_that_cannot_be_read_leaves_nothing() {
 }
 
 #[test]
+fn what_waits_for_a_decision_is_held_with_what_its_values_take() {
+    let mut client = Client::new();
+    let before = (client.shell.held(), client.shell.weight());
+    let proposal = client.proposal(command(ONE, &pipeline("Get-Mailbox", true)));
+    let size = client.shell.held() - before.0;
+    assert!(size > 500, "{size}");
+    let weight = client.shell.weight() - before.1;
+    assert!(weight > 10 * size, "{weight} for {size}");
+    client.shell.limits.held_bytes = 2 * size;
+    let two = client.proposal(command(TWO, &pipeline("Get-Mailbox", true)));
+    let third = command(Uuid::from_u128(33), &pipeline("Get-Mailbox", true));
+    assert_eq!(client.reason(third), "message-too-large");
+    // One that begins takes as much still; one that is refused does not.
+    client.shell.permitted(proposal);
+    assert_eq!(client.shell.weight() - before.1, 2 * weight + 32);
+    client.shell.refused(two, Failure::Blocked, "no");
+    let fourth = command(Uuid::from_u128(34), &pipeline("Get-Mailbox", true));
+    client.shell.limits.held_bytes = 4 * size;
+    client.proposal(fourth);
+    assert!(client.shell.weight() - before.1 < 3 * weight);
+}
+
+#[test]
 fn what_there_is_no_room_for_is_dropped() {
     let mut client = Client::new();
     let half = |object| fragment::write(object, &vec![0; 2000], 1000)[0].clone();

@@ -13,7 +13,7 @@ impl Shell {
     pub fn dropped(&mut self, proposal: Proposal) {
         let Proposal { command, next, .. } = proposal;
         let state = self.commands.get(&command).map(|it| &it.state);
-        if let (Next::Start(..), Some(State::Deciding)) = (next, state) {
+        if let (Next::Start(..), Some(State::Deciding(_))) = (next, state) {
             self.commands.remove(&command);
         }
     }
@@ -26,7 +26,7 @@ impl Shell {
                 // It may have been ended while it was decided on.
                 return match self.commands.get(&command).map(|it| &it.state) {
                     Some(State::Running(_)) => Go { operations, answer },
-                    Some(State::Deciding | State::Incomplete | State::Local(_)) | None => {
+                    Some(State::Deciding(_) | State::Incomplete | State::Local(_)) | None => {
                         unknown_command()
                     }
                 };
@@ -37,7 +37,7 @@ impl Shell {
         let Some(running) = self.commands.get_mut(&command) else {
             return unknown_command();
         };
-        let State::Deciding = running.state else {
+        let State::Deciding(_) = running.state else {
             return Go {
                 operations: Vec::new(),
                 answer: Some(answer),
@@ -89,7 +89,7 @@ impl Shell {
         };
         match next {
             Next::Start(.., answer) => {
-                if let State::Deciding = running.state {
+                if let State::Deciding(_) = running.state {
                     running.state = State::Local(local);
                 }
                 Go {
@@ -128,7 +128,7 @@ impl Shell {
         let Some(running) = self.commands.get_mut(&command) else {
             return unknown_command();
         };
-        if let State::Deciding = running.state {
+        if let State::Deciding(_) = running.state {
             running.state = State::Local(local);
         }
         Go {
