@@ -262,6 +262,7 @@ fn audit(criterion: &mut Criterion) {
                             |call| Recordable {
                                 subject: call.subject(),
                                 is_page: false,
+                                is_trial: false,
                             },
                         )
                         .await

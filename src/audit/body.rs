@@ -119,11 +119,7 @@ impl Bodies {
             }
         }
         key!(out, "trial");
-        let is_trial = match call.subject {
-            Subject::Command(command) => command.is_trial(),
-            Subject::Session(_) => false,
-        };
-        json::boolean(out, is_trial);
+        json::boolean(out, call.is_trial);
         key!(out, "page");
         json::boolean(out, call.is_page);
         key!(out, "policy");

@@ -38,6 +38,8 @@ pub struct Recordable<'a> {
     pub subject: Subject<'a>,
     /// Whether the call asks for a further page of an earlier one.
     pub is_page: bool,
+    /// Whether the call asks only whether its command would run.
+    pub is_trial: bool,
 }
 
 /// What came of a call.

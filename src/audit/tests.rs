@@ -200,6 +200,7 @@ fn queue(
     let call = Recordable {
         subject: Subject::Command(command),
         is_page: false,
+        is_trial: false,
     };
     log.queue_decisions(context, decisions.iter().map(|it| (it, call)))
 }

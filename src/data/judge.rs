@@ -33,6 +33,11 @@ pub(super) trait Judged {
         false
     }
 
+    /// Whether it asks only whether its command would run.
+    fn is_trial(&self) -> bool {
+        self.command().is_some_and(Command::is_trial)
+    }
+
     /// The command, if it runs one.
     fn command(&self) -> Option<&Command> {
         match self.subject() {
@@ -47,6 +52,7 @@ pub(super) fn recordable<C: Judged>(call: &C) -> Recordable<'_> {
     Recordable {
         subject: call.subject(),
         is_page: call.is_page(),
+        is_trial: call.is_trial(),
     }
 }
 
@@ -186,7 +192,7 @@ impl Scene<'_> {
         let decision = permit.decision();
         let grant = passes_by(decision)?;
         let command = permit.subject().command()?;
-        if command.is_trial() && !command.reads() {
+        if permit.subject().is_trial() && !command.reads() {
             return None;
         }
         let policy = self.snapshot.policies.policy(decision.policy.as_deref()?)?;

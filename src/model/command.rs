@@ -122,6 +122,14 @@ impl Command {
 }
 
 impl Command {
+    /// Whether it asks what it would do, by `WhatIf` as the switch that it is. In a session that is the only trial: `Confirm`
+    /// there has the server ask its client, and then the command runs.
+    pub fn is_what_if(&self) -> bool {
+        self.parameters.get("WhatIf") == Some(&Value::Bool(true))
+    }
+}
+
+impl Command {
     /// Whether the command only reads, as its verb says.
     pub fn reads(&self) -> bool {
         const READING: [&str; 8] = [

@@ -40,6 +40,10 @@ impl Judged for Act {
             Self::Session(call) => Subject::Session(call),
         }
     }
+
+    fn is_trial(&self) -> bool {
+        self.command().is_some_and(Command::is_what_if)
+    }
 }
 
 /// A command of a pipeline that runs, permitted and on record.

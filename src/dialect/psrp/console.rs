@@ -52,9 +52,35 @@ pub(super) fn untyped(item: &Item) -> Option<Item> {
     })))
 }
 
+/// Whether there is a table in it, at any depth: what names values, as parameters are named.
+pub(super) fn has_table(item: &Item) -> bool {
+    let Some(object) = item.as_object() else {
+        return false;
+    };
+    let is_inside = match &object.base {
+        Base::Dictionary(_) => true,
+        Base::List(_, items) => items.iter().any(has_table),
+        Base::Nothing => false,
+        Base::Scalar(item) => has_table(item),
+    };
+    is_inside || object.extended.iter().any(|it| has_table(&it.1))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_table_is_found_at_any_depth() {
+        let table = || typed("x", Vec::new(), Base::Dictionary(Vec::new()));
+        let inside = typed("x", vec![("size".to_owned(), table())], Base::Nothing);
+        for with in [table(), inside, Item::list(vec![Item::i32(1), table()])] {
+            assert!(has_table(&with), "{with:?}");
+        }
+        for without in [Item::i32(1), Item::list(vec![Item::text("a")])] {
+            assert!(!has_table(&without), "{without:?}");
+        }
+    }
 
     fn typed(class: &str, extended: Vec<(String, Item)>, base: Base) -> Item {
         Item::Object(Box::new(Object {

@@ -132,13 +132,9 @@ impl Kind {
             Place::CommandStdin => matches!(self, Self::EndOfPipelineInput | Self::PipelineInput),
             Place::CreationFirst => matches!(self, Self::SessionCapability),
             Place::CreationSecond => matches!(self, Self::InitRunspacePool),
-            // A common client answers a pipeline's questions on the shell's stream.
-            Place::ShellPr => {
-                matches!(
-                    self,
-                    Self::PipelineHostResponse | Self::RunspacePoolHostResponse
-                )
-            }
+            // A common client answers a pipeline's questions on the shell's stream. To questions of the pool itself there are
+            // no answers: nothing tells a careless server that one was meant for a pipeline that may not go on.
+            Place::ShellPr => matches!(self, Self::PipelineHostResponse),
             Place::ShellStdin => matches!(
                 self,
                 Self::GetAvailableRunspaces

@@ -69,6 +69,7 @@ pub(super) fn rewritten(kind: Kind, data: &str) -> Result<String, Unreadable> {
 /// The body of a `GET_COMMAND_METADATA` message as it goes upstream, and the patterns of the names that it asks for.
 pub(super) fn metadata(data: &str) -> Result<(String, Vec<String>), Unreadable> {
     const MAX_NAMES: usize = 1024;
+    const MAX_NAME_BYTES: usize = 256;
     let item = clixml::read(data)?;
     let [names, kind, namespaces, arguments] =
         fields(&item, ["Name", "CommandType", "Namespace", "ArgumentList"])?;
@@ -76,8 +77,10 @@ pub(super) fn metadata(data: &str) -> Result<(String, Vec<String>), Unreadable> 
         None | Some(Item::Nil) => Ok(None),
         Some(item) => {
             let texts = list(item, MAX_NAMES)?.iter();
-            let texts: Option<Vec<String>> =
-                texts.map(|it| it.as_text().map(str::to_owned)).collect();
+            let texts: Option<Vec<String>> = texts
+                .map(|it| it.as_text().filter(|it| it.len() <= MAX_NAME_BYTES))
+                .map(|it| it.map(str::to_owned))
+                .collect();
             texts.map(Some).ok_or_else(|| odd("a list of names"))
         }
     };
@@ -229,6 +232,15 @@ fn host_response(item: &Item) -> Result<Item, Unreadable> {
     ];
     if let Some(result) = result {
         let result = console::untyped(result).ok_or_else(|| odd("an answer"))?;
+        // A server that asks for a mandatory parameter binds every entry of the answer, asked for or not, and nobody
+        // would have decided on them.
+        if console::has_table(&result) {
+            return Err(Unreadable::bad(
+                "answer-with-parameters",
+                "parameters are not taken from an answer to a question: give each with its command, as `-Name value`"
+                    .to_owned(),
+            ));
+        }
         properties.push(("mr".to_owned(), result));
     }
     // An error of the client's is an object of many types: the server hears its text.
