@@ -185,11 +185,16 @@ impl Desk {
         // Also after a failure: the change may have been stored all the same, and its records are found by the keeper.
         self.wake();
         stored?;
-        for happening in change.happenings {
+        self.tell(change.happenings);
+        Ok(())
+    }
+
+    /// Tells those who watch of what is stored.
+    pub(super) fn tell(&self, happenings: Vec<Happening>) {
+        for happening in happenings {
             // Nobody may be watching.
             let _ = self.happenings.send(happening);
         }
-        Ok(())
     }
 
     /// Delivers all owed records to the audit log, and puts in force what was waiting for its record.

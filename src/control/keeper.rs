@@ -123,12 +123,13 @@ async fn expire(desk: &Desk) -> Result<bool, Unfinished> {
     if change.writes.is_empty() {
         return Ok(true);
     }
+    // Not by `Desk::commit`, which wakes this keeper after a failure too: it would try again without a pause.
     match desk.store.commit(&change.writes).await {
+        Ok(()) => desk.tell(change.happenings),
         // Somebody was faster with one of them: the others' turn comes again at once.
-        Ok(()) | Err(StoreError::Changed) => {
-            desk.wake();
-            Ok(false)
-        }
-        Err(error) => Err(error.into()),
+        Err(StoreError::Changed) => {}
+        Err(error) => return Err(error.into()),
     }
+    desk.wake();
+    Ok(false)
 }

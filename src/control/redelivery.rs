@@ -11,7 +11,7 @@ use super::Caller;
 use super::desk::{Desk, Unfinished};
 use super::reading::{self, Page};
 use super::record::{Change, owed};
-use super::refusals::{WorkflowError, done_but_unrecorded, not_reached, too_busy};
+use super::refusals::{WorkflowError, done_but_unrecorded, half_done, not_reached, too_busy};
 
 /// Deliveries that are tried again in one transaction.
 const AT_ONCE: usize = 100;
@@ -98,46 +98,99 @@ pub(super) async fn retry_all(
     comment: Option<&str>,
 ) -> Result<usize, WorkflowError> {
     only_operators(desk, &caller.principal, "has messages sent again")?;
-    let (mut after, mut count) = (None, 0);
+    let mut count = 0;
+    match retry_each(desk, caller, comment, &mut count).await {
+        Ok(()) => Ok(count),
+        Err(Stopped::Store(error)) if count == 0 => Err(not_reached(error)),
+        Err(Stopped::Store(error)) => {
+            let done = format!("{}, and others are perhaps still given up", sent(count));
+            Err(half_done(error, &done))
+        }
+        Err(Stopped::Unrecorded(error)) => Err(done_but_unrecorded(&error, &sent(count))),
+    }
+}
+
+/// Why not all were gone through.
+#[derive(Debug)]
+pub(super) enum Stopped {
+    /// The store failed.
+    Store(StoreError),
+    /// Those that are tried again are not all on record yet.
+    Unrecorded(Unfinished),
+}
+
+impl From<StoreError> for Stopped {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+fn sent(count: usize) -> String {
+    match count {
+        1 => "1 message is sent again".to_owned(),
+        count => format!("{count} messages are sent again"),
+    }
+}
+
+/// Goes through all that were given up, and counts in `count` those that are tried again, also where it cannot go on.
+async fn retry_each(
+    desk: &Desk,
+    caller: &Caller,
+    comment: Option<&str>,
+    count: &mut usize,
+) -> Result<(), Stopped> {
+    let mut after = None;
     for _ in 0..MOST_LISTINGS {
         let dead = desk
             .store
             .deliveries(&[DeliveryState::Dead], after, MOST_LISTED)
-            .await
-            .map_err(not_reached)?;
+            .await?;
         after = dead.last().map(|it| it.id);
         let is_last = dead.len() < MOST_LISTED;
         let mut useful = Vec::new();
         for delivery in dead {
-            if is_of_use(desk, &delivery).await.map_err(not_reached)? {
+            if is_of_use(desk, &delivery).await? {
                 useful.push(delivery);
             }
         }
         for some in useful.chunks(AT_ONCE) {
-            let (revived, done) = match revive(desk, caller, some.to_vec(), comment).await {
-                // Another operator was at it: each for itself, and what is not dead any more is passed over.
-                Err(StoreError::Changed) => {
-                    for one in some {
-                        match revive(desk, caller, vec![one.clone()], comment).await {
-                            Ok(_) => count += 1,
-                            Err(StoreError::Changed) => {}
-                            Err(error) => return Err(not_reached(error)),
-                        }
-                    }
-                    continue;
-                }
-                other => other.map_err(not_reached)?,
-            };
-            count += revived.len();
-            done.map_err(|it| {
-                done_but_unrecorded(&it, &format!("{count} messages are sent again"))
-            })?;
+            revive_those_left(desk, caller, some, comment, count).await?;
         }
         if is_last {
             break;
         }
     }
-    Ok(count)
+    Ok(())
+}
+
+/// Makes those pending that are still as they were listed.
+pub(super) async fn revive_those_left(
+    desk: &Desk,
+    caller: &Caller,
+    listed: &[Delivery],
+    comment: Option<&str>,
+    count: &mut usize,
+) -> Result<(), Stopped> {
+    match revive(desk, caller, listed.to_vec(), comment).await {
+        Ok((revived, done)) => {
+            *count += revived.len();
+            return done.map_err(Stopped::Unrecorded);
+        }
+        // Another operator was at it: each for itself, and what is not dead any more is passed over.
+        Err(StoreError::Changed) => {}
+        Err(error) => return Err(error.into()),
+    }
+    for one in listed {
+        match revive(desk, caller, vec![one.clone()], comment).await {
+            Ok((revived, done)) => {
+                *count += revived.len();
+                done.map_err(Stopped::Unrecorded)?;
+            }
+            Err(StoreError::Changed) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
 }
 
 /// Whether somebody would still want to read it.

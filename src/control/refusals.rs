@@ -141,6 +141,12 @@ pub(super) fn not_reached(error: StoreError) -> WorkflowError {
     }
 }
 
+/// What a failing store means to the caller where some of it is done.
+pub(super) fn half_done(error: StoreError, done: &str) -> WorkflowError {
+    let why = not_reached(error);
+    WorkflowError::Unavailable(format!("{done}: {why}"))
+}
+
 /// Others were faster, again and again.
 pub(super) fn too_busy() -> WorkflowError {
     WorkflowError::Unavailable("others keep changing this at the same moment: try again".to_owned())

@@ -20,6 +20,10 @@ pub(super) struct Continuing<'a> {
 }
 
 impl HeldGrants for Continuing<'_> {
+    fn are_unknown(&self) -> bool {
+        self.grants.are_unknown()
+    }
+
     fn each(
         &self,
         principal: PrincipalId,

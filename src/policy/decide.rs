@@ -67,6 +67,11 @@ pub struct HeldGrant<'a> {
 
 /// Where the decision finds grants. `state`'s grant table is one; a test's slice is another.
 pub trait HeldGrants {
+    /// Whether nobody can say now which grants are in force. Then [`HeldGrants::each`] shows none.
+    fn are_unknown(&self) -> bool {
+        false
+    }
+
     /// Shows each grant of `principal` under `policy` to `look`, until it says to stop.
     fn each(
         &self,
@@ -255,6 +260,10 @@ fn decide_command(command: &Command, facts: &Facts<'_>) -> Decision {
             grant: Some(grant),
             ..allow(rule, governing)
         };
+    }
+    if facts.grants.are_unknown() {
+        let explanation = explain::grants_unknown(blocked);
+        return block(Rule::GrantsUnknown, governing, facts, explanation);
     }
     if !is_open {
         let explanation = explain::outside_window(blocked, facts.now);

@@ -41,6 +41,8 @@ pub enum Rule {
     GatewayCmdlet,
     /// An active grant covers the command.
     Granted,
+    /// The governing policy asks for an approval, and nobody can say now whether the caller has it.
+    GrantsUnknown,
     /// The governing policy asks for an approval that the caller does not have.
     NeedsApproval,
     /// The governing policy blocks whoever asks.
@@ -65,12 +67,13 @@ pub enum Rule {
 
 impl Rule {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::AccessControlDisabled,
         Self::BreakGlass,
         Self::Exempt,
         Self::GatewayCmdlet,
         Self::Granted,
+        Self::GrantsUnknown,
         Self::NeedsApproval,
         Self::Never,
         Self::OutsideWindow,
@@ -91,6 +94,7 @@ impl Rule {
             Self::Exempt => "exempt",
             Self::GatewayCmdlet => "gateway-cmdlet",
             Self::Granted => "granted",
+            Self::GrantsUnknown => "grants-unknown",
             Self::NeedsApproval => "needs-approval",
             Self::Never => "never",
             Self::OutsideWindow => "outside-window",

@@ -82,6 +82,14 @@ pub(super) fn never(blocked: Blocked<'_>) -> String {
     )
 }
 
+pub(super) fn grants_unknown(blocked: Blocked<'_>) -> String {
+    let (cmdlet, _) = blocked.names();
+    format!(
+        "{cmdlet} needs a grant, and the gateway cannot tell now which grants are in force, so none counts; \
+         requests cannot be filed either. Try again in a moment"
+    )
+}
+
 pub(super) fn parameter_rule(blocked: Blocked<'_>, breach: &Breach<'_>) -> String {
     let (cmdlet, scope) = blocked.names();
     format!(

@@ -135,6 +135,7 @@ impl Teller {
         let found = match self.rule {
             Rule::BreakGlass => format!("a break-glass grant covers it:{grant}"),
             Rule::Granted => format!("a grant covers it:{grant}"),
+            Rule::GrantsUnknown => "nobody can say now which grants are in force".to_owned(),
             Rule::PinnedParameters => format!("the grant{grant} is for other parameters"),
             Rule::UsedUp => format!("the grant{grant} has no uses left"),
             Rule::AccessControlDisabled
@@ -152,6 +153,7 @@ impl Teller {
         let rules = [
             Rule::BreakGlass,
             Rule::Granted,
+            Rule::GrantsUnknown,
             Rule::NeedsApproval,
             Rule::PinnedParameters,
             Rule::UsedUp,

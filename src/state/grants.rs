@@ -84,11 +84,11 @@ impl GrantTable {
                 entry.insert(Held::One(entered));
             }
         }
-        self.changes.notify_waiters();
+        self.tell();
         Ok(())
     }
 
-    /// Tells whoever waits that grants came into force or are over.
+    /// Tells whoever waits that grants came into force or are over, or that none counts, or that they count again.
     pub fn changes(&self) -> &Notify {
         &self.changes
     }
@@ -125,7 +125,7 @@ impl GrantTable {
         {
             entry.remove();
         }
-        self.changes.notify_waiters();
+        self.tell();
     }
 
     /// Drops grants that ended at or before `now_ms` (milliseconds since the Unix epoch); how many.
@@ -138,19 +138,27 @@ impl GrantTable {
             any
         });
         if dropped > 0 {
-            self.changes.notify_waiters();
+            self.tell();
         }
         dropped
     }
 
     /// Has no grant count until [`GrantTable::resume`]: what is held may be out of date.
     pub fn suspend(&self) {
-        self.suspended.store(true, Ordering::Release);
+        if !self.suspended.swap(true, Ordering::AcqRel) {
+            self.changes.notify_waiters();
+        }
     }
 
     /// Has what is held count.
     pub fn resume(&self) {
         self.suspended.store(false, Ordering::Release);
+        self.changes.notify_waiters();
+    }
+
+    /// Takes all grants out of force.
+    pub fn clear(&self) {
+        self.held.clear();
     }
 
     /// Whether none counts for now.
@@ -158,9 +166,11 @@ impl GrantTable {
         self.suspended.load(Ordering::Acquire)
     }
 
-    /// Takes all grants out of force.
-    pub fn clear(&self) {
-        self.held.clear();
+    /// Tells of a change of what is held. While none counts it changes nothing for anybody: [`GrantTable::resume`] tells of all.
+    fn tell(&self) {
+        if !self.is_suspended() {
+            self.changes.notify_waiters();
+        }
     }
 
     /// How many grants are held.
@@ -197,6 +207,10 @@ impl GrantTable {
 }
 
 impl HeldGrants for GrantTable {
+    fn are_unknown(&self) -> bool {
+        self.is_suspended()
+    }
+
     fn each(
         &self,
         principal: PrincipalId,

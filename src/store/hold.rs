@@ -5,6 +5,9 @@
 //! that the lock is held, nothing is written ([`super::Store::commit`]), and whoever keeps a copy in memory learns that it may
 //! be out of date ([`super::Store::hold`]). The lock is taken again as soon as it can be had.
 //!
+//! INVARIANT: a session that is not trusted any more is let go before another one tries for the lock. It may be alive, after a
+//! server that stalled or a statement that was cancelled, and would keep the lock from its own process.
+//!
 //! Revisit when: several processes share a store. Then a change has to reach the others' memory, and there is no such hold.
 
 use std::fs::File;
@@ -96,8 +99,7 @@ impl Hold {
 }
 
 /// Asks the session until it is lost, then tries for the lock until it is had, and so on.
-async fn keep(session: PgConnection, options: PgConnectOptions, held: watch::Sender<Held>) {
-    let mut session = session;
+async fn keep(mut session: PgConnection, options: PgConnectOptions, held: watch::Sender<Held>) {
     loop {
         let why = loop {
             tokio::time::sleep(PERIOD).await;
@@ -110,6 +112,7 @@ async fn keep(session: PgConnection, options: PgConnectOptions, held: watch::Sen
             error = why,
             "The store's lock is lost: nothing is stored and no grant counts until it is held again"
         );
+        drop(session);
         session = regain(&options).await;
         info!("The store's lock is held again");
         held.send_replace(Held::Held);
@@ -142,6 +145,7 @@ async fn confirm(session: &mut PgConnection) -> Result<(), String> {
 /// A session that has the lock, however long it takes.
 async fn regain(options: &PgConnectOptions) -> PgConnection {
     let mut told = false;
+    let mut refused = false;
     loop {
         let tried = async {
             let mut session = options.connect().await?;
@@ -150,6 +154,8 @@ async fn regain(options: &PgConnectOptions) -> PgConnection {
         };
         match tokio::time::timeout(PATIENCE, tried).await {
             Ok(Ok(Some(session))) => return session,
+            // The server may not have noticed yet that the session before is gone.
+            Ok(Ok(None)) if !refused => refused = true,
             Ok(Ok(None)) if !told => {
                 told = true;
                 error!(
@@ -174,3 +180,6 @@ pub(super) async fn take(session: &mut PgConnection) -> Result<bool, sqlx::Error
         .await?
         .try_get("held")
 }
+
+#[cfg(test)]
+mod tests;

@@ -122,6 +122,12 @@ async fn a_second_gateway_is_refused_and_a_lost_hold_is_noticed() {
         StatusCode::FORBIDDEN,
         "the grant may be revoked by now"
     );
+    let user = json!({"Identity": "eva@contoso.example"});
+    let blocked = gateway.invoke("ana", "New-MoveRequest", user).await.text();
+    assert!(
+        blocked.contains("cannot tell now which grants are in force"),
+        "{blocked}"
+    );
     let (status, text) = gateway.ask_control("/readyz");
     assert_eq!(status, 503);
     assert!(text.contains("the store's lock is lost"), "{text}");

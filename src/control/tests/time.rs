@@ -2,7 +2,12 @@
 
 use chrono::Duration;
 
+use tokio::sync::broadcast;
+
 use crate::control::tests::world::{LedgerMode, World};
+use crate::control::{Happening, HappeningKind};
+use crate::model::RequestState;
+use crate::state::OwnCmdlets as _;
 use crate::store::testing::on_each_engine;
 
 #[tokio::test]
@@ -114,3 +119,42 @@ async fn the_keeper_expires_while_the_audit_log_fails_and_records_when_it_works(
     })
     .await;
 }
+
+#[tokio::test]
+async fn who_watches_is_told_of_what_ends_by_itself() {
+    on_each_engine(async |place| {
+        let world = World::open(place).await.run();
+        let granted = world.file("bob", r"Exchange\New-MoveRequest").await;
+        let approve = format!("Approve-ElevatedAccessRequest -RequestId {granted}");
+        world.call("amy", &approve).await.unwrap();
+        let lapsing = world.file("ann", r"Exchange\New-MoveRequest").await;
+        let mut happenings = world.control.happenings();
+        let waits = world.control.settled(lapsing.parse().unwrap());
+        let mut waits = std::pin::pin!(waits);
+        assert!(
+            futures_util::poll!(waits.as_mut()).is_pending(),
+            "nobody decided it"
+        );
+        world.pass(Duration::hours(4));
+        let ended = told(&mut happenings, HappeningKind::GrantExpired).await;
+        assert_eq!(ended.request.unwrap().to_string(), granted);
+        assert_eq!(ended.by, None);
+        world.pass(Duration::hours(20));
+        let expired = told(&mut happenings, HappeningKind::RequestExpired).await;
+        assert_eq!(expired.request.unwrap().to_string(), lapsing);
+        let settled = tokio::time::timeout(LONG, waits).await;
+        assert_eq!(settled.unwrap().unwrap(), RequestState::Expired);
+    })
+    .await;
+}
+
+/// The next happening, which is of this kind.
+async fn told(happenings: &mut broadcast::Receiver<Happening>, kind: HappeningKind) -> Happening {
+    let happening = tokio::time::timeout(LONG, happenings.recv()).await;
+    let happening = happening.unwrap().unwrap();
+    assert_eq!(happening.kind, kind);
+    happening
+}
+
+/// More than the keeper needs.
+const LONG: std::time::Duration = std::time::Duration::from_secs(30);

@@ -203,3 +203,31 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn who_waits_is_told_when_no_grant_counts_and_when_all_do_again_and_of_nothing_between() {
+    let (table, interner) = (GrantTable::default(), Interner::default());
+    let held = grant(1, "local:ana", "x\\a", None, 60);
+    table.insert(&held, &interner).unwrap();
+    let is_told = |by: &dyn Fn()| {
+        let mut waiting = std::pin::pin!(table.changes().notified());
+        waiting.as_mut().enable();
+        by();
+        waiting.enable()
+    };
+    assert!(is_told(&|| table.suspend()));
+    // Whoever decided again now would find none of what is being read.
+    assert!(!is_told(&|| {
+        table.suspend();
+        table.clear();
+        table.insert(&held, &interner).unwrap();
+        table
+            .insert(&grant(2, "local:ana", "x\\a", None, 1), &interner)
+            .unwrap();
+        table.sweep(at(1).timestamp_millis());
+        table.remove(&held, &interner);
+        table.insert(&held, &interner).unwrap();
+    }));
+    assert!(is_told(&|| table.resume()));
+    assert!(is_told(&|| table.remove(&held, &interner)));
+}

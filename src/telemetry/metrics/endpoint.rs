@@ -58,7 +58,7 @@ pub(super) struct RequestLabels {
 }
 
 /// Every pair of verdict and rule that a decision can have (DESIGN 3.1).
-const DECISIONS: [(Verdict, Rule); 23] = [
+const DECISIONS: [(Verdict, Rule); 25] = [
     (Verdict::Allow, Rule::AccessControlDisabled),
     (Verdict::Allow, Rule::BreakGlass),
     (Verdict::Allow, Rule::Exempt),
@@ -66,6 +66,7 @@ const DECISIONS: [(Verdict, Rule); 23] = [
     (Verdict::Allow, Rule::Granted),
     (Verdict::Allow, Rule::SessionCall),
     (Verdict::Allow, Rule::UngovernedAllowed),
+    (Verdict::Block, Rule::GrantsUnknown),
     (Verdict::Block, Rule::NeedsApproval),
     (Verdict::Block, Rule::Never),
     (Verdict::Block, Rule::OutsideWindow),
@@ -74,6 +75,7 @@ const DECISIONS: [(Verdict, Rule); 23] = [
     (Verdict::Block, Rule::SpreadLimit),
     (Verdict::Block, Rule::UngovernedBlocked),
     (Verdict::Block, Rule::UsedUp),
+    (Verdict::ReportOnly, Rule::GrantsUnknown),
     (Verdict::ReportOnly, Rule::NeedsApproval),
     (Verdict::ReportOnly, Rule::Never),
     (Verdict::ReportOnly, Rule::OutsideWindow),

@@ -91,7 +91,8 @@ proptest! {
                     && grant.task.is_none_or(|it| *it == task)
             }),
             Rule::UngovernedAllowed => governing.is_none() && world.endpoint.ungoverned == Ungoverned::Allow,
-            Rule::NeedsApproval
+            Rule::GrantsUnknown
+            | Rule::NeedsApproval
             | Rule::Never
             | Rule::OutsideWindow
             | Rule::ParameterRule
