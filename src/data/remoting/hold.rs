@@ -316,7 +316,7 @@ mod tests {
             let now = Instant::now();
             let stopping = async {
                 if !stops {
-                    pending().await
+                    pending::<()>().await;
                 }
             };
             let decided = async {
