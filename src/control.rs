@@ -59,7 +59,8 @@ use crate::model::{Command, Object, OwnCmdlet, Principal, Redaction, RequestStat
 use crate::notify::Channels;
 use crate::policy::Mode;
 use crate::state::{
-    BoxFuture, CallMark, GrantUses, NotTaken, OwnCmdletError, OwnCmdlets, State, Taking,
+    BlockedRequest, BoxFuture, CallMark, GrantUses, NotTaken, OwnCmdletError, OwnCmdlets, State,
+    Taking,
 };
 pub use crate::store::{
     Delivery, DeliveryState, GrantFilter, RequestFilter, StoredAnswer, StoredReply, StoredToken,
@@ -260,7 +261,7 @@ impl OwnCmdlets for Control {
         command: &'a Command,
         policy: &'a str,
         decision: Uuid,
-    ) -> BoxFuture<'a, Result<(Uuid, RequestState), OwnCmdletError>> {
+    ) -> BoxFuture<'a, Result<BlockedRequest, OwnCmdletError>> {
         let caller = Caller {
             principal: caller.clone(),
             source,

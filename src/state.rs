@@ -11,7 +11,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
-use crate::model::{Command, Interner, Object, OwnCmdlet, Principal, RequestState};
+use crate::model::{Command, GrantState, Interner, Object, OwnCmdlet, Principal, RequestState};
 use crate::policy::{Mode, PolicySet};
 
 pub use grants::GrantTable;
@@ -80,6 +80,19 @@ pub enum OwnCmdletError {
     Unavailable(String),
 }
 
+/// The request of a blocked command, and what became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockedRequest {
+    /// Its id.
+    pub id: uuid::Uuid,
+    /// Where it stands.
+    pub state: RequestState,
+    /// Where the grant that was made of it stands.
+    pub grant: Option<GrantState>,
+    /// An earlier block filed it.
+    pub is_earlier: bool,
+}
+
 /// A future that is boxed, for a trait object's method.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -97,8 +110,8 @@ pub trait OwnCmdlets: Send + Sync {
         decision: uuid::Uuid,
     ) -> BoxFuture<'a, Result<Vec<Object>, OwnCmdletError>>;
 
-    /// Files the request that a command blocked under `policy` needs, as `caller`; its id and state, or those of the equal one
-    /// that is pending already or was filed for such a block lately.
+    /// Files the request that a command blocked under `policy` needs, as `caller`; it, or the equal one that is pending already or
+    /// was filed for such a block lately.
     fn blocked<'a>(
         &'a self,
         caller: &'a Principal,
@@ -106,7 +119,7 @@ pub trait OwnCmdlets: Send + Sync {
         command: &'a Command,
         policy: &'a str,
         decision: uuid::Uuid,
-    ) -> BoxFuture<'a, Result<(uuid::Uuid, RequestState), OwnCmdletError>>;
+    ) -> BoxFuture<'a, Result<BlockedRequest, OwnCmdletError>>;
 
     /// Waits until a request is not pending any more, and what came of it is in force; where it stands then. May be dropped
     /// while it waits.

@@ -7,12 +7,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::broadcast::error::RecvError;
 use uuid::Uuid;
 
-use crate::model::{Command, HowClosed, Pins, RequestState, Task};
+use crate::model::{Command, GrantState, Pins, Request, RequestState, Task};
+use crate::state::BlockedRequest;
 
 use super::desk::Desk;
 use super::filing::{file, no_policy};
 use super::refusals::{WorkflowError, not_reached};
-use super::{Ask, Asked, Caller, Manner};
+use super::{Ask, Asked, Caller, Case, Manner};
 
 /// How long a block goes by what an equal one filed before it, whatever became of that: a script that tries again and again
 /// does not bother approvers again and again.
@@ -27,12 +28,12 @@ pub(super) struct Blocks(Mutex<HashMap<BlockKey, (Uuid, DateTime<Utc>)>>);
 
 type BlockKey = (String, String, Option<Task>);
 
-/// Files the request of a blocked call, unless an equal one did so lately; its id, and where it stands.
+/// Files the request of a blocked call, unless an equal one did so lately and what came of that still counts.
 pub(super) async fn file_for_blocked(
     desk: &Desk,
     caller: &Caller,
     ask: &Ask,
-) -> Result<(Uuid, RequestState), WorkflowError> {
+) -> Result<BlockedRequest, WorkflowError> {
     let Asked::Policy { scope, task } = &ask.scope else {
         return Err(no_policy("", caller.words()));
     };
@@ -40,23 +41,43 @@ pub(super) async fn file_for_blocked(
     let now = desk.now();
     if let Some(id) = desk.blocks.lately(&key, now)
         && let Some(known) = desk.store.request(id).await.map_err(not_reached)?
-        && !is_spent(desk, id, known.state).await?
     {
-        return Ok((id, known.state));
+        let grant = grant_of(desk, &known).await?;
+        if !grant.is_some_and(is_spent) {
+            return Ok(BlockedRequest {
+                id,
+                state: known.state,
+                grant,
+                is_earlier: true,
+            });
+        }
     }
-    let request = file(desk, caller, ask).await?.case.request;
+    let Case { request, grant, .. } = file(desk, caller, ask).await?.case;
     desk.blocks.remember(key, request.id, now);
-    Ok((request.id, request.state))
+    Ok(BlockedRequest {
+        id: request.id,
+        state: request.state,
+        grant: grant.map(|it| it.state(now)),
+        is_earlier: false,
+    })
 }
 
-/// Whether a request was approved and its grant came to its end as it should: the next call has to ask again.
-async fn is_spent(desk: &Desk, id: Uuid, state: RequestState) -> Result<bool, WorkflowError> {
-    if state != RequestState::Approved {
-        return Ok(false);
+/// Where the grant that was made of a request stands.
+async fn grant_of(desk: &Desk, request: &Request) -> Result<Option<GrantState>, WorkflowError> {
+    if request.state != RequestState::Approved {
+        return Ok(None);
     }
-    let grant = desk.store.grant_of_request(id).await.map_err(not_reached)?;
-    let closed = grant.and_then(|it| it.closed).map(|it| it.how);
-    Ok(matches!(closed, Some(HowClosed::Ended | HowClosed::UsedUp)))
+    let grant = desk.store.grant_of_request(request.id).await;
+    let grant = grant.map_err(not_reached)?;
+    Ok(grant.map(|it| it.state(desk.now())))
+}
+
+/// Whether a grant came to its end as it should: the next call has to ask again.
+fn is_spent(grant: GrantState) -> bool {
+    match grant {
+        GrantState::Ended | GrantState::Expired | GrantState::UsedUp => true,
+        GrantState::Active | GrantState::Revoked | GrantState::Scheduled => false,
+    }
 }
 
 /// Waits until a request is decided, and what came of it is in force.

@@ -9,15 +9,15 @@ use uuid::Uuid;
 
 use crate::audit::{CallContext, Recordable};
 use crate::identity::Authenticated;
-use crate::model::{CmdletName, Command, RequestState};
+use crate::model::{CmdletName, Command, GrantState, RequestState};
 use crate::policy::{
     Decision, Facts, Judgement, OnBlock, Permit, Rule, Spread, Subject, Withheld, decide, withhold,
 };
-use crate::state::{CallMark, NotTaken, Snapshot, Taking};
+use crate::state::{BlockedRequest, CallMark, NotTaken, Snapshot, Taking};
 
 use super::gate::{Route, Worker};
 use super::reject::Rejection;
-use super::uses::{Continuing, Receipt, passes_by};
+use super::uses::{Continuing, Receipt, Spoken, passes_by};
 
 /// How often a call is decided anew because the grant that covered it was over or used up a moment later: more often than
 /// anybody has grants under one policy. After that it is refused.
@@ -96,7 +96,34 @@ impl Scene<'_> {
         context: &CallContext,
         continued: Option<Uuid>,
     ) -> Judgement<C> {
-        self.with_facts(context, continued, |facts| decide(call, C::subject, facts))
+        let spoken = Spoken {
+            continued,
+            ..Spoken::default()
+        };
+        self.with_facts(context, spoken, |facts| decide(call, C::subject, facts))
+    }
+
+    /// Decides calls that run together or not at all: each with what the grants of this moment have left beside those before it.
+    pub(super) fn decided_together<C: Judged>(
+        &self,
+        calls: Vec<C>,
+        context: &CallContext,
+    ) -> Vec<Judgement<C>> {
+        let mut claimed = Vec::new();
+        let mut judgements = Vec::with_capacity(calls.len());
+        for call in calls {
+            let spoken = Spoken {
+                claimed: &claimed,
+                ..Spoken::default()
+            };
+            let judgement =
+                self.with_facts(context, spoken, |facts| decide(call, C::subject, facts));
+            if let Judgement::Permitted(permit) = &judgement {
+                claimed.extend(self.counted(permit).map(|it| it.0));
+            }
+            judgements.push(judgement);
+        }
+        judgements
     }
 
     /// Takes the use that a permitted call needs of a grant that counts them; what becomes of the call then.
@@ -107,7 +134,7 @@ impl Scene<'_> {
         continued: Option<Uuid>,
     ) -> Result<(Judgement<C>, Option<Receipt>), Rejection> {
         let withheld = |permit, why| {
-            self.with_facts(context, continued, |facts| {
+            self.with_facts(context, Spoken::default(), |facts| {
                 withhold(permit, why, C::subject, facts)
             })
         };
@@ -156,12 +183,12 @@ impl Scene<'_> {
     fn with_facts<T>(
         &self,
         context: &CallContext,
-        continued: Option<Uuid>,
+        spoken: Spoken<'_>,
         look: impl FnOnce(&Facts<'_>) -> T,
     ) -> T {
         let grants = Continuing {
             grants: &self.worker.gate.state.grants,
-            continued,
+            spoken,
         };
         look(&Facts {
             policies: &self.snapshot.policies,
@@ -245,8 +272,7 @@ impl Scene<'_> {
         context: &CallContext,
     ) -> Option<Filed> {
         let policy = self.snapshot.policies.policy(blocked.policy.as_deref()?)?;
-        let is_asked_for = matches!(blocked.rule, Rule::NeedsApproval | Rule::UsedUp);
-        if policy.on_block == OnBlock::Block || !is_asked_for || command.is_trial() {
+        if policy.on_block == OnBlock::Block || !may_be_asked_for(blocked) || command.is_trial() {
             return None;
         }
         let filed = self
@@ -262,10 +288,17 @@ impl Scene<'_> {
             )
             .await;
         match filed {
-            Ok((request, state)) => Some(Filed {
+            // What the earlier one came to does not have as many uses as are needed, which the block says by itself.
+            Ok(request)
+                if request.is_earlier
+                    && request.grant == Some(GrantState::Active)
+                    && blocked.rule == Rule::UsedUp =>
+            {
+                None
+            }
+            Ok(request) => Some(Filed {
                 cmdlet: command.task.cmdlet.clone(),
                 request,
-                state,
                 hold: (policy.on_block == OnBlock::Hold).then_some(policy.hold),
             }),
             Err(error) => {
@@ -280,10 +313,24 @@ impl Scene<'_> {
 #[derive(Clone, Debug)]
 pub(super) struct Filed {
     pub(super) cmdlet: CmdletName,
-    pub(super) request: Uuid,
-    pub(super) state: RequestState,
+    pub(super) request: BlockedRequest,
     /// How long the command may wait for it, if it may.
     pub(super) hold: Option<Duration>,
+}
+
+/// Whether all that a blocked call lacks is an approval.
+pub(super) fn may_be_asked_for(blocked: &Decision) -> bool {
+    matches!(blocked.rule, Rule::NeedsApproval | Rule::UsedUp)
+}
+
+/// How a request came to nothing, if it did.
+pub(super) fn came_to_nothing(state: RequestState) -> Option<&'static str> {
+    match state {
+        RequestState::Approved | RequestState::Pending => None,
+        RequestState::Denied => Some("denied"),
+        RequestState::Expired => Some("not decided in time"),
+        RequestState::Withdrawn => Some("withdrawn"),
+    }
 }
 
 impl Filed {
@@ -292,14 +339,32 @@ impl Filed {
         let Self {
             cmdlet, request, ..
         } = self;
-        if self.state == RequestState::Approved {
-            format!(
-                "{cmdlet} needed approval, and its request {request} was filed and approved just now: run it again"
-            )
-        } else {
-            format!(
-                "{cmdlet} needs approval. The request {request} was filed for it: run it again when it is approved; Get-ElevatedAccessRequest -RequestId {request} shows where it stands"
-            )
+        let BlockedRequest {
+            id, state, grant, ..
+        } = request;
+        if let Some(how) = came_to_nothing(*state) {
+            return format!(
+                "{cmdlet} needs approval, and its request {id} was {how}; Get-ElevatedAccessRequest -RequestId {id} shows by whom and why. To ask again, use New-ElevatedAccessRequest"
+            );
+        }
+        if *state == RequestState::Pending {
+            return format!(
+                "{cmdlet} needs approval. The request {id} was filed for it: run it again when it is approved; Get-ElevatedAccessRequest -RequestId {id} shows where it stands"
+            );
+        }
+        match grant {
+            Some(GrantState::Active) | None => format!(
+                "{cmdlet} needed approval, and its request {id} was filed and approved just now: run it again"
+            ),
+            Some(GrantState::Scheduled) => format!(
+                "{cmdlet} needs approval, and its request {id} was approved for later: run it again then; Get-ElevatedAccessAuthorization -RequestId {id} shows when"
+            ),
+            Some(GrantState::Revoked) => format!(
+                "{cmdlet} needs approval: its request {id} was approved, and that was revoked; Get-ElevatedAccessAuthorization -RequestId {id} shows by whom and why. To ask again, use New-ElevatedAccessRequest"
+            ),
+            Some(GrantState::Ended | GrantState::Expired | GrantState::UsedUp) => format!(
+                "{cmdlet} needs approval: its request {id} was approved, and what was granted is over by now: run it again to ask again"
+            ),
         }
     }
 }

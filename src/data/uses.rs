@@ -13,10 +13,20 @@ use crate::model::{PolicyId, PrincipalId};
 use crate::policy::{Decision, HeldGrant, HeldGrants, Rule, Verdict};
 use crate::state::{CallMark, GrantTable, GrantUses};
 
-/// The grants in force, among them one of which the call goes on with a use: nothing is left to count of that.
+/// The uses that a call need not take, and those that are not its to take.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Spoken<'a> {
+    /// Of this grant a use was taken before, with which the call goes on.
+    pub(super) continued: Option<Uuid>,
+    /// What stands beside the call needs a use of each of these, as often as they are named.
+    pub(super) claimed: &'a [Uuid],
+}
+
+/// The grants in force: nothing is left to count of the one of which the call goes on with a use, and less of those that are
+/// claimed.
 pub(super) struct Continuing<'a> {
     pub(super) grants: &'a GrantTable,
-    pub(super) continued: Option<Uuid>,
+    pub(super) spoken: Spoken<'a>,
 }
 
 impl HeldGrants for Continuing<'_> {
@@ -26,18 +36,18 @@ impl HeldGrants for Continuing<'_> {
         policy: PolicyId,
         look: &mut dyn FnMut(HeldGrant<'_>) -> ControlFlow<()>,
     ) {
-        let Some(continued) = self.continued else {
+        let Spoken { continued, claimed } = self.spoken;
+        if continued.is_none() && claimed.is_empty() {
             return self.grants.each(principal, policy, look);
-        };
+        }
         self.grants.each(principal, policy, &mut |grant| {
-            if grant.id == continued {
-                look(HeldGrant {
-                    uses_left: None,
-                    ..grant
-                })
-            } else {
-                look(grant)
-            }
+            let claims = claimed.iter().filter(|it| **it == grant.id).count();
+            let claims = u32::try_from(claims).unwrap_or(u32::MAX);
+            let left = grant.uses_left.filter(|_| continued != Some(grant.id));
+            look(HeldGrant {
+                uses_left: left.map(|it| it.saturating_sub(claims)),
+                ..grant
+            })
         });
     }
 }

@@ -123,7 +123,7 @@ pub(super) fn pinned(blocked: Blocked<'_>, breach: &str) -> String {
 pub(super) fn used_up(blocked: Blocked<'_>) -> String {
     let (cmdlet, _) = blocked.names();
     format!(
-        "{cmdlet} is blocked: your grant has no uses left. Request another with: {}",
+        "{cmdlet} is blocked: your grant has no uses left for it. Request another with: {}",
         blocked.request()
     )
 }

@@ -44,6 +44,13 @@ on_block = "hold"
 hold_seconds = 600
 
 [[policy]]
+task = 'Exchange\New-Refusal'
+approval = "manual"
+approvers = ["mbmanagers"]
+on_block = "hold"
+hold_seconds = 600
+
+[[policy]]
 task = 'Exchange\New-MailContact'
 approval = "manual"
 approvers = ["mbmanagers"]

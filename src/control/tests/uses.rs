@@ -6,9 +6,9 @@ use chrono::Duration;
 use uuid::Uuid;
 
 use crate::control::tests::world::{self, World, person};
-use crate::model::{Command, Parameter, Parameters, PrincipalId, RequestState, Value};
+use crate::model::{Command, GrantState, Parameter, Parameters, PrincipalId, RequestState, Value};
 use crate::policy::{SpreadLimit, Withheld};
-use crate::state::{CallMark, GrantUses as _, NotTaken, OwnCmdlets as _, Taking};
+use crate::state::{BlockedRequest, CallMark, GrantUses as _, NotTaken, OwnCmdlets as _, Taking};
 use crate::store::testing::on_each_engine;
 
 fn command(task: &str, identity: &str) -> Command {
@@ -236,7 +236,8 @@ async fn a_blocked_call_files_its_request_once_in_a_while() {
             let filed = world
                 .control
                 .blocked(&who, source, &call, policy, Uuid::now_v7());
-            filed.await.unwrap()
+            let filed = filed.await.unwrap();
+            (filed.id, filed.state)
         };
         let (first, state) = blocked().await;
         assert_eq!(state, RequestState::Pending);
@@ -264,6 +265,55 @@ async fn a_blocked_call_files_its_request_once_in_a_while() {
             world::property(&reason.unwrap(), "Reason"),
             "blocked call of New-MoveRequest"
         );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_blocked_call_learns_what_became_of_the_grant_and_asks_again_if_that_is_over() {
+    on_each_engine(async |place| {
+        let world = World::open(place).await;
+        let who = person("bob");
+        let call = command(r"Exchange\New-MoveRequest", "a");
+        let blocked = async || {
+            let source = IpAddr::V4(Ipv4Addr::LOCALHOST);
+            let policy = r"exchange\new-moverequest";
+            let filed = world
+                .control
+                .blocked(&who, source, &call, policy, Uuid::now_v7());
+            filed.await.unwrap()
+        };
+        let amy = async |call: String| world.call("amy", &call).await.unwrap();
+        let first = blocked().await;
+        assert!(!first.is_earlier && first.grant.is_none());
+        let narrowed = format!(
+            "Approve-ElevatedAccessRequest -RequestId {} -DurationHours 1 -Comment fine",
+            first.id
+        );
+        amy(narrowed).await;
+        let approved = blocked().await;
+        assert_eq!(
+            approved,
+            BlockedRequest {
+                id: first.id,
+                state: RequestState::Approved,
+                grant: Some(GrantState::Active),
+                is_earlier: true,
+            }
+        );
+        amy(format!(
+            "Revoke-ElevatedAccessAuthorization -RequestId {} -Comment no",
+            first.id
+        ))
+        .await;
+        let revoked = blocked().await;
+        assert_eq!(
+            (revoked.id, revoked.grant),
+            (first.id, Some(GrantState::Revoked))
+        );
+        world.pass(Duration::minutes(5));
+        let second = blocked().await;
+        assert!(second.id != first.id && second.state == RequestState::Pending);
     })
     .await;
 }

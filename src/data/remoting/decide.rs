@@ -10,10 +10,10 @@ use http::StatusCode;
 use uuid::Uuid;
 
 use crate::audit::{CallContext, Recorded};
-use crate::data::judge::{Filed, Judged as _, recordable};
+use crate::data::judge::{Filed, Judged as _, may_be_asked_for, recordable};
 use crate::data::outcome::OutcomeGuard;
 use crate::data::reject::Rejection;
-use crate::data::uses::{Receipt, passes_by};
+use crate::data::uses::passes_by;
 use crate::dialect::psrp::answer::Failure;
 use crate::dialect::psrp::session::{Proposal, Stage, Subject};
 use crate::dialect::psrp::soap::{Fault, Response};
@@ -154,21 +154,24 @@ impl Visit<'_> {
         context: &CallContext,
     ) -> Result<Judged, Rejection> {
         let scene = self.arrival.scene;
-        let mut judgements: Vec<Judgement<Act>> = acts
-            .into_iter()
-            .map(|act| scene.decided(act, context, None))
-            .collect();
-        let mut receipts: Vec<Option<Receipt>> = Vec::new();
-        // A use is taken once, where the pipeline begins, and only if nothing else is against it.
+        // Uses are taken where a pipeline begins, all or none: each command is decided with what those before it leave.
+        let mut judgements: Vec<Judgement<Act>> = if stage == Stage::Start {
+            scene.decided_together(acts, context)
+        } else {
+            let decided = |act| scene.decided(act, context, None);
+            acts.into_iter().map(decided).collect()
+        };
         if stage == Stage::Start && judgements.iter().all(is_permitted) {
             let mut settled = Vec::with_capacity(judgements.len());
             let mut all_pass = true;
             for judgement in judgements {
                 if all_pass {
-                    let (judgement, receipt) = scene.settled(judgement, context, None).await?;
+                    // No call is recognised as the repetition of a pipeline, whose id is new each time, so the receipt that
+                    // its use could be gone on with is dropped. A limit of `spread`, or another call that was quicker, may
+                    // still stop a later command: what was taken for those before it stays taken.
+                    let (judgement, _) = scene.settled(judgement, context, None).await?;
                     all_pass = is_permitted(&judgement);
                     settled.push(judgement);
-                    receipts.push(receipt);
                 } else {
                     scene.count(judgement.decision());
                     settled.push(judgement);
@@ -190,14 +193,10 @@ impl Visit<'_> {
         let mut permitted = Vec::new();
         let mut outcomes = Vec::new();
         let mut refused = Vec::new();
-        let mut receipts = receipts.into_iter();
         for (recorded, grant) in recorded.into_iter().zip(grants) {
-            let receipt = receipts.next().flatten();
             match recorded {
                 Recorded::Permitted(permit) => {
-                    let mut outcome = OutcomeGuard::new(audit, permit.decision_id());
-                    outcome.took(receipt);
-                    outcomes.push(outcome);
+                    outcomes.push(OutcomeGuard::new(audit, permit.decision_id()));
                     permitted.push(Permitted { permit, grant });
                 }
                 Recorded::Refused(id, refusal) => refused.push((id, refusal)),
@@ -212,13 +211,18 @@ impl Visit<'_> {
         Ok(Judged::Refused(refused))
     }
 
-    /// Files the request that each refused command needs, where its policy says so.
+    /// Files the request that each refused command needs, where its policy says so. Approvers are not asked for what could not
+    /// run with their approval: none is filed if something else is against the pipeline.
     async fn file_requests(
         &self,
         refusals: &[(Uuid, Refusal<Act>)],
         context: &CallContext,
     ) -> Vec<Option<Filed>> {
         let scene = &self.arrival.scene;
+        let is_of_use = |it: &(Uuid, Refusal<Act>)| may_be_asked_for(it.1.decision());
+        if !refusals.iter().all(is_of_use) {
+            return vec![None; refusals.len()];
+        }
         let mut filed = Vec::with_capacity(refusals.len());
         for (id, refusal) in refusals {
             filed.push(match refusal.subject().command() {
@@ -233,20 +237,20 @@ impl Visit<'_> {
         filed
     }
 
-    /// A pipeline that waited for approval begins, or is refused.
+    /// A pipeline that waited for approval begins, or is refused. If the server does not take it, its fault: the client, which
+    /// was told long ago that the pipeline is started, hears it where it waits for output.
     pub(super) async fn begin_held(
         &mut self,
         kept: &Kept,
         proposal: Box<Proposal>,
-    ) -> Result<(), Rejection> {
+    ) -> Result<Option<Response>, Rejection> {
         let context = self.context(Some(proposal.command()));
         let pending = Pending {
             kept,
             proposal: Some(proposal),
         };
-        self.begin(pending, &context, Patience::HasWaited)
-            .await
-            .map(drop)
+        let heard = self.begin(pending, &context, Patience::HasWaited).await?;
+        Ok(matches!(heard, Response::Fault(_)).then_some(heard))
     }
 
     /// A pipeline that waited for approval is refused.

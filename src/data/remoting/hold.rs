@@ -12,11 +12,12 @@ use tokio::time::{Instant, sleep_until};
 use tracing::debug;
 use uuid::Uuid;
 
-use crate::data::judge::Filed;
+use crate::data::judge::{Filed, came_to_nothing};
 use crate::data::reject::Rejection;
 use crate::dialect::psrp::session::{Proposal, Step};
 use crate::dialect::psrp::soap::{Fault, Response};
-use crate::model::{CmdletName, RequestState};
+use crate::model::{CmdletName, GrantState, RequestState};
+use crate::state::BlockedRequest;
 
 use super::shells::Kept;
 use super::visit::Visit;
@@ -43,6 +44,7 @@ struct Wait {
 }
 
 /// Why a client is answered.
+#[derive(Debug)]
 enum Woken {
     /// Something of the session has changed.
     Changed,
@@ -56,6 +58,46 @@ enum Woken {
     Stopping,
 }
 
+/// What ends a wait.
+struct Events<Stopping, Decided, Changed> {
+    stopping: Stopping,
+    /// When the pipeline is given up, if one waits for approval.
+    until: Option<Instant>,
+    decided: Decided,
+    changed: Changed,
+    /// When the client waits no longer.
+    deadline: Instant,
+}
+
+impl<Stopping, Decided, Changed> Events<Stopping, Decided, Changed>
+where
+    Stopping: Future<Output = ()>,
+    Decided: Future<Output = Vec<Wait>>,
+    Changed: Future<Output = ()>,
+{
+    /// The first of them; of several that are there, always the same one. A gateway that stops begins nothing. What is over is
+    /// over: an approval that is seen only after that begins nothing either, so that nothing runs later than its policy says.
+    /// Then what there is to say, before the client is sent to ask again.
+    async fn first(self) -> Woken {
+        let given_up = async {
+            match self.until {
+                // A timer may tell of what is past a little late.
+                Some(until) if until <= Instant::now() => {}
+                Some(until) => sleep_until(until).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.stopping => Woken::Stopping,
+            () = given_up => Woken::GivenUp,
+            waits = self.decided => Woken::Decided(waits),
+            () = self.changed => Woken::Changed,
+            () = sleep_until(self.deadline) => Woken::Enough,
+        }
+    }
+}
+
 impl Held {
     /// The pipeline that waits, if all that it lacks are requests that may be waited for.
     pub(super) fn new(
@@ -67,8 +109,13 @@ impl Held {
         for it in filed {
             let Some(Filed {
                 cmdlet,
-                request,
-                state: state @ (RequestState::Approved | RequestState::Pending),
+                request:
+                    BlockedRequest {
+                        id,
+                        state: state @ (RequestState::Approved | RequestState::Pending),
+                        grant: None | Some(GrantState::Active),
+                        ..
+                    },
                 hold: Some(hold),
             }) = it
             else {
@@ -77,7 +124,7 @@ impl Held {
             bound = Some(bound.map_or(*hold, |it| it.min(*hold)));
             waits.push(Wait {
                 cmdlet: cmdlet.clone(),
-                request: *request,
+                request: *id,
                 state: *state,
             });
         }
@@ -106,23 +153,21 @@ impl Visit<'_> {
                     return Box::pin(self.carry_out(kept, step)).await;
                 }
             }
-            let held = self.held(kept);
-            let until = held.as_ref().map(|it| it.1);
-            let woken = tokio::select! {
-                () = changed => Woken::Changed,
-                waits = self.decided(held.map(|it| it.0)) => Woken::Decided(waits),
-                () = sleep_until(until.map_or(deadline, |it| it.min(deadline))) => {
-                    if until.is_some_and(|it| it <= deadline) {
-                        Woken::GivenUp
-                    } else {
-                        Woken::Enough
+            let (waits, until) = self.held(kept).unzip();
+            let events = Events {
+                stopping: self.arrival.scene.worker.gate.stopping.cancelled(),
+                until,
+                decided: self.decided(waits),
+                changed,
+                deadline,
+            };
+            match events.first().await {
+                Woken::Changed => {}
+                Woken::Decided(waits) => {
+                    if let Some(fault) = self.resume(kept, &waits).await? {
+                        return Ok(fault);
                     }
                 }
-                () = self.arrival.scene.worker.gate.stopping.cancelled() => Woken::Stopping,
-            };
-            match woken {
-                Woken::Changed => {}
-                Woken::Decided(waits) => self.resume(kept, &waits).await?,
                 Woken::Enough => return Ok(Response::Fault(Fault::timed_out())),
                 Woken::GivenUp => self.give_up(kept).await?,
                 Woken::Stopping => return Ok(stopping()),
@@ -179,16 +224,16 @@ impl Visit<'_> {
         waits
     }
 
-    /// The requests of a pipeline are decided, and so is the pipeline.
-    async fn resume(&mut self, kept: &Kept, waits: &[Wait]) -> Result<(), Rejection> {
+    /// The requests of a pipeline are decided, and so is the pipeline. If the server does not take it, its fault.
+    async fn resume(&mut self, kept: &Kept, waits: &[Wait]) -> Result<Option<Response>, Rejection> {
         // Another request may have been quicker.
         let Some(Held { proposal, .. }) = self.take_held(kept) else {
-            return Ok(());
+            return Ok(None);
         };
         let against: Vec<String> = waits.iter().filter_map(Wait::against).collect();
         if !against.is_empty() {
             self.refuse_held(kept, proposal, &against.join("\n")).await;
-            return Ok(());
+            return Ok(None);
         }
         // What was waited for is in the grants and policies of this moment.
         let snapshot = self.arrival.scene.worker.gate.state.snapshot();
@@ -222,12 +267,7 @@ impl Visit<'_> {
 impl Wait {
     /// What the caller is told if the request will not be approved.
     fn against(&self) -> Option<String> {
-        let how = match self.state {
-            RequestState::Approved | RequestState::Pending => return None,
-            RequestState::Denied => "denied",
-            RequestState::Expired => "not decided in time",
-            RequestState::Withdrawn => "withdrawn",
-        };
+        let how = came_to_nothing(self.state)?;
         let Self {
             cmdlet, request, ..
         } = self;
@@ -251,4 +291,49 @@ pub(super) fn stopping() -> Response {
     Response::Fault(Fault::aborted(
         "the gateway is stopping, and this session ends with it; open a new one in a moment",
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+
+    /// Which comes first, of the gateway's stop, the end of the time, a decision and a change; all at once, many times.
+    async fn first(stops: bool, is_over: bool, is_decided: bool) -> String {
+        let mut seen = Vec::new();
+        for _ in 0..64 {
+            let now = Instant::now();
+            let stopping = async {
+                if !stops {
+                    pending::<()>().await;
+                }
+            };
+            let decided = async {
+                if is_decided {
+                    Vec::new()
+                } else {
+                    pending().await
+                }
+            };
+            let events = Events {
+                stopping,
+                until: is_over.then_some(now),
+                decided,
+                changed: ready(()),
+                deadline: now,
+            };
+            seen.push(format!("{:?}", events.first().await));
+        }
+        seen.dedup();
+        seen.join(" or ")
+    }
+
+    #[tokio::test]
+    async fn of_several_reasons_to_wake_it_is_always_the_same() {
+        assert_eq!(first(true, true, true).await, "Stopping");
+        assert_eq!(first(false, true, true).await, "GivenUp");
+        assert_eq!(first(false, false, true).await, "Decided([])");
+        assert_eq!(first(false, false, false).await, "Changed");
+    }
 }

@@ -403,7 +403,7 @@ fn uses_are_looked_at_and_plain_grants_come_first() {
     assert_eq!(world.verdict(r"X\Set-It"), "allow granted");
     world.grants.0[0].2.uses_left = Some(0);
     assert_eq!(world.verdict(r"X\Set-It"), "block used-up");
-    insta::assert_snapshot!(world.explanation(r"X\Set-It"), @r"Set-It is blocked: your grant has no uses left. Request another with: New-ElevatedAccessRequest -Task 'X\Set-It' -Reason '…' -DurationHours 4");
+    insta::assert_snapshot!(world.explanation(r"X\Set-It"), @r"Set-It is blocked: your grant has no uses left for it. Request another with: New-ElevatedAccessRequest -Task 'X\Set-It' -Reason '…' -DurationHours 4");
     // A counted grant, a break-glass one and a plain one: the plain one is used.
     world.grants.0[0].2.uses_left = Some(5);
     world.grant(r"x\set-it", NOW_MS, NOW_MS + 1, None);
@@ -450,7 +450,7 @@ fn a_permit_whose_grant_is_spent_becomes_a_block() {
         assert_eq!(judgement.decision().verdict, Verdict::ReportOnly);
     }
     insta::assert_snapshot!(told, @r"
-    used-up: Set-It is blocked: your grant has no uses left. Request another with: New-ElevatedAccessRequest -Task 'X\Set-It' -Reason '…' -DurationHours 4
+    used-up: Set-It is blocked: your grant has no uses left for it. Request another with: New-ElevatedAccessRequest -Task 'X\Set-It' -Reason '…' -DurationHours 4
     spread-limit: Set-It is blocked by a limit of policy 'X\Set-It': 30 calls in a minute. Run it again in a minute
     spread-limit: Set-It is blocked by a limit of policy 'X\Set-It': 100 calls under one grant. Request another grant with: New-ElevatedAccessRequest -Task 'X\Set-It' -Reason '…' -DurationHours 4
     spread-limit: Set-It is blocked by a limit of policy 'X\Set-It': 2 different identities in a minute. Run it again in a minute

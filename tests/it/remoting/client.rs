@@ -63,7 +63,7 @@ impl Ended {
     }
 }
 
-/// A command with its arguments; a name that is `None` leaves the server to bind the value.
+/// A command with its arguments, or a script, which has blanks in it; a name that is `None` leaves the server to bind the value.
 pub(super) type Call<'a> = (&'a str, &'a [(Option<&'a str>, Item)]);
 
 impl Session {
@@ -319,7 +319,7 @@ pub(super) fn pipeline(calls: &[Call<'_>], input: Input) -> Item {
         });
         Item::of_properties([
             ("Cmd", Item::text(*name)),
-            ("IsScript", Item::Bool(false)),
+            ("IsScript", Item::Bool(name.contains(' '))),
             ("Args", Item::list(arguments.collect())),
         ])
     };

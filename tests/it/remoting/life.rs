@@ -549,3 +549,30 @@ async fn to_others_a_session_is_not_there() {
     session.end_input(&lab.gateway, id).await;
     assert_eq!(session.end(&lab.gateway, id).await.state, 4);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pipeline_that_needs_more_uses_than_there_are_takes_none() {
+    let lab = Lab::start().await;
+    let session = lab.open("ana").await;
+    lab.gateway
+        .grant("ana", "Exchange\\Set-Contact", "amy")
+        .await;
+    let calls: [(&str, &[_]); 1] = [("Set-Contact -Identity eva; Set-Contact -Identity bo", &[])];
+    let both = session.run(&lab.gateway, &calls).await;
+    assert_eq!(both.state, 5);
+    assert!(both.error_text().contains("no uses left"), "{both:?}");
+    let records = lab.decisions("Set-Contact");
+    let rules: Vec<_> = records.iter().map(|it| it["rule"].as_str()).collect();
+    assert_eq!(rules, [Some("granted"), Some("used-up")]);
+    assert_eq!(lab.outcome(&records[0])["result"], "not-run");
+    assert!(lab.server.ran().is_empty());
+    let one = session.cmdlet(&lab.gateway, "Set-Contact", &[]).await;
+    assert_eq!(one.state, 4, "its use is still there: {one:?}");
+    // Of several grants as many pass as all of them have.
+    for _ in 0..2 {
+        lab.gateway
+            .grant("ana", "Exchange\\Set-Contact", "amy")
+            .await;
+    }
+    assert_eq!(session.run(&lab.gateway, &calls).await.state, 4);
+}

@@ -1,7 +1,8 @@
 //! A server of PowerShell remoting that does what a test needs, and keeps a journal of what it was told.
 //!
 //! What a pipeline does, its first cmdlet says: `Wait-Release` runs until the test releases it, `…-Silence` never answers,
-//! `Test-Death` ends the connection, `Test-Failure` fails; all others return their names and what was piped into them.
+//! `Test-Death` ends the connection, `…-Refusal` is refused with a fault, `Test-Failure` fails; all others return their names and
+//! what was piped into them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -153,6 +154,9 @@ impl World {
                 job.feed(arguments, &mut self.journal);
                 if job.names.first().is_some_and(|it| it == "Test-Death") {
                     return None;
+                }
+                if job.names.first().is_some_and(|it| it.ends_with("-Refusal")) {
+                    return Some(Response::Fault(Fault::aborted("no pipelines today")));
                 }
                 jobs.insert(*command, job);
                 Some(Response::Started { command: *command })

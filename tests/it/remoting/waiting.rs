@@ -1,5 +1,6 @@
 //! Pipelines that wait for approval.
 
+use portcullis::dialect::psrp::clixml::Item;
 use portcullis::dialect::psrp::soap::{Response, Signal, Subcode};
 use serde_json::json;
 use uuid::Uuid;
@@ -8,11 +9,16 @@ use super::Lab;
 use super::client::{Call, Input, Session, receive};
 
 const CALLS: [Call<'static>; 1] = [("New-Mailbox", &[])];
+const REFUSED: [Call<'static>; 1] = [("New-Refusal", &[])];
 
 /// A pipeline that waits, and the request that it waits for.
 async fn waiting(lab: &Lab, session: &Session) -> (Uuid, String) {
+    waiting_with(lab, session, &CALLS).await
+}
+
+async fn waiting_with(lab: &Lab, session: &Session, calls: &[Call<'_>]) -> (Uuid, String) {
     let id = Uuid::now_v7();
-    let started = session.start(&lab.gateway, id, &CALLS, Input::None).await;
+    let started = session.start(&lab.gateway, id, calls, Input::None).await;
     assert_eq!(started, Response::Started { command: id });
     let fault = session.fault(&lab.gateway, receive(id)).await;
     assert_eq!(fault.subcode, Subcode::TimedOut, "the client asks again");
@@ -125,4 +131,67 @@ async fn over_the_admin_api_the_call_is_blocked_at_once() {
         "{}",
         answer.text()
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fault_of_the_server_reaches_the_client_that_waits() {
+    let lab = Lab::start().await;
+    let session = lab.open("ana").await;
+    let (id, request) = waiting_with(&lab, &session, &REFUSED).await;
+    decide(&lab, "Approve-ElevatedAccessRequest", &request).await;
+    let fault = session.fault(&lab.gateway, receive(id)).await;
+    assert_eq!(fault.subcode, Subcode::OperationAborted);
+    assert!(fault.text.contains("no pipelines today"), "{fault:?}");
+    let fault = session.fault(&lab.gateway, receive(id)).await;
+    assert!(fault.text.contains("such command"), "{fault:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_is_asked_for_what_could_not_run_anyway() {
+    let lab = Lab::start().await;
+    let session = lab.open("ana").await;
+    let identity = [(Some("Identity"), Item::text("eva"))];
+    let calls: [Call<'_>; 2] = [("New-Mailbox", &[]), ("Set-User", &identity)];
+    let ended = session.run(&lab.gateway, &calls).await;
+    assert_eq!(ended.state, 5);
+    for part in ["New-Mailbox needs approval", "Set-User is blocked"] {
+        assert!(ended.error_text().contains(part), "{ended:?}");
+    }
+    let filed = || {
+        lab.gateway
+            .records()
+            .into_iter()
+            .filter(|it| it["kind"] == "request.filed")
+    };
+    assert_eq!(filed().count(), 0);
+    // The control: alone it is asked for, and waits.
+    waiting(&lab, &session).await;
+    assert_eq!(filed().count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_denial_or_a_revocation_the_next_block_says_so() {
+    for (cmdlets, told) in [
+        (&["Deny-ElevatedAccessRequest"][..], "was denied; Get-"),
+        (
+            &[
+                "Approve-ElevatedAccessRequest",
+                "Revoke-ElevatedAccessAuthorization",
+            ],
+            "was approved, and that was revoked; Get-",
+        ),
+    ] {
+        let lab = Lab::start().await;
+        let session = lab.open("ana").await;
+        let (id, request) = waiting(&lab, &session).await;
+        session.signal(&lab.gateway, id, Signal::Stop).await;
+        for cmdlet in cmdlets {
+            decide(&lab, cmdlet, &request).await;
+        }
+        let told = format!("its request {request} {told}");
+        let ended = session.cmdlet(&lab.gateway, "New-Mailbox", &[]).await;
+        assert!(ended.error_text().contains(&told), "{ended:?}");
+        let answer = lab.gateway.invoke("ana", "New-Mailbox", json!({})).await;
+        assert!(answer.error().contains(&told), "{}", answer.text());
+    }
 }
