@@ -127,14 +127,13 @@ impl Kind {
     /// Whether a client may send this kind there.
     pub fn may_come(self, place: Place) -> bool {
         match place {
-            Place::CommandPr => matches!(self, Self::PipelineHostResponse),
             Place::CommandStart => matches!(self, Self::CreatePipeline | Self::GetCommandMetadata),
             Place::CommandStdin => matches!(self, Self::EndOfPipelineInput | Self::PipelineInput),
             Place::CreationFirst => matches!(self, Self::SessionCapability),
             Place::CreationSecond => matches!(self, Self::InitRunspacePool),
             // A common client answers a pipeline's questions on the shell's stream. To questions of the pool itself there are
             // no answers: nothing tells a careless server that one was meant for a pipeline that may not go on.
-            Place::ShellPr => matches!(self, Self::PipelineHostResponse),
+            Place::CommandPr | Place::ShellPr => matches!(self, Self::PipelineHostResponse),
             Place::ShellStdin => matches!(
                 self,
                 Self::GetAvailableRunspaces

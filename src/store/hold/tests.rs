@@ -16,8 +16,8 @@ fn options(place: &Place) -> PgConnectOptions {
 }
 
 /// Waits until the hold was lost and is there again, and sees that it keeps others out.
-async fn is_regained(held: &mut watch::Receiver<Held>, place: &Place) {
-    let regained = tokio::time::timeout(LONG, held.wait_for(|it| *it == Held::Held)).await;
+async fn is_regained(state: &mut watch::Receiver<Held>, place: &Place) {
+    let regained = tokio::time::timeout(LONG, state.wait_for(|it| *it == Held::Held)).await;
     assert!(regained.is_ok(), "its own old session keeps it out");
     assert!(!take(&mut session(place).await).await.unwrap());
 }
@@ -33,9 +33,9 @@ async fn a_hold_that_is_lost_with_a_session_that_lives_is_taken_again() {
     let elsewhere = sqlx::raw_sql("set search_path to pg_catalog");
     elsewhere.execute(&mut old).await.unwrap();
     let hold = Hold::session(old, options(&place));
-    let mut held = hold.held();
-    held.changed().await.unwrap();
-    is_regained(&mut held, &place).await;
+    let mut state = hold.held();
+    state.changed().await.unwrap();
+    is_regained(&mut state, &place).await;
 }
 
 /// A process of the server that does nothing until this is dropped.
@@ -82,9 +82,9 @@ async fn a_server_that_stalls_gives_the_hold_back_when_it_goes_on() {
         return;
     };
     let hold = Hold::session(old, options(&place));
-    let mut held = hold.held();
-    held.changed().await.unwrap();
-    assert_eq!(*held.borrow(), Held::Lost);
+    let mut state = hold.held();
+    state.changed().await.unwrap();
+    assert_eq!(*state.borrow(), Held::Lost);
     drop(stalled);
-    is_regained(&mut held, &place).await;
+    is_regained(&mut state, &place).await;
 }
