@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use chrono::Utc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
@@ -379,10 +379,15 @@ fn started(proxy: SocketAddr) -> Event {
 
 /// Runs the gateway until SIGTERM or SIGINT, which drain it; a second one ends it at once. SIGHUP reads everything again.
 pub async fn run(config: Config) -> anyhow::Result<()> {
-    let running = start(config).await?;
+    // Before the start: whoever reads "ready" may send a signal the moment after, and its default action would kill.
     let mut hang_up = signal(SignalKind::hangup())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    let running = tokio::select! {
+        running = start(config) => running?,
+        _ = interrupt.recv() => bail!("stopped by SIGINT before it was ready"),
+        _ = terminate.recv() => bail!("stopped by SIGTERM before it was ready"),
+    };
     loop {
         tokio::select! {
             _ = hang_up.recv() => running.reload(),

@@ -168,7 +168,19 @@ impl Gateway {
 
     /// Starts the process (again), and waits until it is ready.
     pub(crate) fn restart(&mut self) {
-        let (mut child, log) = self.spawn();
+        let (child, log) = self.spawn();
+        self.wait_until_ready(child, log);
+    }
+
+    /// Starts the process, sends it a signal when it logs `line`, before it is ready, and waits until it is.
+    pub(crate) fn restart_with_signal(&mut self, name: &str, line: &str) {
+        let (child, log) = self.spawn();
+        wait_while_starting(&log, line);
+        send_signal(name, child.id());
+        self.wait_until_ready(child, log);
+    }
+
+    fn wait_until_ready(&mut self, mut child: Child, log: Receiver<String>) {
         let mut seen = Vec::new();
         let deadline = Instant::now() + PATIENCE;
         while let Ok(text) = log.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
@@ -190,15 +202,7 @@ impl Gateway {
     /// Starts the process and kills it when it logs `line`, before it is ready.
     pub(crate) fn crash_while_starting(&mut self, line: &str) {
         let (mut child, log) = self.spawn();
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let text = log.recv_timeout(left).unwrap();
-            assert!(ready(&text).is_none(), "it did not log `{line}`");
-            if text.contains(line) {
-                break;
-            }
-        }
+        wait_while_starting(&log, line);
         child.kill().unwrap();
         child.wait().unwrap();
     }
@@ -269,14 +273,7 @@ impl Gateway {
 
     /// Sends a signal by name, such as `HUP`.
     pub(crate) fn signal(&self, name: &str) {
-        let id = self.process_id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-s", name, &id])
-                .status()
-                .unwrap()
-                .success()
-        );
+        send_signal(name, self.process_id());
     }
 
     /// Waits for a log line that contains `text`.
@@ -432,6 +429,25 @@ pub(crate) fn basic(person: &str) -> String {
         "Basic {}",
         STANDARD.encode(format!("{}:{person}", upn(person)))
     )
+}
+
+/// Waits for a log line that contains `line`, of a process that is not ready yet.
+fn wait_while_starting(log: &Receiver<String>, line: &str) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let text = log.recv_timeout(left).unwrap();
+        assert!(ready(&text).is_none(), "it did not log `{line}`");
+        if text.contains(line) {
+            return;
+        }
+    }
+}
+
+fn send_signal(name: &str, process: u32) {
+    let id = process.to_string();
+    let sent = Command::new("kill").args(["-s", name, &id]).status();
+    assert!(sent.unwrap().success());
 }
 
 fn ready(line: &str) -> Option<(SocketAddr, SocketAddr)> {

@@ -136,6 +136,14 @@ async fn sighup_reads_policies_and_users_where_nothing_is_watched() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reload_that_is_asked_for_during_the_start_is_done_after_it() {
+    let mut gateway = Gateway::start().await;
+    gateway.terminate();
+    gateway.restart_with_signal("HUP", "Policies are in force");
+    gateway.wait_for_log("Reload is done");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_certificate_serves_new_connections_and_a_broken_one_none() {
     let gateway = Gateway::start().await;
     let old_ca = gateway.path("old-ca.pem");
