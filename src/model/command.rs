@@ -39,6 +39,7 @@ pub enum Names {
 pub struct Parameters {
     items: Vec<Parameter>,
     names: Names,
+    unresolved: Vec<ParameterName>,
 }
 
 impl Parameters {
@@ -59,6 +60,18 @@ impl Parameters {
     /// Whether the names are all known.
     pub fn names(&self) -> Names {
         self.names
+    }
+
+    /// Says which of the names nobody here knows to be a parameter's own.
+    pub fn set_unresolved(&mut self, names: Vec<ParameterName>) {
+        self.unresolved = names;
+    }
+
+    /// Names as the caller wrote them, of which only the server knows whether they are whole: each may be a parameter's own
+    /// name, an alias of another's, or the beginning of either. A parameter that is also given by its own name is none of
+    /// them, since no server binds one twice.
+    pub fn unresolved(&self) -> &[ParameterName] {
+        &self.unresolved
     }
 
     /// The value of the parameter of this name, in any case.

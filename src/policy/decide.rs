@@ -8,7 +8,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::model::{Command, Names, PolicyId, Principal, PrincipalId, Task};
+use crate::model::{Command, Names, ParameterName, PolicyId, Principal, PrincipalId, Task};
 
 use super::explain::Blocked;
 use super::parameters::Breach;
@@ -224,13 +224,13 @@ fn decide_command(command: &Command, facts: &Facts<'_>) -> Decision {
             ..allow(Rule::Exempt, governing)
         };
     }
-    if let Some(policy) = hidden_policy(command, governing, facts.policies) {
+    if let Some((policy, breach)) = hidden_policy(command, governing, facts.policies) {
         let blocked = Blocked {
             command,
             policy,
             policies: facts.policies,
         };
-        let explanation = explain::parameter_rule(blocked, &Breach::Unclear);
+        let explanation = explain::parameter_rule(blocked, &breach);
         return block(Rule::ParameterRule, Some(policy), facts, explanation);
     }
     let Some(policy) = governing else {
@@ -290,26 +290,44 @@ fn decide_command(command: &Command, facts: &Facts<'_>) -> Decision {
     }
 }
 
-/// The policy whose word depends on parameters that cannot be told apart ([`Names`]): the one of a more severe effect that one
-/// of them might have, or the governing one, if it counts what they name.
+/// The policy whose word depends on parameters that cannot be told apart ([`Names`]), or that are under names which could be
+/// aliases: the one of a more severe effect that one of them might have, or the governing one, if it counts what they name.
 fn hidden_policy<'a>(
-    command: &Command,
+    command: &'a Command,
     governing: Option<&'a Policy>,
     policies: &'a PolicySet,
-) -> Option<&'a Policy> {
-    let names = command.parameters.names();
-    if names == Names::Known {
-        return None;
-    }
+) -> Option<(&'a Policy, Breach<'a>)> {
+    let parameters = &command.parameters;
+    let names = parameters.names();
+    let facts = policies.catalogue().facts(&command.task);
+    let dangerous = facts.map_or(&[][..], |it| &it.dangerous);
+    let is_strange = |name: &&ParameterName| {
+        !name.is(COUNTED_PARAMETER) && !dangerous.iter().any(|it| name.is(&it.name))
+    };
+    let strange = parameters.unresolved().iter().find(is_strange);
+    let breach = match (names, strange) {
+        (Names::Piped | Names::Unknown, _) => Breach::Unclear,
+        (Names::Known, Some(given)) => Breach::Strange {
+            given,
+            listed: None,
+        },
+        (Names::Known, None) => return None,
+    };
     let worst = policies.possible(&command.task).next()?;
     match governing {
         Some(policy) if policy.id == worst.id => {
-            let is_counted = |it: Spread| names == Names::Piped || it.counts_identities();
-            policy.spread.is_some_and(is_counted).then_some(policy)
+            let may_name = names == Names::Unknown || parameters.get(COUNTED_PARAMETER).is_none();
+            let is_counted =
+                |it: Spread| names == Names::Piped || it.counts_identities() && may_name;
+            let is_counted = policy.spread.is_some_and(is_counted);
+            is_counted.then_some((policy, breach))
         }
-        Some(_) | None => Some(worst),
+        Some(_) | None => Some((worst, breach)),
     }
 }
+
+/// The parameter that names what a command is about: `spread` counts its values. It is never an alias of another.
+const COUNTED_PARAMETER: &str = "Identity";
 
 /// What the caller's grants come to, from the least to the best.
 enum Found {

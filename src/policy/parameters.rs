@@ -3,7 +3,8 @@
 //! A rule on a value also asks that the parameter be there, unless it is `optional`: `New-MoveRequest` without
 //! `TargetDatabase` lets the server choose a database, and a rule that lists two of them would not have meant that. Once a
 //! policy has a rule, a parameter that it does not list is blocked, since a rule on `Identity` says little while another
-//! parameter can name another object. Parameters' aliases are the server's knowledge: a policy that sets
+//! parameter can name another object. Parameters' aliases are the server's knowledge: where a dialect learns them, a name that
+//! it could not resolve passes only if it cannot stand for a parameter with a rule; where it does not, a policy that sets
 //! `other_parameters = "allow"` lets them pass unseen.
 
 use crate::model::{Names, Parameter, ParameterName, Parameters, Value, is_sensitive};
@@ -74,6 +75,11 @@ pub(super) enum Breach<'a> {
     Forbidden(&'a ParameterRule),
     /// A parameter is not there that must be.
     Missing(&'a ParameterRule),
+    /// A name could be an alias of a parameter that matters and is not there by its own name: of that, if a rule names it.
+    Strange {
+        given: &'a ParameterName,
+        listed: Option<&'a ParameterName>,
+    },
     /// Which value belongs to which parameter is not known.
     Unclear,
     /// No rule names the parameter.
@@ -106,9 +112,26 @@ impl ParameterRules {
         for Parameter { name, .. } in parameters {
             self.check_name(name)?;
         }
+        self.check_unresolved(parameters)?;
         self.rules
             .iter()
             .try_for_each(|rule| rule.check(parameters.get(rule.name.as_str())))
+    }
+
+    /// Each name that could be an alias is that of a rule, or there is no rule whose parameter it could stand for: those that
+    /// are given by their own names are not given once more.
+    fn check_unresolved<'a>(&'a self, parameters: &'a Parameters) -> Result<(), Breach<'a>> {
+        let is_listed = |name: &ParameterName| self.rules.iter().any(|rule| rule.name == *name);
+        let given = parameters.unresolved().iter().find(|it| !is_listed(it));
+        let is_given = |rule: &&ParameterRule| parameters.get(rule.name.as_str()).is_some();
+        let open = self.rules.iter().find(|rule| !is_given(rule));
+        match (given, open) {
+            (Some(given), Some(rule)) => Err(Breach::Strange {
+                given,
+                listed: Some(&rule.name),
+            }),
+            (None, _) | (_, None) => Ok(()),
+        }
     }
 
     fn check_name<'a>(&'a self, name: &'a ParameterName) -> Result<(), Breach<'a>> {
@@ -187,6 +210,16 @@ impl std::fmt::Display for Breach<'_> {
                 "`{given}` could be read as `{listed}`, so write parameter names in full"
             ),
             Self::Forbidden(rule) | Self::Missing(rule) => f.write_str(&rule.sentence()),
+            Self::Strange { given, listed } => {
+                let listed = listed.map_or_else(
+                    || "a parameter that matters here".to_owned(),
+                    |it| format!("`{it}`"),
+                );
+                write!(
+                    f,
+                    "`{given}` is not known here to be a parameter's own name, and could stand for {listed}, so write parameter names in full, and if this one is, load the server's list of its commands first (Import-PSSession)"
+                )
+            }
             Self::Unclear => f.write_str(
                 "values that are piped in, or given without a parameter's whole name, cannot be checked, so write each as `-Name value`",
             ),

@@ -3,11 +3,13 @@
 //! [`Pipeline::read`] takes the message apart in its exact shape, makes names of commands and parameters canonical, turns
 //! simple scripts into commands, and replaces values by plain ones. What is left over that only the server could resolve
 //! (a value without a name, output of one command that the next one takes) is part of the command under a name of the
-//! gateway's, and marked ([`Names`]). [`Pipeline::write`] writes the message from that, so what runs is what was decided.
+//! gateway's, and marked ([`Names`]); a name that could be an alias is as well ([`Parameters::unresolved`]). [`Pipeline::write`] writes the message from that, so what runs is what was decided.
 //!
 //! Absent by intent: nested pipelines, script blocks, cmdlets that run program text or change what names mean.
 
+mod canonical;
 mod catalogue;
+mod refused;
 mod resolve;
 mod script;
 mod shape;
@@ -55,6 +57,8 @@ pub enum Input {
 struct Invocation {
     task: Task,
     arguments: Vec<Argument>,
+    /// Names that are not known to be a parameter's own.
+    unresolved: Vec<ParameterName>,
     scope: Option<bool>,
     /// How streams are merged, in the order of `shape::MERGES`.
     merges: Vec<(&'static str, i32)>,
@@ -269,6 +273,7 @@ impl Invocation {
             add(&mut parameters, own_name(PIPELINE_INPUT)?, value)?;
         }
         parameters.set_names(names);
+        parameters.set_unresolved(self.unresolved.clone());
         Ok(Command {
             task: self.task.clone(),
             parameters,

@@ -1,4 +1,9 @@
 //! What is known of the server's commands, from its own answers to `GET_COMMAND_METADATA`.
+//!
+//! Answers are put together and nothing is taken back: a server shows each caller the parameters that their roles let them
+//! have, but what a name or an alias means is the command's own, and the same for all. Where two answers contradict each
+//! other nevertheless, the name is not known any more. What an answer says never makes something pass by itself: a command is
+//! judged, and sent, under the names that are found here.
 
 use std::collections::HashMap;
 
@@ -6,25 +11,62 @@ use crate::dialect::Unreadable;
 use crate::dialect::psrp::clixml::{Base, Item};
 use crate::model::{CmdletName, OwnCmdlet, OwnParameterKind, ParameterName};
 
-/// Parameters of every cmdlet, and whether they are switches.
-const COMMON: &[(&str, bool)] = &[
-    ("Confirm", true),
-    ("Debug", true),
-    ("ErrorAction", false),
-    ("ErrorVariable", false),
-    ("InformationAction", false),
-    ("InformationVariable", false),
-    ("OutBuffer", false),
-    ("OutVariable", false),
-    ("PipelineVariable", false),
-    ("Verbose", true),
-    ("WarningAction", false),
-    ("WarningVariable", false),
-    ("WhatIf", true),
+/// A parameter of every cmdlet ([about_CommonParameters]).
+///
+/// [about_CommonParameters]: https://learn.microsoft.com/powershell/module/microsoft.powershell.core/about/about_commonparameters
+pub(super) struct Common {
+    pub(super) name: &'static str,
+    alias: &'static str,
+    is_switch: bool,
+    /// Whether its value names a variable of the server's that the engine writes to.
+    pub(super) names_variable: bool,
+}
+
+impl Common {
+    const fn switch(name: &'static str, alias: &'static str) -> Self {
+        Self {
+            name,
+            alias,
+            is_switch: true,
+            names_variable: false,
+        }
+    }
+
+    const fn valued(name: &'static str, alias: &'static str) -> Self {
+        Self {
+            is_switch: false,
+            ..Self::switch(name, alias)
+        }
+    }
+
+    const fn variable(name: &'static str, alias: &'static str) -> Self {
+        Self {
+            names_variable: true,
+            ..Self::valued(name, alias)
+        }
+    }
+}
+
+pub(super) const COMMON: &[Common] = &[
+    Common::switch("Confirm", "cf"),
+    Common::switch("Debug", "db"),
+    Common::valued("ErrorAction", "ea"),
+    Common::variable("ErrorVariable", "ev"),
+    Common::valued("InformationAction", "infa"),
+    Common::variable("InformationVariable", "iv"),
+    Common::valued("OutBuffer", "ob"),
+    Common::variable("OutVariable", "ov"),
+    Common::variable("PipelineVariable", "pv"),
+    Common::switch("Verbose", "vb"),
+    Common::valued("WarningAction", "wa"),
+    Common::variable("WarningVariable", "wv"),
+    Common::switch("WhatIf", "wi"),
 ];
-/// How many commands are kept, and how many parameters of each.
+/// How many commands are kept, how many parameters of each, and how many aliases of each of those.
 const MAX_COMMANDS: usize = 8192;
 const MAX_PARAMETERS: usize = 512;
+const MAX_ALIASES: usize = 16;
+const MAX_NAME_BYTES: usize = 256;
 
 /// Whether the catalogue has all commands of the server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,7 +83,8 @@ pub enum Coverage {
 pub struct Catalogue {
     coverage: Coverage,
     commands: HashMap<String, CommandShape>,
-    aliases: HashMap<String, CmdletName>,
+    /// What aliases of commands stand for; nothing, where answers contradict each other.
+    aliases: HashMap<String, Option<CmdletName>>,
 }
 
 #[derive(Clone, Debug)]
@@ -53,8 +96,9 @@ struct CommandShape {
 #[derive(Clone, Debug)]
 struct ParameterShape {
     name: ParameterName,
-    aliases: Vec<String>,
-    is_switch: bool,
+    aliases: Vec<ParameterName>,
+    /// Nothing, where answers contradict each other.
+    is_switch: Option<bool>,
     /// The place that a value without a name has, if it is the same in all sets of parameters.
     position: Option<i32>,
 }
@@ -64,8 +108,8 @@ struct ParameterShape {
 pub(super) enum Found {
     /// More than one.
     Ambiguous,
-    /// One, by name, alias or a beginning of its own; and whether it is a switch.
-    One(ParameterName, bool),
+    /// One, by name, alias or a beginning of its own; and whether it is a switch, if that is known.
+    One(ParameterName, Option<bool>),
     /// Nothing that is known.
     Unknown,
 }
@@ -86,7 +130,7 @@ impl Catalogue {
             let parameters = parameters.iter().map(|it| ParameterShape {
                 name: it.name.clone(),
                 aliases: Vec::new(),
-                is_switch: it.kind == OwnParameterKind::Switch,
+                is_switch: Some(it.kind == OwnParameterKind::Switch),
                 position: None,
             });
             let shape = CommandShape {
@@ -112,26 +156,31 @@ impl Catalogue {
         let Some(name) = object.property("Name").and_then(Item::as_text) else {
             return Ok(());
         };
-        if self.commands.len() + self.aliases.len() >= MAX_COMMANDS {
-            return Err(Unreadable::bad(
-                "catalogue-full",
-                "the server has too many commands",
-            ));
+        let is_own = |it: CmdletName| it.is_gateway_cmdlet();
+        if name.len() > MAX_NAME_BYTES || name.parse().is_ok_and(is_own) {
+            return Ok(());
         }
+        let folded = name.to_ascii_lowercase();
+        let is_full = self.commands.len() + self.aliases.len() >= MAX_COMMANDS;
+        let full = || Unreadable::bad("catalogue-full", "the server has too many commands");
         if let Some(target) = object
             .property("ResolvedCommandName")
             .and_then(Item::as_text)
             && let Ok(target) = target.parse()
         {
-            self.aliases.insert(name.to_ascii_lowercase(), target);
+            match self.aliases.get_mut(&folded) {
+                Some(known) if known.as_ref() == Some(&target) => {}
+                Some(known) => *known = None,
+                None if is_full => return Err(full()),
+                None => {
+                    self.aliases.insert(folded, Some(target));
+                }
+            }
             return Ok(());
         }
         let Ok(name) = name.parse::<CmdletName>() else {
             return Ok(());
         };
-        if name.is_gateway_cmdlet() {
-            return Ok(());
-        }
         let parameters = object.property("Parameters").and_then(Item::as_object);
         let pairs = match parameters.map(|it| &it.base) {
             Some(Base::Dictionary(pairs)) => pairs.as_slice(),
@@ -141,12 +190,16 @@ impl Catalogue {
             .iter()
             .take(MAX_PARAMETERS)
             .filter_map(|it| ParameterShape::of(&it.1));
-        let shape = CommandShape {
-            parameters: shapes.collect(),
-            name: name.clone(),
-        };
-        self.commands
-            .insert(name.as_str().to_ascii_lowercase(), shape);
+        if is_full && !self.commands.contains_key(&folded) {
+            return Err(full());
+        }
+        let command = self.commands.entry(folded).or_insert_with(|| CommandShape {
+            name,
+            parameters: Vec::new(),
+        });
+        for shape in shapes {
+            command.learn(shape);
+        }
         Ok(())
     }
 
@@ -163,36 +216,42 @@ impl Catalogue {
     /// The command of this name or alias, as the server spells it.
     pub(super) fn command(&self, name: &str) -> Option<&CmdletName> {
         let folded = name.to_ascii_lowercase();
-        let target = self.aliases.get(&folded);
-        target.or_else(|| self.commands.get(&folded).map(|it| &it.name))
+        match self.aliases.get(&folded) {
+            Some(target) => target.as_ref(),
+            None => self.commands.get(&folded).map(|it| &it.name),
+        }
     }
 
     /// What `given` stands for among the parameters of `cmdlet`.
     pub(super) fn parameter(&self, cmdlet: &CmdletName, given: &ParameterName) -> Found {
-        let common = COMMON.iter().find(|it| given.is(it.0));
-        if let Some(Ok(name)) = common.map(|it| it.0.parse()) {
-            return Found::One(name, common.is_some_and(|it| it.1));
+        let common = COMMON
+            .iter()
+            .find(|it| given.is(it.name) || given.is(it.alias));
+        if let Some((common, Ok(name))) = common.map(|it| (it, it.name.parse())) {
+            return Found::One(name, Some(common.is_switch));
         }
         let Some(shape) = self.shape(cmdlet) else {
             return Found::Unknown;
         };
-        let exact = |it: &&ParameterShape| {
-            it.name == *given || it.aliases.iter().any(|alias| given.is(alias))
-        };
-        if let Some(it) = shape.parameters.iter().find(exact) {
-            return Found::One(it.name.clone(), it.is_switch);
+        let called = |it: &&ParameterShape| it.name == *given || it.aliases.contains(given);
+        let mut exact = shape.parameters.iter().filter(called);
+        match (exact.next(), exact.next()) {
+            (Some(it), None) => return Found::One(it.name.clone(), it.is_switch),
+            // Answers contradict each other.
+            (Some(_), Some(_)) => return Found::Unknown,
+            (None, _) => {}
         }
         let begins = |full: &str| {
             let start = full.as_bytes().get(..given.as_str().len());
             start.is_some_and(|it| it.eq_ignore_ascii_case(given.as_str().as_bytes()))
         };
-        let mut found = shape
-            .parameters
-            .iter()
-            .filter(|it| begins(it.name.as_str()) || it.aliases.iter().any(|alias| begins(alias)));
-        let others_begin = COMMON
-            .iter()
-            .any(|it| begins(it.0) && !shape.parameters.iter().any(|own| own.name.is(it.0)));
+        let mut found = shape.parameters.iter().filter(|it| {
+            begins(it.name.as_str()) || it.aliases.iter().any(|it| begins(it.as_str()))
+        });
+        let others_begin = COMMON.iter().any(|it| {
+            (begins(it.name) || begins(it.alias))
+                && !shape.parameters.iter().any(|own| own.name.is(it.name))
+        });
         match (found.next(), found.next()) {
             (Some(it), None) if !others_begin => Found::One(it.name.clone(), it.is_switch),
             (None, _) if !others_begin => Found::Unknown,
@@ -225,6 +284,30 @@ impl Catalogue {
     }
 }
 
+impl CommandShape {
+    /// Adds what an answer says of a parameter to what others said of it.
+    fn learn(&mut self, shape: ParameterShape) {
+        let known = self.parameters.iter_mut().find(|it| it.name == shape.name);
+        let Some(known) = known else {
+            if self.parameters.len() < MAX_PARAMETERS {
+                self.parameters.push(shape);
+            }
+            return;
+        };
+        for alias in shape.aliases {
+            if known.aliases.len() < MAX_ALIASES && !known.aliases.contains(&alias) {
+                known.aliases.push(alias);
+            }
+        }
+        if known.is_switch != shape.is_switch {
+            known.is_switch = None;
+        }
+        if known.position != shape.position {
+            known.position = None;
+        }
+    }
+}
+
 impl ParameterShape {
     fn of(item: &Item) -> Option<Self> {
         let object = item.as_object()?;
@@ -237,7 +320,8 @@ impl ParameterShape {
             Some(Base::List(_, items)) => items
                 .iter()
                 .filter_map(Item::as_text)
-                .map(str::to_owned)
+                .filter_map(|it| it.parse().ok())
+                .take(MAX_ALIASES)
                 .collect(),
             Some(Base::Dictionary(_) | Base::Nothing | Base::Scalar(_)) | None => Vec::new(),
         };
@@ -257,7 +341,9 @@ impl ParameterShape {
         Some(Self {
             name,
             aliases,
-            is_switch: object.property("SwitchParameter").and_then(Item::as_bool) == Some(true),
+            is_switch: Some(
+                object.property("SwitchParameter").and_then(Item::as_bool) == Some(true),
+            ),
             position: first.filter(|first| positions.all(|it| it == Some(*first))),
         })
     }

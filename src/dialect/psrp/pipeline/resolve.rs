@@ -5,7 +5,7 @@ use crate::dialect::shown;
 use crate::model::{CmdletName, ParameterName, Task, Value, Workload};
 
 use super::catalogue::{Catalogue, Coverage, Found};
-use super::{Argument, Invocation, PipelineError, Plain, shape, value};
+use super::{Argument, Invocation, PipelineError, Plain, refused, shape, value};
 
 /// Modules that a name may be qualified with.
 const MODULES: &[&str] = &[
@@ -13,81 +13,6 @@ const MODULES: &[&str] = &[
     "Microsoft.Exchange.Management.PowerShell.E2010",
     "Microsoft.PowerShell.Core",
     "Microsoft.PowerShell.Utility",
-];
-
-/// Cmdlets that run program text, or change what names mean.
-const EXECUTING: &[&str] = &[
-    "Add-Content",
-    "Add-PSSnapin",
-    "Add-Type",
-    "Clear-Variable",
-    "Connect-PSSession",
-    "Connect-WSMan",
-    "Copy-Item",
-    "Enter-PSHostProcess",
-    "Enter-PSSession",
-    "Export-Alias",
-    "Export-PSSession",
-    "ForEach-Object",
-    "Import-Alias",
-    "Import-LocalizedData",
-    "Import-Module",
-    "Import-PSSession",
-    "Invoke-AsWorkflow",
-    "Invoke-CimMethod",
-    "Invoke-Command",
-    "Invoke-Expression",
-    "Invoke-History",
-    "Invoke-Item",
-    "Invoke-WSManAction",
-    "Invoke-WmiMethod",
-    "Measure-Command",
-    "Move-Item",
-    "New-Alias",
-    "New-CimInstance",
-    "New-CimSession",
-    "New-Item",
-    "New-ItemProperty",
-    "New-Module",
-    "New-Object",
-    "New-PSDrive",
-    "New-PSSession",
-    "New-PSWorkflowSession",
-    "New-ScheduledJobOption",
-    "New-Service",
-    "New-Variable",
-    "New-WSManInstance",
-    "Out-File",
-    "Receive-PSSession",
-    "Register-CimIndicationEvent",
-    "Register-EngineEvent",
-    "Register-ObjectEvent",
-    "Register-PSSessionConfiguration",
-    "Register-ScheduledJob",
-    "Register-ScheduledTask",
-    "Register-WmiEvent",
-    "Remove-Variable",
-    "Rename-Item",
-    "Set-Alias",
-    "Set-CimInstance",
-    "Set-Content",
-    "Set-Item",
-    "Set-ItemProperty",
-    "Set-PSBreakpoint",
-    "Set-PSSessionConfiguration",
-    "Set-Service",
-    "Set-Variable",
-    "Set-WSManInstance",
-    "Set-WmiInstance",
-    "Start-Job",
-    "Start-Process",
-    "Start-ThreadJob",
-    "Start-Transcript",
-    "Tee-Object",
-    "Trace-Command",
-    "Update-FormatData",
-    "Update-TypeData",
-    "Where-Object",
 ];
 
 pub(super) fn command(
@@ -102,13 +27,18 @@ pub(super) fn command(
         ));
     }
     let cmdlet = cmdlet(&command.text, catalogue)?;
-    let arguments = arguments(&cmdlet, &command.arguments, catalogue)?;
+    let mut unresolved = Vec::new();
+    let arguments = arguments(&cmdlet, &command.arguments, catalogue, &mut unresolved)?;
+    for argument in &arguments {
+        refused::variable(argument, &unresolved)?;
+    }
     Ok(Invocation {
         task: Task {
             workload: workload.clone(),
             cmdlet,
         },
         arguments,
+        unresolved,
         scope: command.scope,
         merges: command.merges.clone(),
     })
@@ -123,7 +53,7 @@ fn cmdlet(text: &str, catalogue: &Catalogue) -> Result<CmdletName, PipelineError
         }
         None => text,
     };
-    may_run(name)?;
+    refused::cmdlet(name)?;
     let known = catalogue.command(name);
     // PowerShell tries a name without hyphen once more with `Get-` before it.
     let implied = || catalogue.command(&format!("Get-{name}"));
@@ -147,24 +77,15 @@ fn cmdlet(text: &str, catalogue: &Catalogue) -> Result<CmdletName, PipelineError
             cmdlet
         }
     };
-    may_run(found.as_str())?;
+    refused::cmdlet(found.as_str())?;
     Ok(found)
-}
-
-fn may_run(name: &str) -> Result<(), PipelineError> {
-    if EXECUTING.iter().any(|it| it.eq_ignore_ascii_case(name)) {
-        let text = format!(
-            "{name} runs program text or changes what names mean, and is not let through; send the commands by their own names (`Invoke-Command -Session $s {{ Get-Mailbox -Identity 'x' }}`, `AddCommand`)"
-        );
-        return Err(PipelineError::refused("executing-cmdlet", text));
-    }
-    Ok(())
 }
 
 fn arguments(
     cmdlet: &CmdletName,
     given: &[(Option<String>, Item)],
     catalogue: &Catalogue,
+    unresolved: &mut Vec<ParameterName>,
 ) -> Result<Vec<Argument>, PipelineError> {
     let mut arguments = Vec::with_capacity(given.len());
     let mut rest = given.iter().peekable();
@@ -182,8 +103,11 @@ fn arguments(
                 );
                 return Err(PipelineError::refused("parameter-ambiguous", text));
             }
-            Found::One(parameter, is_switch) => (parameter, Some(is_switch)),
-            Found::Unknown => (name.parameter, None),
+            Found::One(parameter, is_switch) => (parameter, is_switch),
+            Found::Unknown => {
+                unresolved.push(name.parameter.clone());
+                (name.parameter, None)
+            }
         };
         let argument = match (*item == Item::Nil, is_switch, name.form) {
             (true, Some(true), _) => Argument::Named(

@@ -375,7 +375,7 @@ fn values_are_made_plain() {
     };
     assert_eq!(of(Item::i32(5)), "5");
     assert_eq!(of(Item::Double("1.5".to_owned())), "1.5");
-    assert_eq!(of(Item::Bytes(vec![0, 255])), "AP8=");
+    assert_eq!(of(Item::Bytes(vec![0, 255])), "bytes:AP8=");
     assert_eq!(of(Item::Secure("AAAA".to_owned())), "[redacted]");
     assert_eq!(of(Item::list(vec![text("a"), Item::Nil])), "a,$null");
     assert_eq!(

@@ -3,12 +3,15 @@
 //! A value of a wrapped type becomes the bare value, lists and dictionaries become those of .NET itself, a switch becomes a
 //! flag, an Exchange object becomes the text that names it: nothing is left that a server would make an object of its own
 //! types from. Program text and all other objects are refused.
+//!
+//! What can be spelled in several ways is judged, and goes on, in one ([`canonical`]); a URI goes on as the text that it is
+//! judged as, since the server would show another (`%40` is `@` to it).
 
 use crate::dialect::psrp::clixml::{Base, Item, Object};
 use crate::dialect::{psrp::binary, shown};
 use crate::model::{Number, REDACTED, Value};
 
-use super::{PipelineError, Plain};
+use super::{PipelineError, Plain, canonical};
 
 const EXCHANGE: &str = "Deserialized.Microsoft.Exchange.";
 const CREDENTIAL: &str = "System.Management.Automation.PSCredential";
@@ -17,19 +20,40 @@ const SWITCH: &str = "System.Management.Automation.SwitchParameter";
 pub(super) fn plain(item: &Item) -> Result<Plain, PipelineError> {
     let value = match item {
         Item::Bool(set) => Value::Bool(*set),
-        Item::Bytes(bytes) => Value::Text(binary::encode(bytes)),
-        Item::Char(unit) => Value::Text(String::from_utf16_lossy(&[*unit])),
-        Item::Decimal(digits) | Item::Double(digits) | Item::Single(digits) => {
-            Number::new(digits).map_or_else(|| Value::text(digits.as_str()), Value::Number)
+        // No server shows bytes like that: they are not taken for the text that they could be written as.
+        Item::Bytes(bytes) => Value::Text(format!("bytes:{}", binary::encode(bytes))),
+        Item::Char(unit) => {
+            let one = char::from_u32(u32::from(*unit)).ok_or_else(|| odd("half a character"))?;
+            Value::Text(one.to_string())
         }
+        Item::DateTime(text) => {
+            let text = canonical::date_time(text).ok_or_else(|| {
+                odd("a date that is not written as `2026-11-21T22:04:34.5Z`, or is none,")
+            })?;
+            return Ok(same(Item::DateTime, text));
+        }
+        Item::Decimal(digits) => return number(Item::Decimal, canonical::decimal(digits)),
+        Item::Double(digits) => return number(Item::Double, canonical::double(digits)),
+        Item::Duration(text) => {
+            let time = canonical::duration(text).ok_or_else(|| {
+                odd("a time span that is not written as `P1DT2H3M4.5S`, or is too long,")
+            })?;
+            return Ok(Plain {
+                item: Item::Duration(time.written),
+                value: Value::Text(time.shown),
+            });
+        }
+        Item::Single(digits) => return number(Item::Single, canonical::single(digits)),
         Item::Integer(_, number) => {
             Number::new(&number.to_string()).map_or(Value::Null, Value::Number)
         }
-        Item::DateTime(text)
-        | Item::Duration(text)
-        | Item::Text(text)
-        | Item::Uri(text)
-        | Item::Version(text) => Value::text(text.as_str()),
+        Item::Uri(text) => return Ok(same(Item::Text, text.clone())),
+        Item::Version(text) => {
+            let text = canonical::version(text)
+                .ok_or_else(|| odd("a version that is not two to four numbers"))?;
+            return Ok(same(Item::Version, text));
+        }
+        Item::Text(text) => Value::text(text.as_str()),
         Item::Guid(id) => Value::Text(id.to_string()),
         Item::Nil => Value::Null,
         // What it says cannot be read here.
@@ -46,6 +70,25 @@ pub(super) fn plain(item: &Item) -> Result<Plain, PipelineError> {
     Ok(Plain {
         item: item.clone(),
         value,
+    })
+}
+
+/// What is judged as it is written.
+fn same(item: fn(String) -> Item, text: String) -> Plain {
+    Plain {
+        item: item(text.clone()),
+        value: Value::Text(text),
+    }
+}
+
+/// A number in its one spelling.
+fn number(item: fn(String) -> Item, digits: Option<String>) -> Result<Plain, PipelineError> {
+    let read = digits.and_then(|it| Some((Number::new(&it)?, it)));
+    let (number, digits) = read
+        .ok_or_else(|| odd("a number that the server would round, or that is infinite or none,"))?;
+    Ok(Plain {
+        item: item(digits),
+        value: Value::Number(number),
     })
 }
 

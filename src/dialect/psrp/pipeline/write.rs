@@ -54,6 +54,7 @@ fn command(invocation: &Invocation) -> Item {
     let Invocation {
         task,
         arguments,
+        unresolved: _,
         scope,
         merges,
     } = invocation;
