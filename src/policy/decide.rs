@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::model::{Command, Names, ParameterName, PolicyId, Principal, PrincipalId, Task};
 
 use super::explain::Blocked;
-use super::parameters::Breach;
+use super::parameters::{Breach, is_common};
 use super::{
     Approval, Decision, Judgement, OwnCall, ParameterRules, Permit, Policy, PolicySet, Refusal,
     Rule, Spread, Verdict, explain,
@@ -302,7 +302,9 @@ fn hidden_policy<'a>(
     let facts = policies.catalogue().facts(&command.task);
     let dangerous = facts.map_or(&[][..], |it| &it.dangerous);
     let is_strange = |name: &&ParameterName| {
-        !name.is(COUNTED_PARAMETER) && !dangerous.iter().any(|it| name.is(&it.name))
+        !name.is(COUNTED_PARAMETER)
+            && !is_common(name)
+            && !dangerous.iter().any(|it| name.is(&it.name))
     };
     let strange = parameters.unresolved().iter().find(is_strange);
     let breach = match (names, strange) {

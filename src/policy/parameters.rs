@@ -122,7 +122,8 @@ impl ParameterRules {
     /// are given by their own names are not given once more.
     fn check_unresolved<'a>(&'a self, parameters: &'a Parameters) -> Result<(), Breach<'a>> {
         let is_listed = |name: &ParameterName| self.rules.iter().any(|rule| rule.name == *name);
-        let given = parameters.unresolved().iter().find(|it| !is_listed(it));
+        let mut unresolved = parameters.unresolved().iter();
+        let given = unresolved.find(|it| !is_listed(it) && !is_common(it));
         let is_given = |rule: &&ParameterRule| parameters.get(rule.name.as_str()).is_some();
         let open = self.rules.iter().find(|rule| !is_given(rule));
         match (given, open) {
@@ -136,7 +137,7 @@ impl ParameterRules {
 
     fn check_name<'a>(&'a self, name: &'a ParameterName) -> Result<(), Breach<'a>> {
         let is_listed = self.rules.iter().any(|rule| rule.name == *name);
-        if is_listed || COMMON_PARAMETERS.iter().any(|common| name.is(common)) {
+        if is_listed || is_common(name) {
             return Ok(());
         }
         if let Some(rule) = self
@@ -154,6 +155,11 @@ impl ParameterRules {
             Others::Block => Err(Breach::Unlisted(name)),
         }
     }
+}
+
+/// Whether every cmdlet has a parameter of this name.
+pub(super) fn is_common(name: &ParameterName) -> bool {
+    COMMON_PARAMETERS.iter().any(|common| name.is(common))
 }
 
 /// Whether `given` is `full` or a beginning of it, in any case.

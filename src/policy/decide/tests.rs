@@ -115,6 +115,27 @@ impl World {
         judgement.decision().rule
     }
 
+    /// What is decided of a command with parameters of which `strange` are under names that could be aliases.
+    fn strange(&self, task: &str, known: &[&str], strange: &[&str]) -> Decision {
+        let mut parameters = Parameters::default();
+        for name in known.iter().chain(strange) {
+            let parameter = Parameter {
+                name: name.parse().unwrap(),
+                value: Value::text("a"),
+                type_annotation: None,
+            };
+            parameters.push(parameter).unwrap();
+        }
+        let names = strange.iter().map(|it| it.parse().unwrap());
+        parameters.set_unresolved(names.collect());
+        let command = Command {
+            task: task.parse().unwrap(),
+            parameters,
+        };
+        let judgement = decide(command, |it| Subject::Command(it), &self.facts());
+        judgement.decision().clone()
+    }
+
     fn facts(&self) -> Facts<'_> {
         Facts {
             policies: &self.policies,
@@ -550,6 +571,67 @@ fn a_parameter_without_a_clear_name_passes_no_rule() {
         "[[policy]]\ntask = 'X\\Set-Ruled'\napproval = 'manual'\nparameters = {{ Identity = {{ absent = true }} }}\n{EXEMPTION}"
     ));
     assert_eq!(exempt.unclear(r"X\Set-Ruled", Names::Piped), Rule::Exempt);
+}
+
+#[test]
+fn a_name_that_could_be_an_alias_stands_for_no_parameter_that_matters() {
+    let mut world = World::new(
+        "[[policy]]\ntask = 'X\\Set-Free'\napproval = 'manual'\n\
+         [[policy]]\ntask = 'X\\Set-Ruled'\napproval = 'manual'\nother_parameters = 'allow'\nparameters = { Forward = { absent = true } }\n\
+         [[policy]]\ntask = 'X\\Set-Named'\napproval = 'manual'\nother_parameters = 'allow'\nparameters = { Identity = { one_of = ['a'] } }\n\
+         [[policy]]\ntask = 'X\\Set-Counted'\napproval = 'manual'\nspread = { identities_per_grant = 2 }\n\
+         [[policy]]\neffect = 'change'\napproval = 'manual'\n\
+         [[policy]]\neffect = 'exfiltrate'\napproval = 'manual'\n",
+    );
+    for scope in [
+        r"x\set-free",
+        r"x\set-ruled",
+        r"x\set-named",
+        r"x\set-counted",
+        "effect:change",
+        "effect:exfiltrate",
+    ] {
+        world.grant(scope, NOW_MS, NOW_MS + 1, None);
+    }
+    let (granted, blocked) = (Rule::Granted, Rule::ParameterRule);
+    for (task, known, strange, rule) in [
+        (r"X\Set-Free", &[][..], &["Other"][..], granted),
+        (r"X\Set-Ruled", &[], &["Identity", "Fwd"], blocked),
+        (r"X\Set-Ruled", &["Identity", "Fwd"], &[], granted),
+        (r"X\Set-Ruled", &[], &["Verbose"], granted),
+        // No server binds a parameter twice, so what is beside its own name is another.
+        (r"X\Set-Named", &[], &["Identity", "Other"], granted),
+        (r"X\Set-Named", &["Identity"], &["Other"], granted),
+        (r"X\Set-Named", &["Identity"], &["Ident"], blocked),
+        (r"X\Set-Counted", &[], &["Identity", "Other"], granted),
+        (r"X\Set-Counted", &[], &["Other"], blocked),
+        // A parameter of another effect is known by its own name, and could be behind any other.
+        (r"Exchange\Set-Mailbox", &["Office"], &["Identity"], granted),
+        (r"Exchange\Set-Mailbox", &["Identity"], &["Office"], blocked),
+        (
+            r"Exchange\Set-Mailbox",
+            &[],
+            &["Identity", "ForwardingSmtpAddress"],
+            granted,
+        ),
+    ] {
+        let decision = world.strange(task, known, strange);
+        assert_eq!(decision.rule, rule, "{task} {known:?} {strange:?}");
+    }
+    // A grant's pins are rules as well.
+    let pinned = Value::text("a");
+    let names = ["Identity", "Office"].map(|it| it.parse().unwrap());
+    let pins = ParameterRules::pinned(names.iter().map(|it| (it, &pinned))).unwrap();
+    world.grants.0[0].2.pins = Some(Box::leak(Box::new(pins)));
+    let decide = |strange: &[&str]| world.strange(r"X\Set-Free", &[], strange).rule;
+    assert_eq!(decide(&["Identity", "Office", "Other"]), Rule::Granted);
+    assert_eq!(decide(&["Identity", "Other"]), Rule::PinnedParameters);
+    let told = [
+        world.strange(r"X\Set-Ruled", &[], &["Fwd"]),
+        world.strange(r"Exchange\Set-Mailbox", &[], &["Office"]),
+    ]
+    .map(|it| it.explanation);
+    insta::assert_snapshot!(told.join("\n"));
 }
 
 /// Grants of which nobody knows anything now.

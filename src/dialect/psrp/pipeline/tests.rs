@@ -1,5 +1,8 @@
 //! Tests of pipelines: which commands come out, what is written again, and what is refused beside a control that is not.
 
+mod names;
+mod values;
+
 use std::fmt::Write as _;
 
 use crate::dialect::psrp::clixml::{self, Base, Object};
