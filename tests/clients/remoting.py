@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import httpx
+from pypsrp.complex_objects import CommandType
 from pypsrp.powershell import PowerShell, RunspacePool
 from pypsrp.wsman import WSMan
 
@@ -21,6 +22,7 @@ import upstream as upstreams
 ANA, AMY, BEA, EVE, IVY, UNA = (f"{it}@contoso.example" for it in ("ana", "amy", "bea", "eve", "ivy", "una"))
 PEOPLE = (ANA, AMY, BEA, EVE, IVY, UNA)
 PASSWORD = "a password of the tests"
+LISTED = CommandType.ALIAS | CommandType.FUNCTION | CommandType.CMDLET
 SERVICE = ("CONTOSO\\svc-portcullis", "the service's own password")
 
 POLICIES = r"""
@@ -190,6 +192,11 @@ class World:
         if request["status"].lower() == "pending":
             self.approve(request["id"])
         return request["id"]
+
+    def teach(self, user: str = EVE) -> None:
+        """Has somebody load the list of the server's commands, so that the gateway knows it."""
+        with self.session(user) as runspaces:
+            assert runspaces.get_command_metadata("*", LISTED)
 
     def decisions(self, **wanted: object) -> list[dict]:
         """Decisions on record with these values, oldest first."""

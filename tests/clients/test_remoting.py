@@ -8,14 +8,13 @@ import uuid
 import httpx
 import pytest
 import winrm
-from pypsrp.complex_objects import CommandType, ObjectMeta, PSInvocationState, RunspacePoolState
+from pypsrp.complex_objects import ObjectMeta, PSInvocationState, RunspacePoolState
 from pypsrp.exceptions import AuthenticationError, WSManFaultError
 from pypsrp.host import PSHost, PSHostUserInterface
 from pypsrp.powershell import PowerShell, RunspacePool
-from remoting import AMY, ANA, BEA, EVE, IVY, PASSWORD, UNA, World, connection, in_background, pool, run
+from remoting import AMY, ANA, BEA, EVE, IVY, LISTED, PASSWORD, UNA, World, connection, in_background, pool, run
 
 TASK = r"Exchange\Remove-Mailbox"
-LISTED = CommandType.ALIAS | CommandType.FUNCTION | CommandType.CMDLET
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +23,7 @@ def remote(tmp_path_factory):
     remote.grant(UNA, "Remove-Mailbox")
     remote.grant(UNA, "Set-Mailbox")
     remote.grant(UNA, "Start-Sleep")
+    remote.teach()
     yield remote
     remote.stop()
 

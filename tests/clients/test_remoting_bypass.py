@@ -15,6 +15,7 @@ from tricks import changes, envelopes, fragments, pipelines, requests, sessions
 
 THEMES = {"fragments": fragments, "pipelines": pipelines, "envelopes": envelopes, "requests": requests, "sessions": sessions}
 ALL = [(theme, trick) for theme, module in THEMES.items() for trick in module.TRICKS]
+PEOPLE = (tricks.ANA, tricks.BEA, tricks.EVE, tricks.UNA)
 IDS = [f"{theme}: {trick.name}" for theme, trick in ALL]
 
 
@@ -32,6 +33,7 @@ def remote(tmp_path_factory):
     remote.grant(tricks.ANA, "Set-Mailbox")
     remote.grant(tricks.UNA, "Remove-Mailbox")
     remote.grant(tricks.UNA, "Start-Sleep")
+    remote.teach()
     yield remote
     remote.stop()
 
@@ -55,15 +57,37 @@ def tried(trick: tricks.Trick, stage: tricks.Stage) -> bool:
 
 @pytest.mark.parametrize(("theme", "trick"), ALL, ids=IDS)
 def test_the_bare_server_falls_for_it_or_not_as_the_catalogue_says(bare, theme, trick):
-    accounts = dict.fromkeys((tricks.ANA, tricks.EVE, tricks.UNA), remoting.SERVICE)
+    accounts = dict.fromkeys(PEOPLE, remoting.SERVICE)
     assert tried(trick, tricks.Stage(bare, f"http://{bare.authority}", None, accounts)) == trick.fools
+
+
+def teach(remote: remoting.World, taught: tricks.Taught) -> None:
+    """Has the gateway see the listings that the trick is about."""
+    match taught:
+        case tricks.Taught.LESS:
+            hidden = remote.exchange.endpoint.hidden
+            hidden |= {"ForwardingSmtpAddress", "DisplayName"}
+            remote.teach(tricks.ANA)
+            hidden.clear()
+        case tricks.Taught.NOTHING:
+            assert remote.gateway.stop() == 0
+            remote.gateway.start()
+        case tricks.Taught.WHOLE:
+            pass
 
 
 @pytest.mark.parametrize(("theme", "trick"), ALL, ids=IDS)
 def test_nothing_slips_past_the_gateway(remote, theme, trick):
-    accounts = {it: (it, remoting.PASSWORD) for it in (tricks.ANA, tricks.EVE, tricks.UNA)}
+    teach(remote, trick.taught)
+    if trick.run is sessions.confirmed_twice:
+        remote.grant(tricks.BEA, "Remove-Mailbox", uses=1)
+    accounts = {it: (it, remoting.PASSWORD) for it in PEOPLE}
     stage = tricks.Stage(remote.exchange, remote.base, remote.ca, accounts)
-    assert not tried(trick, stage), [it.get("cmdlet") for it in stage.journal]
+    try:
+        assert not tried(trick, stage), [it.get("cmdlet") for it in stage.journal]
+    finally:
+        if trick.taught is tricks.Taught.NOTHING:
+            remote.teach()
 
 
 def test_most_tricks_are_real_ones():

@@ -225,6 +225,11 @@ INIT_BODY = properties(
 )
 
 
+def payloads(body: bytes) -> list[bytes]:
+    """What is in an envelope in base64."""
+    return [base64.b64decode(it) for it in re.findall(rb">([A-Za-z0-9+/=\s]{40,})<", body)]
+
+
 def encoded(data: bytes) -> str:
     return base64.b64encode(data).decode()
 

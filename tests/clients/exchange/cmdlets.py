@@ -10,6 +10,7 @@ import psrpcore
 from psrpcore.types import (
     ErrorCategory,
     ErrorCategoryInfo,
+    FieldDescription,
     HostMethodIdentifier,
     NETException,
     PSNoteProperty,
@@ -85,6 +86,8 @@ class Cmdlet(t.NamedTuple):
 
 
 CMDLETS: dict[str, Cmdlet] = {}
+COMMON_ALIASES = {"ea": "ErrorAction", "ov": "OutVariable", "cf": "Confirm"}
+PARAMETER_ALIASES = {"set-mailbox": {"ForwardTo": "ForwardingSmtpAddress"}}
 ALIASES = {"gmbx": "Get-Mailbox", "iex": "Invoke-Expression", "rmbx": "Remove-Mailbox"}
 
 
@@ -150,8 +153,10 @@ def bind(c: Cmdlet, args: list[tuple[str | None, t.Any]]) -> dict[str, t.Any]:
             name = name[1:].rstrip()
             colon = name.endswith(":")
             name = name[:-1] if colon else name
-        exact = [p for p in c.params if p.lower() == name.lower()]
-        hits = exact or [p for p in c.params if p.lower().startswith(name.lower())]
+        aliases = COMMON_ALIASES | PARAMETER_ALIASES.get(c.name.lower(), {})
+        called = {p: [p, *(alias for alias, full in aliases.items() if full == p)] for p in c.params}
+        exact = [p for p, names in called.items() if any(it.lower() == name.lower() for it in names)]
+        hits = exact or [p for p, names in called.items() if any(it.lower().startswith(name.lower()) for it in names)]
         if len(hits) != 1:
             fail(f"A parameter cannot be found that matches parameter name '{name}'.", "NamedParameterNotFound")
         real = hits[0]
@@ -217,6 +222,14 @@ async def get_mailbox(ctx: Context, p: dict[str, t.Any]) -> None:
 
 @cmdlet("Set-Mailbox", "Identity DisplayName ForwardingSmtpAddress CustomAttribute1 Force", "Identity", "Identity", "Force")
 async def set_mailbox(ctx: Context, p: dict[str, t.Any]) -> None:
+    if "Identity" not in p and not ctx.pipe.metadata.host.IsHostNull:
+        # PowerShell asks for a mandatory parameter, and binds whatever comes with the answer.
+        answer = await ctx.host(
+            HostMethodIdentifier.Prompt,
+            ["cmdlet Set-Mailbox", "Supply values for the following parameters:", [FieldDescription("Identity")]],
+        )
+        p = {**p, **bind(lookup("Set-Mailbox"), [(f"-{name}:", value) for name, value in answer.items()])}
+        ctx.endpoint.record(ctx.shell, ctx.pipe, "Set-Mailbox", p)
     row = ctx.table.find(p.get("Identity"))
     if row is None:
         return ctx.not_found(p.get("Identity"), "Set")
@@ -250,6 +263,16 @@ async def remove_mailbox(ctx: Context, p: dict[str, t.Any]) -> None:
     del ctx.table.rows[row["Alias"].lower()]
 
 
+@cmdlet("Set-Variable", "Name Value", "Name Value")
+async def set_variable(ctx: Context, p: dict[str, t.Any]) -> None:
+    ctx.endpoint.variables.append(str(p["Name"]))
+
+
+@cmdlet("Export-Csv", "Path InputObject", "Path", "InputObject")
+async def export_csv(ctx: Context, p: dict[str, t.Any]) -> None:
+    """What it writes, where, is in the journal."""
+
+
 @cmdlet("Get-Date")
 async def get_date(ctx: Context, p: dict[str, t.Any]) -> None:
     ctx.emit("2026-01-01T00:00:00Z")
@@ -266,7 +289,7 @@ async def get_command(ctx: Context, p: dict[str, t.Any]) -> None:
     patterns = patterns if isinstance(patterns, (list, tuple)) else [patterns]
     for c in CMDLETS.values():
         if any(fnmatch.fnmatch(c.name.lower(), str(x).lower()) for x in patterns):
-            ctx.emit(command_object(c))
+            ctx.emit(command_object(c, ctx.endpoint.hidden))
 
 
 @cmdlet("Measure-Object", "InputObject", "", "InputObject")
@@ -285,7 +308,8 @@ async def out_string(ctx: Context, p: dict[str, t.Any]) -> None:
         ctx.emit(str(p["InputObject"]))
 
 
-def command_object(c: Cmdlet) -> PSObject:
+def command_object(c: Cmdlet, hidden: t.Collection[str] = ()) -> PSObject:
+    """What a listing says of a cmdlet; `hidden` are parameters that the caller's roles do not have."""
     obj = PSObject()
     obj.PSObject.type_names = [
         "Selected.System.Management.Automation.CmdletInfo",
@@ -293,7 +317,8 @@ def command_object(c: Cmdlet) -> PSObject:
         "System.Object",
     ]
     params: dict[str, t.Any] = {}
-    for name in c.params:
+    aliases = PARAMETER_ALIASES.get(c.name.lower(), {})
+    for name in (it for it in c.params if it not in hidden):
         meta = PSObject()
         meta.PSObject.type_names = ["System.Management.Automation.ParameterMetadata", "System.Object"]
         is_switch = name.lower() in c.switches
@@ -301,7 +326,7 @@ def command_object(c: Cmdlet) -> PSObject:
             ("Name", name),
             ("ParameterType", "System.Management.Automation.SwitchParameter" if is_switch else "System.String"),
             ("ParameterSets", {}),
-            ("Aliases", []),
+            ("Aliases", [alias for alias, full in aliases.items() if full == name]),
             ("IsDynamic", False),
             ("SwitchParameter", is_switch),
             ("Attributes", []),

@@ -62,6 +62,9 @@ class Endpoint:
         self.arrived: list[Arrived] = []
         self.stopped: list[str] = []
         self.secrets: list[str] = []
+        self.variables: list[str] = []
+        self.hidden: set[str] = set()
+        """Parameters that listings do not show, as to somebody whose roles do not have them."""
         self.changed = threading.Condition()
 
     def note(self, what: list[t.Any], entry: t.Any) -> None:

@@ -20,14 +20,15 @@ gateway, where nothing may come of it. What counts is the server's own journal. 
 
 from __future__ import annotations
 
+import enum
 import typing as t
 from dataclasses import dataclass, field
 
 import exchange
 import wsman
 
-ANA, EVE, UNA = "ana@contoso.example", "eve@contoso.example", "una@contoso.example"
-"""Ana has a grant for Set-Mailbox, Una one for Remove-Mailbox, Eve has none."""
+ANA, BEA, EVE, UNA = (f"{it}@contoso.example" for it in ("ana", "bea", "eve", "una"))
+"""Ana has a grant for Set-Mailbox, Una one for Remove-Mailbox, Bea one of one use, Eve has none."""
 MARK = "FORBIDDEN"
 NO = '<B N="V">false</B>'
 REMOVE = wsman.command("Remove-Mailbox", wsman.argument("Identity", "x"), wsman.argument("Confirm", NO))
@@ -96,6 +97,14 @@ def ran_what_is_marked(stage: Stage) -> bool:
     return any(MARK in str(it) for it in stage.journal)
 
 
+class Taught(enum.Enum):
+    """What listings of the server the gateway has seen before a trick."""
+
+    LESS = "the whole, and then one in which the server shows less"
+    NOTHING = "none, as after a restart"
+    WHOLE = "the whole"
+
+
 @dataclass
 class Trick:
     """One way past a gateway."""
@@ -108,11 +117,29 @@ class Trick:
     worked: t.Callable[[Stage], bool] = ran_what_it_must_not
     control: t.Callable[[Stage], t.Any] | None = None
     """The honest request of this form, which must work; by default a harmless pipeline."""
+    taught: Taught = Taught.WHOLE
 
 
 def pipeline(*commands: str, **settings: t.Any) -> str:
     """A `CREATE_PIPELINE` body; settings as `wsman.pipeline` has them."""
     return wsman.pipeline(*(commands or (HARMLESS,)), **settings)
+
+
+def listing(*names: str) -> str:
+    """A `GET_COMMAND_METADATA` body for cmdlets with these names."""
+    return wsman.properties(
+        None, wsman.items("Name", *(f"<S>{it}</S>" for it in names)), wsman.enumeration("CommandType", "CommandTypes", 8),
+        '<Nil N="Namespace" />', '<Nil N="ArgumentList" />',
+    )
+
+
+def has_arrived(stage: Stage, written: str) -> bool:
+    """Whether this went upstream, in an envelope or inside of a message."""
+    for it in stage.arrived:
+        told = b"".join(wsman.payloads(it.body))
+        if written.encode() in told or written.encode() in it.body or written in str(it.headers):
+            return True
+    return False
 
 
 def whole(session: wsman.Session, command: t.Any, body: str, number: int | None = None, kind: int = wsman.CREATE) -> bytes:

@@ -5,7 +5,7 @@ import uuid
 import wsman
 from wsman import fragment, fragments, message
 
-from . import HARMLESS, MARKED, REMOVE, MARK, Stage, Trick, pipeline, whole
+from . import HARMLESS, MARKED, REMOVE, MARK, Stage, Trick, has_arrived, listing, pipeline, whole
 
 
 def parts(x: wsman.Session, at: uuid.UUID, load: str, size: int = 700) -> list[bytes]:
@@ -150,10 +150,8 @@ def for_nobody(stage: Stage) -> None:
     x.command(fragment(message(wsman.CREATE, x.shell, at, pipeline(MARKED), destination=7), 3), at)
 
 
-LISTING = wsman.properties(
-    None, wsman.items("Name", "<S>Get-*</S>"), wsman.enumeration("CommandType", "CommandTypes", 8),
-    '<Nil N="Namespace" />', '<Nil N="ArgumentList" />',
-)
+LISTING = listing("Get-*")
+LONG = "*" * 300
 
 
 def behind_metadata(stage: Stage) -> None:
@@ -171,6 +169,12 @@ def honest_listing(stage: Stage) -> None:
     x, at = stage.session(), uuid.uuid4()
     x.start(LISTING, at, wsman.METADATA)
     assert x.ended(at) == 4
+
+
+def long_pattern(stage: Stage) -> None:
+    x, at = stage.session(), uuid.uuid4()
+    x.start(listing(LONG + "x"), at, wsman.METADATA)
+    x.ended(at)
 
 
 def behind_end_of_input(stage: Stage) -> None:
@@ -243,6 +247,7 @@ TRICKS = [
     Trick("a pipeline for the client", for_the_client),
     Trick("a pipeline for nobody", for_nobody),
     Trick("a pipeline behind a listing of commands", behind_metadata, control=honest_listing),
+    Trick("a pattern that takes long to match", long_pattern, worked=lambda stage: has_arrived(stage, LONG), control=honest_listing),
     Trick("a pipeline as input of a listing of commands", under_metadata, control=honest_listing),
     Trick("a pipeline behind the end of input", behind_end_of_input, control=honest_input),
     Trick("input of one pipeline under another", input_under_another, control=honest_input),

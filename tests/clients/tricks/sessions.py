@@ -5,7 +5,10 @@ import uuid
 import wsman
 from wsman import ENUMERATION, PWSH, RSP, TRANSFER, command_line, encoded, envelope, message
 
-from . import EVE, HARMLESS, MARK, MARKED, REMOVE, UNA, Stage, Trick, pipeline, ran_what_is_marked, whole
+from . import (
+    ANA, BEA, EVE, HARMLESS, MARK, MARKED, REMOVE, UNA, Stage, Trick, has_arrived, pipeline, ran_what_is_marked,
+    ran_what_it_must_not, whole,
+)
 
 
 def in_anothers_shell(stage: Stage) -> wsman.Session:
@@ -177,6 +180,63 @@ def answered(stage: Stage) -> None:
     assert x.ended(at) == 4
 
 
+WITH_HOST = wsman.HOST.replace("true", "false")
+TABLE = '<Obj N="mr"><TN RefId="994"><T>System.Collections.Hashtable</T><T>System.Object</T></TN><DCT>{}</DCT></Obj>'
+
+
+def asked_for_a_parameter(entries: dict[str, str]):
+    """Ana leaves out whom it is for, and gives more than that when the server asks."""
+
+    def run(stage: Stage) -> None:
+        x, at = stage.session(ANA), uuid.uuid4()
+        command = wsman.command("Set-Mailbox", wsman.argument("CustomAttribute1", "y"))
+        x.start(pipeline(command).replace(wsman.HOST, WITH_HOST), at)
+        assert x.receive(at).status == 200
+        table = "".join(f'<En><S N="Key">{name}</S><S N="Value">{value}</S></En>' for name, value in entries.items())
+        prompt = answer_body(TABLE.format(table)).replace("<I32>26</I32>", "<I32>23</I32>")
+        if x.send(whole(x, at, prompt, kind=wsman.PIPELINE_ANSWER), at, "pr").status == 200:
+            x.ended(at)
+
+    return run
+
+
+def confirmed_twice(stage: Stage) -> None:
+    """Bea may remove one mailbox; each time the server asks, and she says yes."""
+    x = stage.session(BEA)
+    number = 0
+    for identity in ("bo", "anna"):
+        at = uuid.uuid4()
+        yes = wsman.argument("Confirm", '<B N="V">true</B>')
+        command = wsman.command("Remove-Mailbox", wsman.argument("Identity", identity), yes)
+        x.start(pipeline(command).replace(wsman.HOST, WITH_HOST), at)
+        if "CommandState/Done" in x.receive(at).text:
+            continue
+        number += 1
+        body = answer_body('<I32 N="mr">0</I32>').replace(">1</I64>", f">{number}</I64>")
+        x.send(whole(x, at, body, kind=wsman.PIPELINE_ANSWER), at, "pr")
+        x.ended(at)
+
+
+def are_both_gone(stage: Stage) -> bool:
+    return all(stage.server.endpoint.table.find(it) is None for it in ("bo", "anna"))
+
+
+def answered_as_the_pools(to_the_pool: bool):
+    """A pipeline's question is answered as if the pool had asked, which nobody decides on."""
+
+    def run(stage: Stage) -> None:
+        x, at = asked_for_a_word(stage)
+        body = answer_body('<I32 N="mr">0</I32>')
+        x.send(whole(x, None if to_the_pool else at, body, kind=wsman.POOL_ANSWER), None if to_the_pool else at, "pr")
+
+    return run
+
+
+def pool_answer_arrived(stage: Stage) -> bool:
+    kind = wsman.POOL_ANSWER.to_bytes(4, "little")
+    return any(kind in part for it in stage.arrived if it.action == "Send" for part in wsman.payloads(it.body))
+
+
 def answer_for_another(stage: Stage) -> None:
     """Eve says yes for Una."""
     x, at = asked_for_a_word(stage)
@@ -190,14 +250,7 @@ def is_gone(stage: Stage) -> bool:
 
 def mark_arrived(stage: Stage) -> bool:
     """Whether the mark went upstream in any form."""
-    import base64
-    import re
-
-    for it in stage.arrived:
-        told = b"".join(base64.b64decode(part) for part in re.findall(rb">([A-Za-z0-9+/=\s]{40,})<", it.body))
-        if MARK.encode() in told or MARK.encode() in it.body or MARK in str(it.headers):
-            return True
-    return False
+    return has_arrived(stage, MARK)
 
 
 def with_arguments(value: str):
@@ -270,6 +323,11 @@ TRICKS = [
     Trick("such an object as the error of an answer", answered_with(OBJECT.replace('N="mr"', 'N="me"')), worked=mark_arrived, control=answered),
     Trick("such an object among a pool's arguments", with_arguments(OBJECT.replace('N="mr"', 'N="ApplicationArguments"')), worked=mark_arrived),
     Trick("program text among a pool's arguments", with_arguments(f'<SBK N="ApplicationArguments">{MARK}</SBK>'), worked=mark_arrived),
+    Trick("more parameters in the answer to a question for one", asked_for_a_parameter({"Identity": "x", "ForwardingSmtpAddress": "e@evil.example"}), worked=ran_what_it_must_not, control=answered),
+    Trick("another identity in the answer to a question", asked_for_a_parameter({"Identity": MARK}), worked=ran_what_is_marked, control=answered),
+    Trick("a use for each question that is answered with yes", confirmed_twice, worked=are_both_gone),
+    Trick("a pipeline's question answered as the pool's", answered_as_the_pools(True), worked=pool_answer_arrived, control=answered),
+    Trick("a pipeline's question answered as the pool's, on its own stream", answered_as_the_pools(False), worked=pool_answer_arrived, control=answered),
     Trick("headers that back ends believe", named_in_headers, worked=mark_arrived),
     Trick("two ends of one message at once", two_at_once),
 ]
