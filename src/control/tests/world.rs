@@ -350,7 +350,7 @@ impl World {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(std::time::Duration::from_secs(30), wait)
+        tokio::time::timeout(std::time::Duration::from_mins(1), wait)
             .await
             .unwrap();
     }
