@@ -86,6 +86,17 @@ impl World {
         found
     }
 
+    /// Waits until all was sent or given up, and gives what was given up.
+    async fn until_no_more_pending(&self) -> Vec<Delivery> {
+        let wait = async {
+            while !self.deliveries(DeliveryState::Pending).await.is_empty() {
+                self.pass(TimeDelta::minutes(30));
+            }
+        };
+        tokio::time::timeout(PATIENCE, wait).await.unwrap();
+        self.deliveries(DeliveryState::Dead).await
+    }
+
     /// Waits until a delivery is as it should be.
     async fn until_deliveries_of(&self, id: Uuid, is_good: impl Fn(&Delivery) -> bool) {
         let wait = async {
@@ -114,11 +125,6 @@ impl World {
             panic!("{:#?}", self.deliveries(DeliveryState::Pending).await);
         };
         found
-    }
-
-    async fn approve(&self, who: &str, id: &str) {
-        let line = format!("Approve-ElevatedAccessRequest -RequestId {id} -Comment fine");
-        self.call(who, &line).await.unwrap();
     }
 }
 

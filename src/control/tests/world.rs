@@ -1,6 +1,6 @@
 //! A workflow with sample policies, a clock that stands still, and an audit log that fails at will.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -333,6 +333,22 @@ impl World {
     pub(super) async fn file(&self, who: &str, task: &str) -> String {
         let ask = format!("New-ElevatedAccessRequest -Task {task} -Reason because");
         property(&self.call(who, &ask).await.unwrap(), "Identity")
+    }
+
+    pub(super) async fn approve(&self, who: &str, id: impl Display) {
+        let line = format!("Approve-ElevatedAccessRequest -RequestId {id}");
+        self.call(who, &line).await.unwrap();
+    }
+
+    pub(super) async fn deny(&self, who: &str, id: impl Display) {
+        let line = format!("Deny-ElevatedAccessRequest -RequestId {id}");
+        self.call(who, &line).await.unwrap();
+    }
+
+    /// Takes a grant away, by its id or its request's.
+    pub(super) async fn revoke(&self, who: &str, id: impl Display) {
+        let line = format!("Revoke-ElevatedAccessAuthorization -Identity {id}");
+        self.call(who, &line).await.unwrap();
     }
 
     /// The property of the request with this id, as an approver of everything would see it.

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{by_mail, by_webhook, open, webhook};
 use crate::config::{self, Webhook};
-use crate::control::tests::world::person;
+use crate::control::tests::world::{LedgerMode, World, person};
 use crate::control::{Caller, Via};
 use crate::model::NoticeKind;
 use crate::notify::testing::{Hook, Hooking, Mailing, Postbox};
@@ -173,6 +173,75 @@ async fn what_was_given_up_has_its_whole_time_again_when_an_operator_says_so() {
         );
         assert_eq!(records[0].request.unwrap().to_string(), id);
         assert_eq!(records[count].details["comment"], "mended");
+        world.stop().await;
+    })
+    .await;
+}
+
+/// All that was given up for a request of `ann` and one of `bob`, beside a reminder of another that nobody has to answer any more.
+async fn given_up(world: &World) -> Vec<Uuid> {
+    let decided = world.file("eve", r"Exchange\Set-Mailbox").await;
+    world.until_failed(1, 1).await;
+    world.pass(TimeDelta::minutes(61));
+    world.until_failed(1, 1).await;
+    world.pass(TimeDelta::minutes(130));
+    world.until_deliveries(DeliveryState::Dead, 2).await;
+    let withdraw = format!("Set-ElevatedAccessRequest -RequestId {decided} -Withdraw true");
+    world.call("eve", &withdraw).await.unwrap();
+    world.file("ann", r"Exchange\New-MoveRequest").await;
+    world.file("bob", r"Exchange\New-JournalRule").await;
+    world.pass(TimeDelta::hours(4));
+    let mut dead = world.until_no_more_pending().await;
+    dead.retain(|it| it.kind != "request-reminder");
+    dead.iter().map(|it| it.id).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_that_was_given_up_and_is_of_use_is_sent_again_together() {
+    on_each_engine(async |place| {
+        let hook = Hook::start(Hooking::Status(503, ""));
+        let notify = config::Notify {
+            remind_after: Some(Duration::from_hours(1)),
+            give_up_after: Duration::from_hours(2),
+            ..by_webhook(&hook)
+        };
+        let mut world = open(place, notify).await;
+        let useful = given_up(&world).await;
+        assert!(useful.len() >= 3, "what was filed, and what was withdrawn");
+        let retry_all = async |who: &str| {
+            let all = world
+                .control
+                .retry_notifications(caller(who), Some("mended".to_owned()));
+            all.await.map_err(|it| it.to_string())
+        };
+        let refused = retry_all("amy").await.unwrap_err();
+        assert!(refused.contains("only an operator"), "{refused}");
+        assert_eq!(world.ledger.count("notification.retried"), 0);
+
+        hook.behave(Hooking::Status(200, ""));
+        // Without its record it is on its way all the same, and whoever asked is told not to ask again.
+        world.ledger.set(LedgerMode::Fails);
+        let unrecorded = retry_all("kim").await.unwrap_err();
+        let told = format!(
+            "{} messages are sent again, but the audit log",
+            useful.len()
+        );
+        assert!(unrecorded.starts_with(&told), "{unrecorded}");
+        world.ledger.set(LedgerMode::Works);
+        for id in &useful {
+            world
+                .until_deliveries_of(*id, |it| it.state == DeliveryState::Sent)
+                .await;
+        }
+        world.pass(TimeDelta::minutes(1));
+        world
+            .until(|it| it.ledger.count("notification.retried") == useful.len())
+            .await;
+        // The reminder is left, and nothing else: another time nothing is sent.
+        assert_eq!(retry_all("kim").await.unwrap(), 0);
+        let left = world.deliveries(DeliveryState::Dead).await;
+        let kinds: BTreeSet<&str> = left.iter().map(|it| it.kind.as_str()).collect();
+        assert_eq!(kinds, BTreeSet::from(["request-reminder"]));
         world.stop().await;
     })
     .await;
