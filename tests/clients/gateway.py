@@ -187,8 +187,9 @@ class Process:
         """All whole audit records, oldest first."""
         records = []
         for segment in sorted((self.directory / "audit").glob("*.jsonl")):
-            whole, _, _ = segment.read_text().rpartition("\n")
-            records += [json.loads(line) for line in whole.splitlines()]
+            # What follows the last line's end is still being written, and may even end within a character.
+            whole, _, _ = segment.read_bytes().rpartition(b"\n")
+            records += [json.loads(line) for line in whole.split(b"\n") if line]
         return records
 
     def stop(self) -> int:
