@@ -19,13 +19,12 @@ TASK = r"Exchange\Remove-Mailbox"
 
 @pytest.fixture(scope="module")
 def remote(tmp_path_factory):
-    remote = World(tmp_path_factory.mktemp("remoting"))
-    remote.grant(UNA, "Remove-Mailbox")
-    remote.grant(UNA, "Set-Mailbox")
-    remote.grant(UNA, "Start-Sleep")
-    remote.teach()
-    yield remote
-    remote.stop()
+    with World(tmp_path_factory.mktemp("remoting")) as remote:
+        remote.grant(UNA, "Remove-Mailbox")
+        remote.grant(UNA, "Set-Mailbox")
+        remote.grant(UNA, "Start-Sleep")
+        remote.teach()
+        yield remote
 
 
 @pytest.fixture
