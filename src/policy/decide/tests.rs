@@ -418,7 +418,6 @@ fn a_parameter_without_a_clear_name_passes_no_rule() {
     ));
     assert_eq!(exempt.unclear(r"X\Set-Ruled", Names::Piped), Rule::Exempt);
 }
-<<<<<<< HEAD
 
 #[test]
 fn a_name_that_could_be_an_alias_stands_for_no_parameter_that_matters() {
@@ -480,49 +479,3 @@ fn a_name_that_could_be_an_alias_stands_for_no_parameter_that_matters() {
     .map(|it| it.explanation);
     insta::assert_snapshot!(told.join("\n"));
 }
-
-/// Grants of which nobody knows anything now.
-struct Unknown;
-
-impl HeldGrants for Unknown {
-    fn are_unknown(&self) -> bool {
-        true
-    }
-
-    fn each(
-        &self,
-        _: PrincipalId,
-        _: PolicyId,
-        _: &mut dyn FnMut(HeldGrant<'_>) -> ControlFlow<()>,
-    ) {
-    }
-}
-
-#[test]
-fn while_grants_are_unknown_what_needs_one_is_blocked_and_nobody_is_sent_to_ask_for_one() {
-    let world = World::new(
-        "[[policy]]\ntask = 'X\\Set-It'\napproval = 'auto'\non_block = 'request'\n\
-         [[policy]]\ntask = 'X\\Drop-It'\napproval = 'never'\n",
-    );
-    let facts = Facts {
-        grants: &Unknown,
-        ..world.facts()
-    };
-    let decision = |task: &str| {
-        let command = Command {
-            task: task.parse().unwrap(),
-            parameters: Parameters::default(),
-        };
-        let judgement = decide(command, |it| Subject::Command(it), &facts);
-        judgement.decision().clone()
-    };
-    let blocked = decision(r"X\Set-It");
-    assert_eq!(
-        (blocked.verdict, blocked.rule),
-        (Verdict::Block, Rule::GrantsUnknown)
-    );
-    insta::assert_snapshot!(blocked.explanation, @"Set-It needs a grant, and the gateway cannot tell now which grants are in force, so none counts; requests cannot be filed either. Try again in a moment");
-    assert_eq!(decision(r"X\Drop-It").rule, Rule::Never);
-}
-=======
->>>>>>> main

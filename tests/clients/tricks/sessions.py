@@ -326,8 +326,8 @@ TRICKS = [
     Trick("more parameters in the answer to a question for one", asked_for_a_parameter({"Identity": "x", "ForwardingSmtpAddress": "e@evil.example"}), worked=ran_what_it_must_not, control=answered),
     Trick("another identity in the answer to a question", asked_for_a_parameter({"Identity": MARK}), worked=ran_what_is_marked, control=answered),
     Trick("a use for each question that is answered with yes", confirmed_twice, worked=are_both_gone),
-    Trick("a pipeline's question answered as the pool's", answered_as_the_pools(True), worked=pool_answer_arrived, control=answered),
-    Trick("a pipeline's question answered as the pool's, on its own stream", answered_as_the_pools(False), worked=pool_answer_arrived, control=answered),
+    Trick("a pipeline's question answered as the pool's", answered_as_the_pools(True), worked=pool_answer_arrived),
+    Trick("a pipeline's question answered as the pool's, on its own stream", answered_as_the_pools(False), worked=pool_answer_arrived),
     Trick("headers that back ends believe", named_in_headers, worked=mark_arrived),
     Trick("two ends of one message at once", two_at_once),
 ]
