@@ -6,8 +6,7 @@ import wsman
 from wsman import ENUMERATION, PWSH, RSP, TRANSFER, command_line, encoded, envelope, message
 
 from . import (
-    ANA, BEA, EVE, HARMLESS, MARK, MARKED, REMOVE, UNA, Stage, Trick, has_arrived, pipeline, ran_what_is_marked,
-    ran_what_it_must_not, whole,
+    ANA, BEA, EVE, HARMLESS, MARK, MARKED, REMOVE, UNA, Stage, Trick, has_arrived, pipeline, ran_what_is_marked, whole,
 )
 
 
@@ -323,7 +322,7 @@ TRICKS = [
     Trick("such an object as the error of an answer", answered_with(OBJECT.replace('N="mr"', 'N="me"')), worked=mark_arrived, control=answered),
     Trick("such an object among a pool's arguments", with_arguments(OBJECT.replace('N="mr"', 'N="ApplicationArguments"')), worked=mark_arrived),
     Trick("program text among a pool's arguments", with_arguments(f'<SBK N="ApplicationArguments">{MARK}</SBK>'), worked=mark_arrived),
-    Trick("more parameters in the answer to a question for one", asked_for_a_parameter({"Identity": "x", "ForwardingSmtpAddress": "e@evil.example"}), worked=ran_what_it_must_not, control=answered),
+    Trick("more parameters in the answer to a question for one", asked_for_a_parameter({"Identity": "x", "ForwardingSmtpAddress": MARK}), worked=ran_what_is_marked, control=answered),
     Trick("another identity in the answer to a question", asked_for_a_parameter({"Identity": MARK}), worked=ran_what_is_marked, control=answered),
     Trick("a use for each question that is answered with yes", confirmed_twice, worked=are_both_gone),
     Trick("a pipeline's question answered as the pool's", answered_as_the_pools(True), worked=pool_answer_arrived),

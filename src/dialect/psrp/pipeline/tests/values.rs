@@ -87,7 +87,7 @@ fn values_that_the_server_would_make_others_of_are_refused() {
     }
     // A GUID in braces, and a truth in another case, are none at all.
     for text in [
-        r#"<G>{01a1ff8a-0000-4000-8000-000000000001}</G>"#,
+        "<G>{01a1ff8a-0000-4000-8000-000000000001}</G>",
         "<B>True</B>",
         "<B>1</B>",
         "<I32>007</I32>",
