@@ -257,6 +257,7 @@ def test_a_pipeline_that_is_not_whole_never_runs(remote, session):
 
 
 def test_both_dialects_leave_records_of_one_shape(remote):
+    remote.teach()
     with remote.session() as runspaces:
         run(runspaces, "Set-Mailbox", Identity="x", CustomAttribute1="y")
     httpx.post(
