@@ -385,8 +385,14 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let running = tokio::select! {
         running = start(config) => running?,
-        _ = interrupt.recv() => return stopped_early(),
-        _ = terminate.recv() => return stopped_early(),
+        _ = interrupt.recv() => {
+            stopped_early();
+            return Ok(());
+        }
+        _ = terminate.recv() => {
+            stopped_early();
+            return Ok(());
+        }
     };
     loop {
         tokio::select! {
@@ -405,7 +411,6 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 }
 
 /// Nothing was served yet, so nothing is to be finished: what was asked for is done.
-fn stopped_early() -> anyhow::Result<()> {
+fn stopped_early() {
     info!("Stopped before it was ready");
-    Ok(())
 }
