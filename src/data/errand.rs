@@ -107,10 +107,12 @@ mod tests {
         let stopping = CancellationToken::new();
         let (told, heard) = oneshot::channel();
         let room = errands.room().await.unwrap();
-        let mut client = Box::pin(room.carry_out(Uuid::nil(), &stopping, |leaving| async move {
-            leaving.cancelled().await;
-            told.send(()).unwrap();
-        }));
+        let mut client = Box::pin(
+            room.carry_out(Uuid::nil(), &stopping, |leaving| async move {
+                leaving.cancelled().await;
+                told.send(()).unwrap();
+            }),
+        );
         assert!(poll!(&mut client).is_pending());
         // It takes room as long as it goes on, whoever is there.
         assert!(poll!(Box::pin(errands.room())).is_pending());

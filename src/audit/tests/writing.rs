@@ -147,7 +147,12 @@ async fn a_call_that_stops_waiting_leaves_its_outcome() {
     log.event(event("gateway.stopped")).await.unwrap();
     log.close().unwrap();
     let records = fixture.records();
-    let of_kind = |kind: &str| records.iter().filter(|it| it["kind"] == kind).collect::<Vec<_>>();
+    let of_kind = |kind: &str| {
+        records
+            .iter()
+            .filter(|it| it["kind"] == kind)
+            .collect::<Vec<_>>()
+    };
     let (decisions, outcomes) = (of_kind("decision"), of_kind("outcome"));
     assert_eq!(decisions.len(), 2);
     // A block is complete by itself.

@@ -15,8 +15,8 @@ use crate::dialect::psrp::soap::{Fault, Operation, Request, Response, Signal, St
 use super::local::Local;
 use super::metadata::Listing;
 use super::{
-    Context, Go, Next, Proposal, Running, Shell, Stage, State, Step, Subject, Work, WorkKind,
-    bad, ends, plain, pool, rewrite, sends, unknown_response,
+    Context, Go, Next, Proposal, Running, Shell, Stage, State, Step, Subject, Work, WorkKind, bad,
+    ends, plain, pool, rewrite, sends, unknown_response,
 };
 
 /// How many ids of a client's last requests are remembered.
@@ -249,10 +249,7 @@ impl Shell {
                 next: Next::Continue(sends(None, stream, &written), Some(Response::Sent)),
             }))),
             Some(
-                State::Deciding(_)
-                | State::Incomplete
-                | State::Local(_)
-                | State::Stopping(..),
+                State::Deciding(_) | State::Incomplete | State::Local(_) | State::Stopping(..),
             )
             | None => Err(bad(
                 "message-ids",
