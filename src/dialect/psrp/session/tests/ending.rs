@@ -230,7 +230,9 @@ impl Server {
                 };
                 there.map_or_else(gone, |()| Response::Signalled)
             }
-            other => panic!("{other:?}"),
+            other @ (Operation::Create { .. }
+            | Operation::Receive { command: None, .. }
+            | Operation::Send { .. }) => panic!("{other:?}"),
         }
     }
 
