@@ -250,9 +250,11 @@ impl Scene<'_> {
             let again = mark(call).filter(|it| !it.is_page).map(receipt);
             return Ok(again.map_or(Use::None, Use::Taken));
         }
-        let (Some((grant, spread)), Some(command), Some(mark)) =
-            (self.counted(permit), call.command(), mark(call))
-        else {
+        // Most grants count nothing: only a use is worth its mark, a hash over the whole command.
+        let Some((grant, spread)) = self.counted(permit) else {
+            return Ok(Use::None);
+        };
+        let (Some(command), Some(mark)) = (call.command(), mark(call)) else {
             return Ok(Use::None);
         };
         let taking = Taking {

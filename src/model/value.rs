@@ -135,19 +135,35 @@ impl Value {
 
 /// Writes `text` as a JSON string (RFC 8259 section 7): quotes, backslashes and control characters escaped, the rest as UTF-8.
 fn write_json_text(text: &str, out: &mut Vec<u8>) {
+    out.reserve(text.len() + 2);
     out.push(b'"');
-    for byte in text.bytes() {
-        match byte {
-            b'"' => out.extend_from_slice(b"\\\""),
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            0..=0x1f | 0x7f => out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
-            0x20..=0xff => out.push(byte),
-        }
+    let mut rest = text.as_bytes();
+    // Nearly every text is one run without anything to escape.
+    while let Some(at) = rest.iter().position(|byte| needs_escape(*byte)) {
+        let (run, from) = rest.split_at_checked(at).unwrap_or_default();
+        out.extend_from_slice(run);
+        let Some((byte, after)) = from.split_first() else {
+            break;
+        };
+        write_escape(*byte, out);
+        rest = after;
     }
+    out.extend_from_slice(rest);
     out.push(b'"');
+}
+
+fn needs_escape(byte: u8) -> bool {
+    byte < 0x20 || matches!(byte, b'"' | b'\\' | 0x7f)
+}
+
+fn write_escape(byte: u8, out: &mut Vec<u8>) {
+    match byte {
+        b'\n' => out.extend_from_slice(b"\\n"),
+        b'\r' => out.extend_from_slice(b"\\r"),
+        b'\t' => out.extend_from_slice(b"\\t"),
+        b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
+        _ => out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
+    }
 }
 
 #[cfg(test)]

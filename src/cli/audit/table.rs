@@ -150,10 +150,15 @@ pub(super) fn report(report: &NodeReport, out: &mut dyn Write) -> io::Result<()>
     } else {
         (BAD, "NOT AS IT WAS WRITTEN")
     };
+    let plural = |is_one| if is_one { "" } else { "s" };
     writeln!(
         out,
-        "{BOLD}{}{BOLD:#}: {style}{word}{style:#}, {} records in {} segments",
-        report.node, report.records, report.segments
+        "{BOLD}{}{BOLD:#}: {style}{word}{style:#}, {} record{} in {} segment{}",
+        report.node,
+        report.records,
+        plural(report.records == 1),
+        report.segments,
+        plural(report.segments == 1)
     )?;
     if let (Some(first), Some(last), Some(hash), Some(time)) = (
         report.first_seq,

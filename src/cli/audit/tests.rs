@@ -65,7 +65,7 @@ fn verify_says_good_or_names_the_record_and_fails() {
     let (folder, _) = log();
     let (text, good) = output(folder.path(), &["verify"]);
     assert!(
-        good && text.starts_with("gw: good, 3 records in 1 segments"),
+        good && text.starts_with("gw: good, 3 records in 1 segment"),
         "{text}"
     );
     let path = folder.path().join("audit-gw-00000000000000000001.jsonl");
