@@ -65,6 +65,13 @@ pub fn psrp_fragment(data: &[u8]) {
     psrp::fragments(data);
 }
 
+/// A message out of its fragments.
+///
+/// It reads the same after it was written; what a client may send is for the server, of a kind for its place, and of its own session.
+pub fn psrp_message(data: &[u8]) {
+    psrp::message(data);
+}
+
 /// CLIXML, and the same as a pipeline.
 ///
 /// What is accepted reads the same after it was written; a pipeline is decided on alike, holds no program text, and is

@@ -20,6 +20,7 @@ mod import;
 mod index;
 mod lint;
 mod load;
+mod members;
 mod number;
 mod parameters;
 mod pattern;

@@ -1,16 +1,16 @@
 //! One call of the API: who calls, by which right, and what was sent, read strictly.
 
+mod caller;
+mod site;
+
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use axum::body::Body;
 use chrono::Utc;
-use http::header::{
-    AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN, RETRY_AFTER, USER_AGENT,
-    WWW_AUTHENTICATE,
-};
+use http::HeaderMap;
+use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, USER_AGENT};
 use http::request::Parts;
-use http::{HeaderMap, Method};
 use http_body_util::{BodyExt as _, Limited};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -19,13 +19,15 @@ use uuid::Uuid;
 
 use crate::api::Api;
 use crate::api::problem::{Failure, Kind};
-use crate::api::routes::{Right, Route};
+use crate::api::routes::Route;
 use crate::api::schema;
-use crate::api::types::{FieldProblem, TokenScope};
-use crate::audit::Event;
-use crate::control::{Caller, StoredToken, TOKEN_PREFIX, Tool, Via};
+use crate::api::types::FieldProblem;
+use crate::control::{Caller, StoredToken, Tool, Via};
 use crate::dialect::json;
 use crate::model::Principal;
+
+pub(super) use caller::scope_word;
+use site::check_site;
 
 /// The largest body that is read, in bytes.
 const MOST_BODY: usize = 64 * 1024;
@@ -218,176 +220,6 @@ impl Api {
             body,
         })
     }
-
-    /// Refuses a page of a stranger's that a browser was made to take for this host (DNS rebinding), where anybody on this
-    /// machine could be meant; and, where others could listen, credentials in the clear.
-    pub(super) fn check_host(&self, parts: &Parts) -> Result<(), Failure> {
-        if !self.settings.is_private {
-            return Err(Failure::new(
-                Kind::PlainHttp,
-                "the API is not served over plain HTTP on an address that others can reach: set `tls` under [control] of the gateway's configuration, or listen on 127.0.0.1",
-            ));
-        }
-        if !self.settings.is_loopback {
-            return Ok(());
-        }
-        let named = authority(parts);
-        let host = named.map(|it| {
-            it.host()
-                .trim_start_matches('[')
-                .trim_end_matches(']')
-                .to_ascii_lowercase()
-        });
-        let is_own = host.as_deref().is_some_and(|host| {
-            host == "localhost"
-                || host.parse::<IpAddr>().is_ok_and(|it| it.is_loopback())
-                || self.settings.public_host.as_deref() == Some(host)
-        });
-        if is_own {
-            return Ok(());
-        }
-        Err(Failure::new(
-            Kind::WrongHost,
-            "name this gateway by `localhost` or a loopback address, or set `public_url` under [control] of its configuration to the name that you use",
-        ))
-    }
-
-    /// Who calls, by a token of the API or a credential of an identity.
-    async fn sign_in(
-        &self,
-        headers: &HeaderMap,
-        source: IpAddr,
-    ) -> Result<(Principal, Option<StoredToken>), Failure> {
-        if let Some(secret) = own_token(headers) {
-            let Some(token) = self.control.token(secret).await? else {
-                self.refused_sign_in("unknown-token", source);
-                let failure = Failure::new(
-                    Kind::Unauthenticated,
-                    "the token is unknown, revoked or expired: make another with POST /api/v1/tokens",
-                );
-                return Err(failure.with(
-                    WWW_AUTHENTICATE,
-                    HeaderValue::from_static(r#"Bearer realm="portcullis", error="invalid_token""#),
-                ));
-            };
-            return Ok((self.owner(&token), Some(token)));
-        }
-        let allowed = &self.settings.identities;
-        match self
-            .identities
-            .authenticate(allowed, headers, Utc::now())
-            .await
-        {
-            Ok(known) => Ok((known.principal.as_ref().clone(), None)),
-            Err(failure) => {
-                if headers.contains_key(AUTHORIZATION) {
-                    self.refused_sign_in(failure.reason(), source);
-                }
-                let kind = if failure.status() == http::StatusCode::UNAUTHORIZED {
-                    Kind::Unauthenticated
-                } else {
-                    Kind::Unavailable
-                };
-                let answer = Failure::new(kind, failure.public_text());
-                Err(if kind == Kind::Unauthenticated {
-                    answer.with(WWW_AUTHENTICATE, failure.challenge())
-                } else {
-                    answer.with(RETRY_AFTER, HeaderValue::from_static("1"))
-                })
-            }
-        }
-    }
-
-    /// The owner of a token. What an identity provider said of their groups is not known any more, so it does not count.
-    fn owner(&self, token: &StoredToken) -> Principal {
-        Principal {
-            kind: token.principal_kind,
-            id: self.state.interner.principal(&token.principal_key),
-            key: token.principal_key.clone(),
-            name: token.principal_name.clone(),
-            groups: Vec::new(),
-            tenant: token.tenant.clone(),
-            identity: token.identity.clone(),
-        }
-    }
-
-    /// Puts a refused sign-in on record, bounded.
-    fn refused_sign_in(&self, reason: &str, source: IpAddr) {
-        let now = Utc::now();
-        if !self.strangers.is_recorded(source, now.timestamp_millis()) {
-            return;
-        }
-        let details = Map::from_iter([
-            ("reason".to_owned(), reason.into()),
-            ("status".to_owned(), 401.into()),
-            ("via".to_owned(), "api".into()),
-        ]);
-        self.audit.event_soon(Event {
-            id: Uuid::now_v7(),
-            at: now,
-            kind: "sign-in.failed".to_owned(),
-            principal: None,
-            source: Some(source),
-            request: None,
-            grant: None,
-            policy: None,
-            decision: None,
-            details,
-        });
-    }
-
-    fn check_right(
-        &self,
-        route: &Route,
-        who: &Principal,
-        token: Option<&StoredToken>,
-    ) -> Result<(), Failure> {
-        if let Some(token) = token {
-            let needed = scope_word(route.scope);
-            if route.right == Right::PersonInPerson {
-                return Err(Failure::new(
-                    Kind::Forbidden,
-                    "tokens are made and revoked by people with their own credentials, and not with a token",
-                ));
-            }
-            if !token.scopes.iter().any(|it| it == needed) {
-                return Err(Failure::new(
-                    Kind::Forbidden,
-                    format!(
-                        "this takes a token with the scope `{needed}`, and this one has {}",
-                        token.scopes.join(", ")
-                    ),
-                ));
-            }
-        }
-        let (may, whom, group, key) = match route.right {
-            Right::Anybody | Right::Person | Right::PersonInPerson => return Ok(()),
-            Right::Auditor => (
-                self.control.is_auditor(who),
-                "auditors and operators",
-                &self.settings.auditors,
-                "auditors",
-            ),
-            Right::Operator => (
-                self.control.is_operator(who),
-                "operators",
-                &self.settings.operators,
-                "operators",
-            ),
-        };
-        if may {
-            return Ok(());
-        }
-        Err(Failure::new(
-            Kind::Forbidden,
-            match group {
-                Some(group) => format!("this is for {whom}: be a member of the group `{group}`"),
-                None => format!(
-                    "this is for {whom}, and no group is named: set `{key}` under [access_control] of the gateway's configuration"
-                ),
-            },
-        ))
-    }
 }
 
 /// What calls, as it says itself.
@@ -400,65 +232,10 @@ fn tool(headers: &HeaderMap) -> Tool {
     }
 }
 
-/// A token of the API among the headers, if there is one credential and it is such a one.
-fn own_token(headers: &HeaderMap) -> Option<&str> {
-    let mut values = headers.get_all(AUTHORIZATION).iter();
-    let value = values.next()?.to_str().ok()?;
-    let (scheme, secret) = value.split_once(' ')?;
-    let is_own = scheme.eq_ignore_ascii_case("bearer") && secret.starts_with(TOKEN_PREFIX);
-    (is_own && values.next().is_none()).then_some(secret)
-}
-
-/// The word of a scope.
-pub(super) fn scope_word(scope: TokenScope) -> &'static str {
-    match scope {
-        TokenScope::Approve => "approve",
-        TokenScope::Audit => "audit",
-        TokenScope::Operate => "operate",
-        TokenScope::Read => "read",
-        TokenScope::Request => "request",
-    }
-}
-
 /// From where a request came.
 pub(super) fn source(parts: &Parts) -> IpAddr {
     let peer = parts.extensions.get::<SocketAddr>();
     peer.map_or(IpAddr::from([0, 0, 0, 0]), |it| it.ip().to_canonical())
-}
-
-fn authority(parts: &Parts) -> Option<http::uri::Authority> {
-    if let Some(authority) = parts.uri.authority() {
-        return Some(authority.clone());
-    }
-    let mut hosts = parts.headers.get_all(HOST).iter();
-    let host = hosts.next()?.to_str().ok()?.parse().ok()?;
-    hosts.next().is_none().then_some(host)
-}
-
-/// Where a browser says which site's page sends a request ([Fetch metadata]).
-///
-/// [Fetch metadata]: https://www.w3.org/TR/fetch-metadata/
-const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-
-/// Refuses what a browser was made to send by another site's page: browsers keep Basic credentials and add them unasked.
-fn check_site(parts: &Parts) -> Result<(), Failure> {
-    if parts.method == Method::GET || parts.method == Method::HEAD {
-        return Ok(());
-    }
-    let site = parts.headers.get(SITE).map(HeaderValue::as_bytes);
-    let is_foreign_site = site.is_some_and(|it| it != b"same-origin" && it != b"none");
-    let is_foreign_origin = parts.headers.get(ORIGIN).is_some_and(|origin| {
-        let origin = origin.to_str().ok().and_then(|it| it.split_once("://"));
-        let own = authority(parts);
-        origin.map(|it| it.1) != own.as_ref().map(http::uri::Authority::as_str)
-    });
-    if is_foreign_site || is_foreign_origin {
-        return Err(Failure::new(
-            Kind::CrossSite,
-            "pages of other sites may not use the API; call it from a program",
-        ));
-    }
-    Ok(())
 }
 
 async fn read_body(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Failure> {

@@ -118,13 +118,7 @@ async fn an_equal_request_is_answered_with_the_pending_one() {
         assert_eq!(world.file("ann", r"exchange\NEW-moverequest").await, first);
         assert_ne!(world.file("bob", r"Exchange\New-MoveRequest").await, first);
         assert_ne!(world.file("ann", r"Exchange\Remove-Mailbox").await, first);
-        world
-            .call(
-                "amy",
-                &format!("Deny-ElevatedAccessRequest -Identity {first}"),
-            )
-            .await
-            .unwrap();
+        world.deny("amy", &first).await;
         assert_ne!(world.file("ann", r"Exchange\New-MoveRequest").await, first);
     })
     .await;
@@ -175,13 +169,7 @@ async fn a_pattern_policy_is_asked_for_whole_or_for_a_task() {
             (whole, "TaskPattern", r"exchange\remove-*"),
             (task, "Task", r"Exchange\Remove-Mailbox"),
         ] {
-            world
-                .call(
-                    "amy",
-                    &format!("Approve-ElevatedAccessRequest -RequestId {id}"),
-                )
-                .await
-                .unwrap();
+            world.approve("amy", &id).await;
             let show = format!("Get-ElevatedAccessAuthorization -RequestId {id}");
             let grant = world.call("amy", &show).await.unwrap();
             assert_eq!(world::property(&grant, "Type"), kind);

@@ -5,7 +5,7 @@ use uuid::Uuid;
 use crate::dialect::psrp::answer::Failure;
 use crate::dialect::psrp::clixml::{self, Item};
 use crate::dialect::psrp::fragment::{self, Limits as FragmentLimits, Reassembler};
-use crate::dialect::psrp::message::{self, Destination, Kind, Message};
+use crate::dialect::psrp::message::{self, Destination, Kind, Message, Place};
 use crate::dialect::psrp::pipeline::{Catalogue, Pipeline};
 use crate::dialect::psrp::session::{Context, Limits, Shell, Step, Subject};
 use crate::dialect::psrp::soap::{
@@ -61,13 +61,37 @@ pub(super) fn fragments(data: &[u8]) {
                 .push(&written, &limits)
                 .expect("what is written is read");
             assert_eq!(again.as_slice(), std::slice::from_ref(&object));
-            if let Ok(message) = message::read(&object.bytes) {
-                let again = message::read(&message::write(&message));
-                // A second byte order mark is a character.
-                assert!(message.data.starts_with('\u{feff}') || again.as_ref() == Ok(&message));
-            }
+            message(&object.bytes);
         }
     }
+}
+
+pub(super) fn message(data: &[u8]) {
+    let Ok(message) = message::read(data) else {
+        return;
+    };
+    let again = message::read(&message::write(&message));
+    // A second byte order mark is a character.
+    assert!(message.data.starts_with('\u{feff}') || again.as_ref() == Ok(&message));
+    let Message { pool, pipeline, .. } = message;
+    let stranger = Uuid::from_u128(!pool.as_u128());
+    for place in Place::ALL {
+        let from_client = message::read_from_client(data, *place, pool, Some(pipeline));
+        if let Ok(taken) = from_client {
+            assert_eq!(taken, message);
+            assert_eq!(taken.destination, Destination::Server);
+            assert!(taken.kind.may_come(*place), "each kind has its places");
+        }
+        let others = [
+            (stranger, pipeline),
+            (pool, Uuid::from_u128(!pipeline.as_u128())),
+        ];
+        for (pool, pipeline) in others {
+            let read = message::read_from_client(data, *place, pool, Some(pipeline));
+            assert!(read.is_err(), "a message of another session or pipeline");
+        }
+    }
+    values(message.data.as_bytes());
 }
 
 pub(super) fn values(data: &[u8]) {

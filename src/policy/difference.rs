@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::model::Task;
 
+use super::PolicySet;
 use super::pattern::Pattern;
 use super::scopes::Reach;
-use super::{Policy, PolicySet};
 
 /// Tasks whose governing policy is another one, or asks for something else.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,21 +45,8 @@ pub fn difference(old: &PolicySet, new: &PolicySet) -> Vec<Difference> {
 fn tasks(old: &PolicySet, new: &PolicySet) -> impl Iterator<Item = Task> {
     let mut tasks: BTreeMap<String, Task> = BTreeMap::new();
     for set in [old, new] {
-        let listed = set.catalogue().entries().iter().map(|it| it.task.as_str());
-        let of_roles = set
-            .roles()
-            .iter()
-            .flat_map(|it| it.tasks.iter().map(String::as_str));
-        let exact = |it: &Policy| match &it.reach {
-            Reach::Task(pattern) => pattern.is_exact(),
-            Reach::Effect(_) | Reach::Role(_) | Reach::RoleGroup(_) => false,
-        };
-        let of_policies = set.policies().iter().filter(|it| exact(it));
-        let named = of_policies.map(|it| it.scope.text.as_str());
-        for text in listed.chain(of_roles).chain(named) {
-            if let Ok(task) = text.parse::<Task>() {
-                tasks.entry(task.folded()).or_insert(task);
-            }
+        for (folded, task) in set.known_tasks() {
+            tasks.entry(folded).or_insert(task);
         }
     }
     // A pattern that matches none of these still governs what nobody has named: one task stands for those.

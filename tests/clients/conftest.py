@@ -1,13 +1,9 @@
 """What the tests share: one gateway, one upstream, two issuers."""
 
-from types import SimpleNamespace
-
 import pytest
 
 import certificates
 import gateway as gateways
-import tokens
-import upstream as upstreams
 
 
 @pytest.fixture(scope="session")
@@ -15,15 +11,8 @@ def world(tmp_path_factory):
     """The gateway in front of the upstream, and who signs people in."""
     directory = tmp_path_factory.mktemp("world")
     certificates.write(directory)
-    entra = tokens.Issuer(f"https://sts.windows.net/{tokens.TENANT}/")
-    rotating = tokens.Issuer("https://issuer.example/", "ES256")
-    keys = tokens.KeyServer(rotating)
-    upstream = upstreams.Upstream(certificates.server_context(directory))
-    gateway = gateways.Gateway(directory, upstream.authority, entra, rotating, keys.url)
-    yield SimpleNamespace(gateway=gateway, upstream=upstream, entra=entra, rotating=rotating, keys=keys)
-    assert gateway.stop() == 0, "it stops in order"
-    keys.stop()
-    upstream.stop()
+    with gateways.world(directory) as world:
+        yield world
 
 
 @pytest.fixture(autouse=True)
@@ -33,3 +22,12 @@ def fresh_upstream(request):
         world = request.getfixturevalue("world")
         world.upstream.take()
         world.upstream.failures.clear()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A test that fails tells of each gateway that was started: whether it still lives, and what it said last."""
+    report = yield
+    if report.failed:
+        report.sections += [(f"gateway in {it.directory}", it.told()) for it in gateways.STARTED]
+    return report

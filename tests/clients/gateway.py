@@ -1,13 +1,19 @@
 """The real binary as a process of its own, in front of the recording upstream."""
 
+from __future__ import annotations
+
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
+import certificates
 import tokens
+import upstream as upstreams
 
 ROOT = Path(__file__).resolve().parents[2]
 BINARY = Path(os.environ.get("PORTCULLIS", ROOT / "target/debug/portcullis"))
@@ -44,7 +50,7 @@ reason = "nightly provisioning"
 from = ["127.0.0.0/8"]
 """
 
-CONFIGURATION = """
+COMMON = """
 [proxy]
 listen = "127.0.0.1:0"
 tls = {{ certificate = "server.pem", key = "server-key.pem" }}
@@ -66,7 +72,9 @@ directory = "policies"
 [access_control]
 operators = "keepers"
 auditors = "keepers"
+"""
 
+CONFIGURATION = COMMON + """
 [[endpoint]]
 workload = "Exchange"
 dialect = "exchange-rest"
@@ -94,8 +102,12 @@ jwks = "{keys_url}"
 """
 
 
+# The gateways that were started and not stopped yet, for what is told of a failed test.
+STARTED: list[Process] = []
+
+
 class Process:
-    """A running gateway with what `directory` has: `portcullis.toml`, policies, certificates."""
+    """A running gateway with what `directory` has: `portcullis.toml`, policies, certificates. It ends when it is left."""
 
     def __init__(self, directory: Path, environment: dict[str, str] | None = None):
         self.directory = directory
@@ -103,10 +115,19 @@ class Process:
         self.environment = environment or {}
         self.start()
 
+    def __enter__(self) -> Process:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
+        if error:
+            error.add_note(self.told())
+            self.kill()
+        else:
+            assert self.stop() == 0, f"it stops in order; {self.told()}"
+
     def start(self) -> None:
         """Starts it, at first or again, and waits until it is ready."""
         directory = self.directory
-        self.__dict__.pop("proxy", None)
         environment = {"PATH": os.environ["PATH"], "PORTCULLIS_LOG_FORMAT": "json"} | self.environment
         self.process = subprocess.Popen(
             [BINARY, "serve", "--config", directory / "portcullis.toml"],
@@ -114,48 +135,80 @@ class Process:
             stderr=subprocess.PIPE, text=True,
         )
         self.log: list[str] = []
+        self.said_all = False
         self.logged = threading.Condition()
-        ready = threading.Event()
-        self.follower = threading.Thread(target=self._follow, args=(ready,), daemon=True)
+        self.follower = threading.Thread(target=self._follow, daemon=True)
         self.follower.start()
-        if not ready.wait(PATIENCE) or not hasattr(self, "proxy"):
-            self.process.kill()
-            raise RuntimeError("the gateway did not start:\n" + "".join(self.log))
+        STARTED.append(self)
+        try:
+            ready = json.loads(self.wait_for("Gateway is ready"))
+        except BaseException:
+            self.kill()
+            raise
+        self.proxy, self.control = ready["proxy"], ready["control"]
         self.base = f"https://localhost:{self.proxy.rsplit(':', 1)[1]}"
 
-    def _follow(self, ready: threading.Event) -> None:
+    def _follow(self) -> None:
         with self.process.stderr as lines:
             for line in lines:
                 with self.logged:
                     self.log.append(line)
                     self.logged.notify_all()
-                entry = json.loads(line) if line.startswith("{") else {}
-                if entry.get("message") == "Gateway is ready":
-                    self.proxy, self.control = entry["proxy"], entry["control"]
-                    ready.set()
-        ready.set()
+        with self.logged:
+            self.said_all = True
+            self.logged.notify_all()
+
+    def wait_for(self, text: str, since: int = 0) -> str:
+        """The first line of the log with `text`, as soon as it is there."""
+
+        def found() -> str | None:
+            return next((it for it in self.log[since:] if text in it), None)
+
+        with self.logged:
+            self.logged.wait_for(lambda: found() or self.said_all, PATIENCE)
+            line = found()
+        if line is None:
+            raise AssertionError(f"`{text}` was not logged; {self.told()}")
+        return line
+
+    def told(self) -> str:
+        """Whether it still lives, and what it said last."""
+        code = self.process.poll()
+        state = "still runs" if code is None else f"ended with {code}"
+        return f"the gateway (process {self.process.pid}) {state}; its log ends:\n" + "".join(self.log[-40:])
 
     def reload(self) -> None:
         """Has it read everything again, and waits until it has."""
         since = len(self.log)
         self.process.send_signal(signal.SIGHUP)
-        with self.logged:
-            done = self.logged.wait_for(lambda: any("Reload is done" in it for it in self.log[since:]), PATIENCE)
-        assert done, "".join(self.log[since:])
+        self.wait_for("Reload is done", since)
 
     def records(self) -> list[dict]:
         """All whole audit records, oldest first."""
         records = []
         for segment in sorted((self.directory / "audit").glob("*.jsonl")):
-            whole, _, _ = segment.read_text().rpartition("\n")
-            records += [json.loads(line) for line in whole.splitlines()]
+            # What follows the last line's end is still being written, and may even end within a character.
+            whole, _, _ = segment.read_bytes().rpartition(b"\n")
+            records += [json.loads(line) for line in whole.split(b"\n") if line]
         return records
 
     def stop(self) -> int:
+        """Has it end in order; its exit code."""
         self.process.terminate()
-        code = self.process.wait(PATIENCE)
+        try:
+            return self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"it does not stop; {self.told()}") from None
+        finally:
+            self.kill()
+
+    def kill(self) -> None:
+        """Ends it at once, if it is not over."""
+        self.process.kill()
+        self.process.wait()
         self.follower.join(PATIENCE)
-        return code
+        if self in STARTED:
+            STARTED.remove(self)
 
 
 class Gateway(Process):
@@ -175,3 +228,15 @@ class Gateway(Process):
             + more
         )
         super().__init__(directory, environment)
+
+
+@contextlib.contextmanager
+def world(directory: Path, more: str = "", entra: tokens.Issuer | None = None, **settings):
+    """A gateway in front of an upstream of its own, and who signs people in; `directory` has the certificates."""
+    entra, rotating = entra or tokens.entra(), tokens.Issuer("https://issuer.example/", "ES256")
+    with (
+        tokens.KeyServer(rotating) as keys,
+        upstreams.Upstream(certificates.server_context(directory)) as upstream,
+        Gateway(directory, upstream.authority, entra, rotating, keys.url, more, **settings) as gateway,
+    ):
+        yield SimpleNamespace(gateway=gateway, upstream=upstream, entra=entra, rotating=rotating, keys=keys)

@@ -3,7 +3,11 @@
 Everything lies in a directory of the test's; both listen on loopback, and both need root to start.
 """
 
+from __future__ import annotations
+
+import contextlib
 import imaplib
+import random
 import re
 import shutil
 import socket
@@ -68,10 +72,17 @@ service lmtp {{
 """
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def _free_ports(count: int) -> list[int]:
+    """Ports of which nobody listens on any, and that no connection or server that leaves the choice to the system gets meanwhile."""
+    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    found = []
+    for port in random.sample(range(10_000, lowest), lowest - 10_000):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise RuntimeError(f"no {count} ports are free below {lowest}")
 
 
 def _start(command: list, says: str) -> subprocess.Popen:
@@ -88,18 +99,27 @@ def _start(command: list, says: str) -> subprocess.Popen:
         listens.set()
 
     threading.Thread(target=follow, daemon=True).start()
-    said = listens.wait(PATIENCE) and process.poll() is None
-    if not said:
-        process.kill()
-        raise RuntimeError("the mail server did not start:\n" + "".join(log))
+    if not listens.wait(PATIENCE) or process.poll() is not None:
+        _end(process)
+        raise RuntimeError(f"`{command[0]}` did not start (exit code {process.returncode}):\n" + "".join(log))
     return process
 
 
+def _end(process: subprocess.Popen) -> None:
+    """In order, or, when that takes too long, at once."""
+    process.terminate()
+    try:
+        process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 class MailServer:
-    """Runs until `stop`; `port` takes mail for `@contoso.example`, `mailbox` reads it back."""
+    """Runs until it is left; `port` takes mail for `@contoso.example`, `mailbox` reads it back."""
 
     def __init__(self, directory: Path, certificates: Path):
-        self.port, self.imap = _free_port(), _free_port()
+        self.port, self.imap = _free_ports(2)
         self.etc = directory / "etc"
         for name in ("etc", "spool", "data", "mailbox", "dovecot"):
             (directory / name).mkdir(parents=True)
@@ -121,11 +141,21 @@ class MailServer:
         (self.etc / "main.cf").write_text(MAIN_CF.format(d=directory, certificates=certificates))
         configuration = directory / "dovecot/dovecot.conf"
         configuration.write_text(DOVECOT_CONF.format(d=directory, imap=self.imap, password=PASSWORD))
-        # Both say so when they listen.
-        self.dovecot = _start(["dovecot", "-F", "-c", configuration], "starting up")
-        self.postfix = _start(["postfix", "-c", self.etc, "start-fg"], "daemon started")
-        for port in (self.imap, self.port):
-            socket.create_connection(("127.0.0.1", port), timeout=PATIENCE).close()
+        with contextlib.ExitStack() as started:
+            # Both say so when they listen.
+            started.callback(_end, _start(["dovecot", "-F", "-c", configuration], "starting up"))
+            postfix = _start(["postfix", "-c", self.etc, "start-fg"], "daemon started")
+            started.callback(_end, postfix)
+            started.callback(subprocess.run, ["postfix", "-c", self.etc, "stop"], capture_output=True, timeout=PATIENCE)
+            for port in (self.imap, self.port):
+                socket.create_connection(("127.0.0.1", port), timeout=PATIENCE).close()
+            self._started = started.pop_all()
+
+    def __enter__(self) -> MailServer:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._started.__exit__(*error)
 
     def mailbox(self, user: str, count: int) -> list[EmailMessage]:
         """The mails of `user`, as soon as there are `count`, oldest first."""
@@ -152,9 +182,3 @@ class MailServer:
         imap.send(b"DONE\r\n")
         while not imap.readline().startswith(b"idling "):
             pass
-
-    def stop(self) -> None:
-        subprocess.run(["postfix", "-c", self.etc, "stop"], capture_output=True, timeout=PATIENCE)
-        self.postfix.wait(PATIENCE)
-        self.dovecot.terminate()
-        self.dovecot.wait(PATIENCE)

@@ -65,29 +65,7 @@ approvers = ["approvers"]
 on_block = "hold"
 """
 
-CONFIGURATION = """
-[proxy]
-listen = "127.0.0.1:0"
-tls = {{ certificate = "server.pem", key = "server-key.pem" }}
-
-[control]
-listen = "127.0.0.1:0"
-
-[store]
-url = "sqlite:portcullis.db"
-
-[audit]
-directory = "audit"
-durability = "strict"
-node = "test"
-
-[policies]
-directory = "policies"
-
-[access_control]
-operators = "keepers"
-auditors = "keepers"
-
+CONFIGURATION = gateways.COMMON + """
 [[endpoint]]
 workload = "Exchange"
 dialect = "psrp"
@@ -126,14 +104,22 @@ def hashed(password: str) -> str:
 
 
 class World:
-    """Everything, started; `settings` are further lines of the endpoint."""
+    """Everything, started, until it is left; `settings` are further lines of the endpoint."""
 
     def __init__(self, directory: Path, settings: str = "", policies: str = POLICIES, **server: object):
         self.directory = directory
         certificates.write(directory)
         context = certificates.server_context(directory)
-        self.exchange = exchange.Server(dict([SERVICE]), context, **server)
-        self.rest = upstreams.Upstream(context)
+        with contextlib.ExitStack() as started:
+            self.exchange = started.enter_context(exchange.Server(dict([SERVICE]), context, **server))
+            self.rest = started.enter_context(upstreams.Upstream(context))
+            self._write(settings, policies)
+            self.gateway = started.enter_context(gateways.Process(directory))
+            self._started = started.pop_all()
+
+    def _write(self, settings: str, policies: str) -> None:
+        """The files that the gateway reads."""
+        directory = self.directory
         (directory / "policies").mkdir()
         (directory / "policies/exchange.toml").write_text(policies)
         hash_ = hashed(PASSWORD)
@@ -148,7 +134,12 @@ class World:
                 service=f"'{SERVICE[0]}'",
             )
         )
-        self.gateway = gateways.Process(directory)
+
+    def __enter__(self) -> World:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._started.__exit__(*error)
 
     @property
     def base(self) -> str:
@@ -203,14 +194,8 @@ class World:
             found = [it for it in self.gateway.records() if is_it(it)]
             if found:
                 return found[0]
-            assert time.monotonic() < deadline, "the record did not come"
+            assert time.monotonic() < deadline, f"the record did not come; {self.gateway.told()}"
             pause.wait(0.05)
-
-    def stop(self) -> None:
-        code = self.gateway.stop()
-        self.exchange.stop()
-        self.rest.stop()
-        assert code == 0, "it stops in order:\n" + "".join(self.gateway.log[-20:])
 
 
 def connection(base: str, user: str, password: str, ca: Path | None, **settings) -> WSMan:

@@ -20,13 +20,13 @@ def take_terminal() -> None:
 
 
 class Terminal:
-    """Runs until the command ends; `screen` is all that was shown."""
+    """Runs until the command ends or `close`; `screen` is all that was shown."""
 
     def __init__(self, command: list, environment: dict[str, str], columns: int = 80):
         self.master, self.slave = pty.openpty()
         self.resize(columns)
         self.before = termios.tcgetattr(self.slave)
-        self.screen = ""
+        self.screen, self.is_open = "", True
         self._changed = threading.Condition()
         self.process = subprocess.Popen(
             command, stdin=self.slave, stdout=self.slave, stderr=self.slave, env=environment | {"TERM": "xterm"},
@@ -51,7 +51,11 @@ class Terminal:
     def wait_for(self, text: str) -> None:
         """Returns as soon as the screen shows `text`."""
         with self._changed:
-            assert self._changed.wait_for(lambda: text in self.screen, PATIENCE), self.screen
+            shown = self._changed.wait_for(lambda: text in self.screen, PATIENCE)
+        if not shown:
+            code = self.process.poll()
+            state = "still runs" if code is None else f"ended with {code}"
+            raise AssertionError(f"`{text}` was not shown; the command {state}; the screen:\n{self.screen}")
 
     def type(self, text: str) -> None:
         os.write(self.master, text.encode())
@@ -72,10 +76,22 @@ class Terminal:
         # The command is gone; once this side is closed as well, the reader comes to the end of what was shown.
         self.attributes = termios.tcgetattr(self.slave)
         self.ended_as_before = self.attributes == self.before
-        os.close(self.slave)
-        self._reader.join(PATIENCE)
-        os.close(self.master)
+        self._leave()
         return code
+
+    def close(self) -> None:
+        """Ends the command, if it is not over."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self._leave()
+
+    def _leave(self) -> None:
+        if self.is_open:
+            self.is_open = False
+            os.close(self.slave)
+            self._reader.join(PATIENCE)
+            os.close(self.master)
 
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)

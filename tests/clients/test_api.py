@@ -55,15 +55,8 @@ def own_world(tmp_path_factory):
     """A gateway of its own, since made-up requests by an operator change policies and switch access control off."""
     directory = tmp_path_factory.mktemp("api")
     certificates.write(directory)
-    entra = tokens.Issuer(f"https://sts.windows.net/{tokens.TENANT}/")
-    rotating = tokens.Issuer("https://issuer.example/", "ES256")
-    keys = tokens.KeyServer(rotating)
-    upstream = upstreams.Upstream(certificates.server_context(directory))
-    gateway = gateways.Gateway(directory, upstream.authority, entra, rotating, keys.url, policies=POLICIES)
-    yield gateway, entra
-    assert gateway.stop() == 0, "it stops in order"
-    keys.stop()
-    upstream.stop()
+    with gateways.world(directory, policies=POLICIES) as world:
+        yield world.gateway, world.entra
 
 
 @pytest.mark.parametrize("person", ["ivy", "ana"])

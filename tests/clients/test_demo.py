@@ -26,6 +26,13 @@ class Demo:
         self.errors: list[str] = []
         self.follower = threading.Thread(target=self._follow, daemon=True)
         self.follower.start()
+        try:
+            self._read_tour()
+        except BaseException:
+            self.close()
+            raise
+
+    def _read_tour(self) -> None:
         watchdog = threading.Timer(PATIENCE, self.process.kill)
         watchdog.start()
         self.printed, seen_end = [], False

@@ -1,13 +1,12 @@
 """People sign in at the command line: by a code in a browser, whole with signed tokens, and by a password on a real terminal."""
 
 import base64
-import http.server
+import contextlib
 import json
 import os
 import re
 import signal
 import subprocess
-import threading
 import urllib.parse
 import uuid
 from pathlib import Path
@@ -18,9 +17,9 @@ import pytest
 import certificates
 import gateway as gateways
 import tokens
-import upstream as upstreams
 from exo_module import Module
 from gateway import BINARY, PATIENCE
+from loopback import Loopback, Quiet
 from terminal import Terminal
 
 ANA, AMY = "ana@contoso.example", "amy@contoso.example"
@@ -35,7 +34,7 @@ users = "users.toml"
 """
 
 
-class Provider:
+class Provider(Loopback):
     """An identity provider with a device flow (RFC 8628): people confirm codes by `confirm`, tokens are signed by `issuer`."""
 
     def __init__(self, issuer: tokens.Issuer):
@@ -46,24 +45,15 @@ class Provider:
         self.lifetime = 3600
         provider = self
 
-        class Handler(http.server.BaseHTTPRequestHandler):
+        class Handler(Quiet):
             def do_POST(self):
                 form = dict(urllib.parse.parse_qsl(self.rfile.read(int(self.headers["content-length"])).decode()))
                 provider.asked.append(form | {"path": self.path})
                 status, answer = provider.begin(form) if self.path == "/device" else provider.token(form)
-                body = json.dumps(answer).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
+                self.answer(status, json.dumps(answer).encode())
 
-            def log_message(self, *_):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        super().__init__(Handler)
+        self.url = f"http://127.0.0.1:{self.port}"
 
     def begin(self, form: dict) -> tuple[int, dict]:
         if form.get("client_id") != "portcullis-cli":
@@ -100,10 +90,6 @@ class Provider:
     def refuse(self, code: str) -> None:
         next(it for it in self.flows.values() if it["code"] == code)["refused"] = True
 
-    def stop(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-
 
 @pytest.fixture(scope="module")
 def office(tmp_path_factory):
@@ -116,24 +102,17 @@ def office(tmp_path_factory):
     users = "".join(f'[[user]]\nname = "{it}"\npassword_hash = "{hashed.stdout.strip()}"\n' for it in (ANA, AMY))
     (directory / "users.toml").write_text(users)
     (directory / "users.toml").chmod(0o600)
-    entra = tokens.Issuer(f"https://sts.windows.net/{tokens.TENANT}/")
-    rotating = tokens.Issuer("https://issuer.example/", "ES256")
-    keys = tokens.KeyServer(rotating)
-    upstream = upstreams.Upstream(certificates.server_context(directory))
-    provider = Provider(entra)
-    environment = {
-        "PORTCULLIS__CONTROL__IDENTITY": "entra,local",
-        "PORTCULLIS__IDENTITY__0__DEVICE_AUTHORIZATION_ENDPOINT": f"{provider.url}/device",
-        "PORTCULLIS__IDENTITY__0__TOKEN_ENDPOINT": f"{provider.url}/token",
-        "PORTCULLIS__IDENTITY__0__CLIENT_ID": "portcullis-cli",
-        "PORTCULLIS__IDENTITY__0__SCOPE": "offline_access",
-    }
-    gateway = gateways.Gateway(directory, upstream.authority, entra, rotating, keys.url, LOCAL, environment=environment)
-    yield SimpleNamespace(gateway=gateway, provider=provider, entra=entra)
-    assert gateway.stop() == 0
-    provider.stop()
-    keys.stop()
-    upstream.stop()
+    entra = tokens.entra()
+    with Provider(entra) as provider:
+        environment = {
+            "PORTCULLIS__CONTROL__IDENTITY": "entra,local",
+            "PORTCULLIS__IDENTITY__0__DEVICE_AUTHORIZATION_ENDPOINT": f"{provider.url}/device",
+            "PORTCULLIS__IDENTITY__0__TOKEN_ENDPOINT": f"{provider.url}/token",
+            "PORTCULLIS__IDENTITY__0__CLIENT_ID": "portcullis-cli",
+            "PORTCULLIS__IDENTITY__0__SCOPE": "offline_access",
+        }
+        with gateways.world(directory, LOCAL, entra=entra, environment=environment) as world:
+            yield SimpleNamespace(gateway=world.gateway, provider=provider, entra=entra)
 
 
 @pytest.fixture
@@ -148,22 +127,29 @@ def run(home: dict, *arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run([BINARY, *arguments], env=home, capture_output=True, text=True, timeout=PATIENCE)
 
 
-def begin(home: dict) -> tuple[subprocess.Popen, str]:
+@contextlib.contextmanager
+def device_flow(home: dict):
     """Begins the device flow: the command, and the code that it shows."""
-    process = subprocess.Popen(
-        [BINARY, "login", "--device"], env=home, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    for line in process.stderr:
-        if found := re.fullmatch(r"\s+([0-9A-F]{4}-[0-9A-F]{4})\s*", line):
-            return process, found[1]
-    raise AssertionError("no code was shown")
+    command = [BINARY, "login", "--device"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=home, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True) as process:
+        try:
+            shown = []
+            for line in process.stderr:
+                shown.append(line)
+                if found := re.fullmatch(r"\s+([0-9A-F]{4}-[0-9A-F]{4})\s*", line):
+                    yield process, found[1]
+                    return
+            raise AssertionError("no code was shown:\n" + "".join(shown))
+        finally:
+            process.kill()
 
 
 def test_a_person_confirms_a_code_signs_in_asks_and_is_renewed(office, home, tmp_path):
     office.provider.lifetime = 30
-    login, code = begin(home)
-    office.provider.confirm(code, ANA)
-    said, more = login.communicate(timeout=PATIENCE)
+    with device_flow(home) as (login, code):
+        office.provider.confirm(code, ANA)
+        said, more = login.communicate(timeout=PATIENCE)
     assert login.returncode == 0, said + more
     assert ANA in said + more
     kept = tmp_path / "portcullis/credentials.toml"
@@ -187,29 +173,38 @@ def test_a_person_confirms_a_code_signs_in_asks_and_is_renewed(office, home, tmp
 
 
 def test_a_refused_sign_in_and_a_strangers_token_are_told(office, home):
-    login, code = begin(home)
-    office.provider.refuse(code)
-    _, said = login.communicate(timeout=PATIENCE)
+    with device_flow(home) as (login, code):
+        office.provider.refuse(code)
+        _, said = login.communicate(timeout=PATIENCE)
     assert login.returncode == 1
     assert "the sign-in was refused" in said, said
 
     own = office.provider.issuer
     office.provider.issuer = tokens.Issuer(own.issuer)
-    login, code = begin(home)
-    office.provider.confirm(code, ANA)
-    _, said = login.communicate(timeout=PATIENCE)
+    with device_flow(home) as (login, code):
+        office.provider.confirm(code, ANA)
+        _, said = login.communicate(timeout=PATIENCE)
     office.provider.issuer = own
     assert login.returncode == 1
     assert "does not take this sign-in" in said, said
     assert "not signed in" in run(home, "request", "ls").stderr
 
 
-def sign_in(home: dict) -> Terminal:
-    return Terminal([BINARY, "login", "--password", "--user", ANA], home)
+@pytest.fixture
+def on_terminal():
+    """Starts commands on terminals of their own, and ends those that a failed test left."""
+    with contextlib.ExitStack() as started:
+
+        def start(home: dict, *arguments: str) -> Terminal:
+            terminal = Terminal([BINARY, *arguments], home)
+            started.callback(terminal.close)
+            return terminal
+
+        yield start
 
 
-def test_a_password_is_typed_unseen(office, home):
-    terminal = sign_in(home)
+def test_a_password_is_typed_unseen(office, home, on_terminal):
+    terminal = on_terminal(home, "login", "--password", "--user", ANA)
     terminal.wait_for("Password:")
     assert not terminal.echoes()
     terminal.type(PASSWORD + "\n")
@@ -222,8 +217,8 @@ def test_a_password_is_typed_unseen(office, home):
 
 @pytest.mark.parametrize(("ends", "code"), [("\x03", 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 @pytest.mark.parametrize("command", [["login", "--password", "--user", ANA], ["user", "hash-password"]])
-def test_who_ends_the_asking_finds_the_terminal_as_it_was(office, home, command, ends, code):
-    terminal = Terminal([BINARY, *command], home)
+def test_who_ends_the_asking_finds_the_terminal_as_it_was(office, home, on_terminal, command, ends, code):
+    terminal = on_terminal(home, *command)
     terminal.wait_for("Password:")
     assert not terminal.echoes()
     if isinstance(ends, str):
@@ -236,8 +231,8 @@ def test_who_ends_the_asking_finds_the_terminal_as_it_was(office, home, command,
     assert "error" not in terminal.screen
 
 
-def test_two_passwords_that_differ_are_told(home):
-    terminal = Terminal([BINARY, "user", "hash-password"], home)
+def test_two_passwords_that_differ_are_told(home, on_terminal):
+    terminal = on_terminal(home, "user", "hash-password")
     terminal.wait_for("Password:")
     terminal.type("one\n")
     terminal.wait_for("Again:")
@@ -255,15 +250,21 @@ def signed_in(office, home, tmp_path):
     return home
 
 
-def waiting(home: dict, number: int) -> tuple[Terminal, str]:
-    command = ["request", "create", "--task", TASK, "--reason", "sales", "-P", f"Identity=user{number}", "--wait"]
-    terminal = Terminal([BINARY, *command], home)
-    terminal.wait_for("Ctrl+C ends the waiting, not the request.")
-    return terminal, re.search(r"the request ([0-9a-f-]{36}) lapses", terminal.screen)[1]
+@pytest.fixture
+def waiting(signed_in, on_terminal):
+    """Files a request and waits for its end: the terminal, and the request's id."""
+
+    def wait(number: int) -> tuple[Terminal, str]:
+        request = ["--task", TASK, "--reason", "sales", "-P", f"Identity=user{number}"]
+        terminal = on_terminal(signed_in, "request", "create", *request, "--wait")
+        terminal.wait_for("Ctrl+C ends the waiting, not the request.")
+        return terminal, re.search(r"the request ([0-9a-f-]{36}) lapses", terminal.screen)[1]
+
+    return wait
 
 
-def test_who_waits_sees_the_end_on_lines_of_its_own_also_in_a_terminal_that_shrinks(office, signed_in):
-    terminal, request = waiting(signed_in, 1)
+def test_who_waits_sees_the_end_on_lines_of_its_own_also_in_a_terminal_that_shrinks(office, waiting):
+    terminal, request = waiting(1)
     terminal.resize(40)
     with Module(office.gateway.base, office.gateway.ca, tokens.TENANT, office.entra.user(AMY), AMY) as amy:
         amy.run("Approve-ElevatedAccessRequest", RequestId=request, Comment="fine")
@@ -277,8 +278,8 @@ def test_who_waits_sees_the_end_on_lines_of_its_own_also_in_a_terminal_that_shri
     assert set(re.findall(r"\x1b[^m]*.", terminal.screen)) <= set(re.findall(r"\x1b\[[0-9;]*m", terminal.screen))
 
 
-def test_who_stops_waiting_leaves_the_request(office, signed_in):
-    terminal, request = waiting(signed_in, 2)
+def test_who_stops_waiting_leaves_the_request(office, signed_in, waiting):
+    terminal, request = waiting(2)
     terminal.type("\x03")
     assert terminal.end() == -signal.SIGINT
     assert terminal.ended_as_before

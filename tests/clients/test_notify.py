@@ -1,8 +1,8 @@
 """Approvers and requesters read their mail: sent over STARTTLS to a real server, read back by IMAP; webhooks verified as documented."""
 
+import contextlib
 import hashlib
 import hmac
-import http.server
 import json
 import os
 import shutil
@@ -15,8 +15,8 @@ import certificates
 import gateway as gateways
 import mailserver
 import tokens
-import upstream as upstreams
 from exo_module import Module
+from loopback import Loopback, Quiet
 
 KEY = b"a key of the tests"
 
@@ -45,7 +45,7 @@ pytestmark = [
 ]
 
 
-class Hook:
+class Hook(Loopback):
     """A webhook's receiver that fails its first post."""
 
     def __init__(self):
@@ -53,21 +53,16 @@ class Hook:
         self.posted = threading.Condition()
         hook = self
 
-        class Handler(http.server.BaseHTTPRequestHandler):
+        class Handler(Quiet):
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["content-length"]))
                 with hook.posted:
                     hook.posts.append(({k.lower(): v for k, v in self.headers.items()}, body))
-                    self.send_response(503 if len(hook.posts) == 1 else 204)
+                    first = len(hook.posts) == 1
                     hook.posted.notify_all()
-                self.end_headers()
+                self.answer(503 if first else 200)
 
-            def log_message(self, *_):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.port = self.server.server_address[1]
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        super().__init__(Handler)
 
     def wait_for(self, count: int) -> list[tuple[dict, bytes]]:
         with self.posted:
@@ -85,41 +80,34 @@ def own_certificates(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def mail(tmp_path_factory, own_certificates):
-    server = mailserver.MailServer(tmp_path_factory.mktemp("mail"), own_certificates)
-    yield server
-    server.stop()
+    with mailserver.MailServer(tmp_path_factory.mktemp("mail"), own_certificates) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
 def post(tmp_path_factory, own_certificates, mail):
     """A gateway that sends mail, and the server that has it."""
-    yield from _post(tmp_path_factory.mktemp("post"), own_certificates, mail)
+    with _post(tmp_path_factory.mktemp("post"), own_certificates, mail) as post:
+        yield post
 
 
+@contextlib.contextmanager
 def _post(directory, own_certificates, mail, notify: str = "", policies: str = ""):
     shutil.copytree(own_certificates, directory, dirs_exist_ok=True)
     (directory / "hook-key").write_bytes(KEY + b"\n")
-    hook = Hook()
-    entra = tokens.Issuer(f"https://sts.windows.net/{tokens.TENANT}/")
-    rotating = tokens.Issuer("https://issuer.example/", "ES256")
-    keys = tokens.KeyServer(rotating)
-    upstream = upstreams.Upstream(certificates.server_context(directory))
-    more = NOTIFY.format(port=mail.port, hook=hook.port).replace("[notify]\n", f"[notify]\n{notify}")
-    gateway = gateways.Gateway(directory, upstream.authority, entra, rotating, keys.url, more)
-    if policies:
-        (directory / "policies/more.toml").write_text(policies)
-        gateway.reload()
+    with Hook() as hook:
+        more = NOTIFY.format(port=mail.port, hook=hook.port).replace("[notify]\n", f"[notify]\n{notify}")
+        with gateways.world(directory, more) as world:
+            gateway = world.gateway
+            if policies:
+                (directory / "policies/more.toml").write_text(policies)
+                gateway.reload()
 
-    def run(upn: str, cmdlet: str, **parameters):
-        with Module(gateway.base, gateway.ca, tokens.TENANT, entra.user(upn), upn) as session:
-            return session.run(cmdlet, **parameters)
+            def run(upn: str, cmdlet: str, **parameters):
+                with Module(gateway.base, gateway.ca, tokens.TENANT, world.entra.user(upn), upn) as session:
+                    return session.run(cmdlet, **parameters)
 
-    yield gateway, mail, hook, run
-    assert gateway.stop() == 0
-    hook.server.shutdown()
-    hook.server.server_close()
-    keys.stop()
-    upstream.stop()
+            yield gateway, mail, hook, run
 
 
 def is_genuine(key: bytes, headers, body: bytes) -> bool:
@@ -183,7 +171,8 @@ BEA, LEA, BOSS = "bea@contoso.example", "lea@contoso.example", "boss@contoso.exa
 def emergencies(tmp_path, own_certificates, mail):
     """A gateway that reminds of reviews after two seconds, and its operators' boss a second later."""
     notify = f'remind_after = "2s"\nescalate_after = "3s"\nescalate_to = ["{BOSS}"]\n'
-    yield from _post(tmp_path, own_certificates, mail, notify, EMERGENCIES)
+    with _post(tmp_path, own_certificates, mail, notify, EMERGENCIES) as post:
+        yield post
 
 
 def test_an_emergency_is_read_by_both_sides_and_the_mail_says_how_to_review_it(emergencies):

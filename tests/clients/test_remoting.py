@@ -20,12 +20,11 @@ LISTED = CommandType.ALIAS | CommandType.FUNCTION | CommandType.CMDLET
 
 @pytest.fixture(scope="module")
 def remote(tmp_path_factory):
-    remote = World(tmp_path_factory.mktemp("remoting"))
-    remote.grant(UNA, "Remove-Mailbox")
-    remote.grant(UNA, "Set-Mailbox")
-    remote.grant(UNA, "Start-Sleep")
-    yield remote
-    remote.stop()
+    with World(tmp_path_factory.mktemp("remoting")) as remote:
+        remote.grant(UNA, "Remove-Mailbox")
+        remote.grant(UNA, "Set-Mailbox")
+        remote.grant(UNA, "Start-Sleep")
+        yield remote
 
 
 @pytest.fixture

@@ -20,20 +20,18 @@ IDS = [f"{theme}: {trick.name}" for theme, trick in ALL]
 
 @pytest.fixture(scope="module")
 def bare():
-    server = exchange.Server(dict([remoting.SERVICE]), language="Full", allow_winrs=True)
-    yield server
-    server.stop()
+    with exchange.Server(dict([remoting.SERVICE]), language="Full", allow_winrs=True) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
 def remote(tmp_path_factory):
     """The gateway, with everything that could be run upstream let in there."""
-    remote = remoting.World(tmp_path_factory.mktemp("bypass"), language="Full", allow_winrs=True)
-    remote.grant(tricks.ANA, "Set-Mailbox")
-    remote.grant(tricks.UNA, "Remove-Mailbox")
-    remote.grant(tricks.UNA, "Start-Sleep")
-    yield remote
-    remote.stop()
+    with remoting.World(tmp_path_factory.mktemp("bypass"), language="Full", allow_winrs=True) as remote:
+        remote.grant(tricks.ANA, "Set-Mailbox")
+        remote.grant(tricks.UNA, "Remove-Mailbox")
+        remote.grant(tricks.UNA, "Start-Sleep")
+        yield remote
 
 
 def tried(trick: tricks.Trick, stage: tricks.Stage) -> bool:

@@ -30,10 +30,9 @@ UNKNOWN = 0x8033805B
 
 @pytest.fixture(scope="module")
 def remote(tmp_path_factory):
-    remote = World(tmp_path_factory.mktemp("limits"), SETTINGS)
-    remote.grant(UNA, "Start-Sleep")
-    yield remote
-    remote.stop()
+    with World(tmp_path_factory.mktemp("limits"), SETTINGS) as remote:
+        remote.grant(UNA, "Start-Sleep")
+        yield remote
 
 
 @pytest.fixture
@@ -264,7 +263,7 @@ def test_both_dialects_leave_records_of_one_shape(remote):
         f"{remote.base}/adminapi/beta/contoso.onmicrosoft.com/InvokeCommand", auth=(ANA, PASSWORD),
         verify=ssl.create_default_context(cafile=str(remote.ca)),
         json={"CmdletInput": {"CmdletName": "Set-Mailbox", "Parameters": {"Identity": "x", "CustomAttribute1": "y"}}},
-        trust_env=False,
+        trust_env=False, timeout=gateways.PATIENCE,
     )
     found = subprocess.run(
         [gateways.BINARY, "audit", "search", "--task", r"Exchange\Set-Mailbox", "-o", "json"], cwd=remote.directory,

@@ -1,14 +1,14 @@
 """An issuer of access tokens in Entra's shape (exchange-rest section 7), and a server for its keys."""
 
-import http.server
 import json
-import threading
 import time
 import uuid
 from pathlib import Path
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from loopback import Loopback, Quiet
 
 TENANT = "1b2c3d4e-0000-4000-8000-000000000001"
 AUDIENCE = "https://outlook.office365.com"
@@ -58,33 +58,25 @@ class Issuer:
         return self.token(**({"appid": appid, "oid": oid, "roles": APP_ROLES} | claims))
 
 
-class KeyServer:
+def entra() -> Issuer:
+    """Signs as Entra does for our tenant."""
+    return Issuer(f"https://sts.windows.net/{TENANT}/")
+
+
+class KeyServer(Loopback):
     """Serves an issuer's keys over HTTP on loopback."""
 
     def __init__(self, issuer: Issuer):
         self.fetches = 0
         outer = self
 
-        class Handler(http.server.BaseHTTPRequestHandler):
+        class Handler(Quiet):
             def do_GET(self):
                 outer.fetches += 1
-                body = issuer.keys_json().encode()
-                self.send_response(200)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
+                self.answer(200, issuer.keys_json().encode())
 
-            def log_message(self, *_):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/keys"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def stop(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
+        super().__init__(Handler)
+        self.url = f"http://127.0.0.1:{self.port}/keys"
 
 
 def publish(issuer: Issuer, file: Path) -> None:

@@ -3,13 +3,13 @@
 It knows nothing of policies: what is in `arrived` got past the gateway.
 """
 
-import http.server
 import json
 import re
 import ssl
-import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
+
+from loopback import Loopback, Quiet
 
 JSON = "application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8"
 MAILBOXES = [f"user{number}@contoso.example" for number in range(7)]
@@ -34,27 +34,15 @@ class Arrived:
         return self.json["CmdletInput"]["CmdletName"]
 
 
-@dataclass
-class Upstream:
+class Upstream(Loopback):
     """The endpoint; `failures` are statuses (with headers) to answer next instead of working."""
 
-    context: ssl.SSLContext
-    arrived: list[Arrived] = field(default_factory=list)
-    executed: list[tuple[str, dict]] = field(default_factory=list)
-    failures: list[tuple[int, dict]] = field(default_factory=list)
-
-    def __post_init__(self):
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self.server.daemon_threads = True
-        self.server.socket = self.context.wrap_socket(
-            self.server.socket, server_side=True, do_handshake_on_connect=False
-        )
-        self.authority = f"localhost:{self.server.server_address[1]}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def stop(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
+    def __init__(self, context: ssl.SSLContext):
+        self.arrived: list[Arrived] = []
+        self.executed: list[tuple[str, dict]] = []
+        self.failures: list[tuple[int, dict]] = []
+        super().__init__(_handler(self), context)
+        self.authority = f"localhost:{self.port}"
 
     def take(self) -> list[Arrived]:
         """What arrived since the last time."""
@@ -119,7 +107,7 @@ def _error(code: str, text: str, kind: str) -> dict:
 
 
 def _handler(upstream: Upstream):
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(Quiet):
         protocol_version = "HTTP/1.1"
         timeout = 60
 
@@ -158,8 +146,5 @@ def _handler(upstream: Upstream):
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
-
-        def log_message(self, *_):
-            pass
 
     return Handler

@@ -339,10 +339,10 @@ fn whoever_is_not_signed_in_is_told_how() {
 
 #[test]
 fn what_does_not_answer_as_a_gateway_is_told_with_what_was_tried() {
-    // A port that was free a moment ago.
-    let free = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    let address = free.local_addr().unwrap();
-    drop(free);
+    // A port that this test keeps without listening on it, so that nobody else gets it meanwhile.
+    let kept = tokio::net::TcpSocket::new_v4().unwrap();
+    kept.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let address = kept.local_addr().unwrap();
     let nobody = Person::new().with("PORTCULLIS_TOKEN", "t").types(&[
         "request",
         "ls",

@@ -11,7 +11,7 @@ const TENANT: &str = "1b2c3d4e-0000-4000-8000-00000000beef";
 type Check = fn(&[u8]);
 
 /// Every target with its corpus.
-const TARGETS: [(&str, Check); 9] = [
+const TARGETS: [(&str, Check); 10] = [
     ("audit_record", fuzzing::audit_record),
     ("batch", fuzzing::batch),
     ("envelope", fuzzing::envelope),
@@ -19,6 +19,7 @@ const TARGETS: [(&str, Check); 9] = [
     ("policy_file", fuzzing::policy_file),
     ("psrp_clixml", fuzzing::psrp_clixml),
     ("psrp_fragment", fuzzing::psrp_fragment),
+    ("psrp_message", fuzzing::psrp_message),
     ("psrp_session", fuzzing::psrp_session),
     ("psrp_soap", fuzzing::psrp_soap),
 ];

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -174,8 +174,14 @@ impl Gateway {
 
     /// Starts the process, sends it a signal when it logs `line`, before it is ready, and waits until it is.
     pub(crate) fn restart_with_signal(&mut self, name: &str, line: &str) {
-        let (child, log) = self.spawn();
-        wait_while_starting(&log, line);
+        let (mut child, log) = self.spawn();
+        if let Err(seen) = wait_while_starting(&log, line) {
+            gone(
+                &mut child,
+                &format!("it was not to be ready before it logged `{line}`"),
+                &seen,
+            );
+        }
         send_signal(name, child.id());
         self.wait_until_ready(child, log);
     }
@@ -195,14 +201,19 @@ impl Gateway {
             }
             seen.push(text);
         }
-        let _ = child.kill();
-        panic!("the gateway did not start:\n{}", seen.join("\n"));
+        gone(&mut child, "the gateway did not start", &seen);
     }
 
     /// Starts the process and kills it when it logs `line`, before it is ready.
     pub(crate) fn crash_while_starting(&mut self, line: &str) {
         let (mut child, log) = self.spawn();
-        wait_while_starting(&log, line);
+        if let Err(seen) = wait_while_starting(&log, line) {
+            gone(
+                &mut child,
+                &format!("it was not to be ready before it logged `{line}`"),
+                &seen,
+            );
+        }
         child.kill().unwrap();
         child.wait().unwrap();
     }
@@ -281,16 +292,19 @@ impl Gateway {
         let process = self.process.as_ref().unwrap();
         let deadline = Instant::now() + PATIENCE;
         let mut seen = Vec::new();
-        while let Ok(line) = process
-            .log
-            .recv_timeout(deadline.saturating_duration_since(Instant::now()))
-        {
-            if line.contains(text) {
-                return line;
+        let log_end = loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match process.log.recv_timeout(left) {
+                Ok(line) if line.contains(text) => return line,
+                Ok(line) => seen.push(line),
+                Err(error) => break error,
             }
-            seen.push(line);
-        }
-        panic!("the log has no `{text}`:\n{}", seen.join("\n"));
+        };
+        let state = match log_end {
+            RecvTimeoutError::Disconnected => "the process is over",
+            RecvTimeoutError::Timeout => "the process still runs",
+        };
+        panic!("the log has no `{text}`, and {state}:\n{}", seen.join("\n"));
     }
 
     /// Ends the process at once, as a crash would.
@@ -407,17 +421,14 @@ pub(crate) fn read_records(directory: &Path) -> Vec<serde_json::Value> {
     segments.sort();
     let mut records = Vec::new();
     for segment in segments {
-        let mut text = String::new();
-        fs::File::open(segment)
-            .unwrap()
-            .read_to_string(&mut text)
-            .unwrap();
-        // A line without its end is still being written.
-        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        let bytes = fs::read(segment).unwrap();
+        // A line without its end is still being written, and may even end within a character.
+        let end = bytes.iter().rposition(|it| *it == b'\n').unwrap_or(0);
+        let lines = bytes[..end].split(|it| *it == b'\n');
         records.extend(
-            whole
-                .lines()
-                .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()),
+            lines
+                .filter(|it| !it.is_empty())
+                .map(|line| serde_json::from_slice::<serde_json::Value>(line).unwrap()),
         );
     }
     records
@@ -431,17 +442,32 @@ pub(crate) fn basic(person: &str) -> String {
     )
 }
 
-/// Waits for a log line that contains `line`, of a process that is not ready yet.
-fn wait_while_starting(log: &Receiver<String>, line: &str) {
+/// Waits for a log line that contains `line`, of a process that is not ready yet. The error is what it logged instead.
+fn wait_while_starting(log: &Receiver<String>, line: &str) -> Result<(), Vec<String>> {
     let deadline = Instant::now() + PATIENCE;
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let text = log.recv_timeout(left).unwrap();
-        assert!(ready(&text).is_none(), "it did not log `{line}`");
+    let mut seen = Vec::new();
+    while let Ok(text) = log.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
         if text.contains(line) {
-            return;
+            return Ok(());
+        }
+        let is_ready = ready(&text).is_some();
+        seen.push(text);
+        if is_ready {
+            break;
         }
     }
+    Err(seen)
+}
+
+/// Ends a process that did not do what a test waited for, and tells how it stood.
+fn gone(child: &mut Child, what: &str, seen: &[String]) -> ! {
+    let state = child.try_wait();
+    let _ = child.kill();
+    let _ = child.wait();
+    panic!(
+        "{what}; the process: {state:?}; its log:\n{}",
+        seen.join("\n")
+    );
 }
 
 fn send_signal(name: &str, process: u32) {

@@ -21,7 +21,7 @@ use crate::scripted::{self, Deed, Piece, Scripted, Speaks};
 const LONG: usize = 32 * 1024 * 1024;
 
 /// Far more than the gateway waits for in these tests.
-const LONG_AGO: Duration = Duration::from_secs(30);
+const LONG_AGO: Duration = crate::gateway::PATIENCE;
 
 fn impatient() -> Setup {
     let mut setup = Setup::default();

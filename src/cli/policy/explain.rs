@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::cli::{ConfigFile, Format, Hint, Outcome, Output, check, online, runtime};
 use crate::config::Environment;
 use crate::model::{Command, Number, Parameter, Parameters, Task, Value};
-use crate::policy::{Asked, Holds, Trace, Verdict, Whereabouts, trace};
+use crate::policy::{Asked, Holds, PolicySet, Trace, Verdict, Whereabouts, trace};
 
 /// What `policy explain` may be told.
 #[derive(Clone, Debug, Args)]
@@ -23,8 +23,14 @@ pub struct Explain {
     #[arg(long = "group", value_name = "ID", conflicts_with_all = ["online", "server"])]
     pub groups: Vec<String>,
     /// What is called, such as `Exchange\Set-Mailbox`.
-    #[arg(long)]
-    pub task: String,
+    #[arg(long, required_unless_present_any = ["role", "role_group"])]
+    pub task: Option<String>,
+    /// Instead of a task, each task of this role, in a line: of the policy files only.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["task", "online", "server"])]
+    pub role: Option<String>,
+    /// Instead of a task, each task of this role group's roles, in a line: of the policy files only.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["task", "role", "online", "server"])]
+    pub role_group: Option<String>,
     /// A parameter; may be repeated. A value of JSON, such as `true`, `4` or `["a","b"]`, is that; anything else is a text.
     #[arg(long = "parameter", value_name = "NAME=VALUE")]
     pub parameters: Vec<String>,
@@ -54,21 +60,53 @@ pub(super) fn run(
         let question = question(arguments)?;
         return runtime()?.block_on(online::explain(&connection, question, output));
     }
-    let asked = asked(arguments)?;
+    let parameters = parameters(arguments)?;
+    let task = arguments.task.as_deref().map(task).transpose()?;
     let (set, reading) = match super::load(&arguments.config.path, environment) {
         Ok(loaded) => loaded,
         Err(findings) => return check::print(&findings, None, output),
     };
-    let setting = super::setting(Some(&asked.command.task), &reading);
-    let trace = asked.with_facts(&set, &setting, |facts| {
-        trace(&asked.command, facts, Whereabouts::Line)
-    });
-    if output.format() == Format::Json {
-        output.json(&json(&trace))?;
+    let judge = |task: Task| {
+        let setting = super::setting(Some(&task), &reading);
+        let asked = asked(arguments, task, parameters.clone());
+        asked.with_facts(&set, &setting, |facts| {
+            trace(&asked.command, facts, Whereabouts::Line)
+        })
+    };
+    if let Some(task) = task {
+        let trace = judge(task);
+        if output.format() == Format::Json {
+            output.json(&json(&trace))?;
+        } else {
+            print(&trace, output)?;
+        }
     } else {
-        print(&trace, output)?;
+        let tasks = tasks(arguments, &set)?;
+        let traces = tasks.into_iter().map(|it| (it.clone(), judge(it)));
+        print_each(traces.collect(), &set, output)?;
     }
     Ok(Outcome::Done)
+}
+
+fn task(text: &str) -> anyhow::Result<Task> {
+    text.parse().map_err(|error| {
+        let hint = r"such as 'Exchange\Set-Mailbox', in single quotes";
+        anyhow::Error::new(Hint(hint.to_owned())).context(error)
+    })
+}
+
+/// The tasks of the role or role group that is asked about.
+fn tasks(arguments: &Explain, set: &PolicySet) -> anyhow::Result<Vec<Task>> {
+    let (kind, name, found) = match (&arguments.role, &arguments.role_group) {
+        (Some(name), _) => ("role", name, set.tasks_of_role(name)),
+        (None, Some(name)) => ("role group", name, set.tasks_of_role_group(name)),
+        (None, None) => return Ok(Vec::new()),
+    };
+    found.ok_or_else(|| {
+        let hint = r"name it with its workload, such as 'Exchange\Mail Recipients'; `portcullis policy ls` lists them";
+        anyhow::Error::new(Hint(hint.to_owned()))
+            .context(format!("the policy files have no {kind} `{name}`"))
+    })
 }
 
 /// The question as a gateway takes it.
@@ -81,7 +119,7 @@ fn question(arguments: &Explain) -> anyhow::Result<online::Question> {
     }
     Ok(online::Question {
         principal: arguments.account.clone(),
-        task: arguments.task.clone(),
+        task: arguments.task.clone().unwrap_or_default(),
         parameters,
         source: arguments.from,
         at: arguments.at,
@@ -94,13 +132,7 @@ fn named(given: &str) -> anyhow::Result<(&str, &str)> {
         .with_context(|| format!("`{given}` is not NAME=VALUE"))
 }
 
-fn asked(arguments: &Explain) -> anyhow::Result<Asked> {
-    let task: Task = arguments.task.parse().map_err(|error| {
-        anyhow::Error::new(Hint(
-            r"such as 'Exchange\Set-Mailbox', in single quotes".to_owned(),
-        ))
-        .context(error)
-    })?;
+fn parameters(arguments: &Explain) -> anyhow::Result<Parameters> {
     let mut parameters = Parameters::default();
     for given in &arguments.parameters {
         let (name, value) = named(given)?;
@@ -110,7 +142,11 @@ fn asked(arguments: &Explain) -> anyhow::Result<Asked> {
             type_annotation: None,
         })?;
     }
-    Ok(Asked {
+    Ok(parameters)
+}
+
+fn asked(arguments: &Explain, task: Task, parameters: Parameters) -> Asked {
+    Asked {
         account: arguments.account.clone().unwrap_or_default(),
         groups: arguments.groups.clone(),
         command: Command { task, parameters },
@@ -121,7 +157,7 @@ fn asked(arguments: &Explain) -> anyhow::Result<Asked> {
         } else {
             Holds::Nothing
         },
-    })
+    }
 }
 
 /// A value as a command has it: JSON where it is that, else a text.
@@ -170,6 +206,37 @@ fn print(trace: &Trace, output: &mut Output) -> anyhow::Result<()> {
     for next in &trace.next {
         output.line(format_args!("next: {next}"))?;
     }
+    Ok(())
+}
+
+fn print_each(
+    traces: Vec<(Task, Trace)>,
+    set: &PolicySet,
+    output: &mut Output,
+) -> anyhow::Result<()> {
+    if output.format() == Format::Json {
+        let tasks = traces.iter().map(|(task, trace)| {
+            let mut told = json(trace);
+            if let Some(members) = told.as_object_mut() {
+                members.insert("task".to_owned(), task.to_string().into());
+            }
+            told
+        });
+        output.json(&json!({ "items": tasks.collect::<Vec<_>>() }))?;
+        return Ok(());
+    }
+    let rows = traces.into_iter().map(|(task, Trace { decision, .. })| {
+        let policy = decision.policy.as_deref().and_then(|it| set.policy(it));
+        let exemption = decision.exemption.map(|it| it.to_string());
+        let by = policy.map(|it| it.scope.text.clone()).or(exemption);
+        vec![
+            task.to_string(),
+            decision.verdict.as_str().to_owned(),
+            decision.rule.as_str().to_owned(),
+            by.unwrap_or_default(),
+        ]
+    });
+    output.table(&["TASK", "VERDICT", "RULE", "BY"], rows)?;
     Ok(())
 }
 

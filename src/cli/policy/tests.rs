@@ -275,6 +275,72 @@ fn a_call_is_explained() {
 }
 
 #[test]
+fn each_task_of_a_role_or_role_group_is_explained() {
+    let of_role = told(&[
+        "policy",
+        "explain",
+        "--as",
+        "zed",
+        "--role",
+        r"exchange\mail recipients",
+        "--parameter",
+        "Identity=ana@contoso.example",
+        "--at",
+        "2026-11-20T11:00:00Z",
+    ]);
+    insta::assert_snapshot!(of_role, @r"
+    TASK                  VERDICT  RULE            BY
+    Exchange\Set-Mailbox  block    needs-approval  role:Exchange\Mail Recipients
+    Exchange\Set-User     block    needs-approval  role:Exchange\Mail Recipients
+    ");
+    let of_group = told(&[
+        "policy",
+        "explain",
+        "--as",
+        "zed",
+        "--role-group",
+        r"Exchange\Helpdesk",
+        "--parameter",
+        "Identity=ana@contoso.example",
+        "--at",
+        "2026-11-20T11:00:00Z",
+    ]);
+    assert_eq!(of_group, of_role, "the group has this one role");
+    let exempt = json(&[
+        "policy",
+        "explain",
+        "--as",
+        "sys1@contoso.example",
+        "--role",
+        r"Exchange\Mail Recipients",
+        "--from",
+        "10.0.0.1",
+    ]);
+    assert_eq!(exempt["items"][0]["task"], r"Exchange\Set-Mailbox");
+    assert_eq!(exempt["items"][0]["rule"], "exempt");
+
+    let (outcome, text) = run_in(
+        tree().path(),
+        &["policy", "explain", "--as", "x", "--role-group", "Helpdesk"],
+    );
+    assert_eq!(outcome, Outcome::Problems);
+    insta::assert_snapshot!(text, @r"
+    error: the policy files have no role group `Helpdesk`
+      hint: name it with its workload, such as 'Exchange\Mail Recipients'; `portcullis policy ls` lists them
+    ");
+    for both in [
+        ["--task", r"Exchange\Set-Mailbox", "--role", "x"],
+        ["--role", "x", "--role-group", "x"],
+    ] {
+        let line = ["portcullis", "policy", "explain", "--as", "x"];
+        let refused = Cli::try_parse_from(line.into_iter().chain(both));
+        assert!(refused.is_err(), "{both:?}");
+    }
+    let none = Cli::try_parse_from(["portcullis", "policy", "explain", "--as", "x"]);
+    assert!(none.is_err());
+}
+
+#[test]
 fn values_of_parameters_are_json_or_texts() {
     let explained = |value: &str| {
         let parameter = format!("Office={value}");

@@ -72,17 +72,8 @@ async fn several_groups_give_two_approvals_each_and_one_denial_ends_it() {
         assert_eq!(world.ledger.count("request.approved"), 1);
 
         let id = world.file("ann", r"Exchange\Set-Mailbox").await;
-        world
-            .call(
-                "amy",
-                &format!("Approve-ElevatedAccessRequest -RequestId {id}"),
-            )
-            .await
-            .unwrap();
-        world
-            .call("cy", &format!("Deny-ElevatedAccessRequest -RequestId {id}"))
-            .await
-            .unwrap();
+        world.approve("amy", &id).await;
+        world.deny("cy", &id).await;
         let late = world
             .refusal(
                 "dee",

@@ -9,20 +9,8 @@ async fn a_grant_counts_after_its_record_and_a_revoked_one_no_more_before_it() {
     on_each_engine(async |place| {
         let world = World::open(place).await;
         let id = world.file("ann", r"Exchange\New-MoveRequest").await;
-        world
-            .call(
-                "amy",
-                &format!("Approve-ElevatedAccessRequest -RequestId {id}"),
-            )
-            .await
-            .unwrap();
-        world
-            .call(
-                "bo",
-                &format!("Revoke-ElevatedAccessAuthorization -Identity {id}"),
-            )
-            .await
-            .unwrap();
+        world.approve("amy", &id).await;
+        world.revoke("bo", &id).await;
         assert_eq!(world.ledger.in_force_at("grant.created"), 0);
         assert_eq!(world.ledger.in_force_at("grant.revoked"), 0);
     })
@@ -34,36 +22,12 @@ async fn a_restart_loses_nothing() {
     on_each_engine(async |place| {
         let world = World::open(place).await;
         let pending = world.file("ann", r"Exchange\Set-Mailbox").await;
-        world
-            .call(
-                "cy",
-                &format!("Approve-ElevatedAccessRequest -RequestId {pending}"),
-            )
-            .await
-            .unwrap();
+        world.approve("cy", &pending).await;
         let granted = world.file("ann", r"Exchange\New-MoveRequest").await;
-        world
-            .call(
-                "amy",
-                &format!("Approve-ElevatedAccessRequest -RequestId {granted}"),
-            )
-            .await
-            .unwrap();
+        world.approve("amy", &granted).await;
         let revoked = world.file("bob", r"Exchange\New-MoveRequest").await;
-        world
-            .call(
-                "amy",
-                &format!("Approve-ElevatedAccessRequest -RequestId {revoked}"),
-            )
-            .await
-            .unwrap();
-        world
-            .call(
-                "amy",
-                &format!("Revoke-ElevatedAccessAuthorization -RequestId {revoked}"),
-            )
-            .await
-            .unwrap();
+        world.approve("amy", &revoked).await;
+        world.revoke("amy", &revoked).await;
         let before = world.ledger.kinds();
 
         let world = world.restart(place).await;
@@ -72,13 +36,7 @@ async fn a_restart_loses_nothing() {
         assert_eq!(world.status("amy", &pending).await, "Pending");
         assert_eq!(world.ledger.kinds(), before);
         for who in ["dee", "amy", "bo"] {
-            world
-                .call(
-                    who,
-                    &format!("Approve-ElevatedAccessRequest -RequestId {pending}"),
-                )
-                .await
-                .unwrap();
+            world.approve(who, &pending).await;
         }
         assert_eq!(world.in_force(), 2);
     })
@@ -160,13 +118,7 @@ async fn a_revocation_holds_at_once_though_its_record_is_late() {
     on_each_engine(async |place| {
         let world = World::open(place).await;
         let id = world.file("ann", r"Exchange\New-MoveRequest").await;
-        world
-            .call(
-                "amy",
-                &format!("Approve-ElevatedAccessRequest -RequestId {id}"),
-            )
-            .await
-            .unwrap();
+        world.approve("amy", &id).await;
         world.ledger.set(LedgerMode::Fails);
         let revoke = format!("Revoke-ElevatedAccessAuthorization -RequestId {id}");
         let told = world.refusal("bo", &revoke).await;
@@ -190,13 +142,7 @@ async fn a_revocation_holds_while_the_audit_log_hangs_and_though_the_client_goes
     on_each_engine(async |place| {
         let world = World::open(place).await;
         let id = world.file("ann", r"Exchange\New-MoveRequest").await;
-        world
-            .call(
-                "amy",
-                &format!("Approve-ElevatedAccessRequest -RequestId {id}"),
-            )
-            .await
-            .unwrap();
+        world.approve("amy", &id).await;
         world.ledger.set(LedgerMode::Hangs);
         {
             let revoke = format!("Revoke-ElevatedAccessAuthorization -RequestId {id}");

@@ -10,8 +10,7 @@ use crate::store::testing::{Place, on_each_engine};
 
 async fn approved(world: &World, who: &str, task: &str) -> String {
     let id = world.file(who, task).await;
-    let approve = format!("Approve-ElevatedAccessRequest -RequestId {id}");
-    world.call("amy", &approve).await.unwrap();
+    world.approve("amy", &id).await;
     id
 }
 

@@ -140,13 +140,7 @@ async fn operators_revoke_any_grant() {
     on_each_engine(async |place| {
         let world = World::open(place).await;
         let id = world.file("bob", r"Exchange\New-MoveRequest").await;
-        world
-            .call(
-                "amy",
-                &format!("Approve-ElevatedAccessRequest -RequestId {id}"),
-            )
-            .await
-            .unwrap();
+        world.approve("amy", &id).await;
         let revoke =
             format!("Revoke-ElevatedAccessAuthorization -RequestId {id} -Comment incident");
         world.call("kim", &revoke).await.unwrap();

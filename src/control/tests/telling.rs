@@ -1,15 +1,16 @@
 //! People and programs are told of each change once: across failures, restarts, and channels that hang.
 
+mod giving_up;
+mod reminding;
+
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use chrono::TimeDelta;
 use uuid::Uuid;
 
 use crate::config::{self, Smtp, SmtpTls, Webhook, WebhookShape, WebhookUrl};
-use crate::control::tests::world::{self, World, person};
-use crate::control::{Caller, Via};
+use crate::control::tests::world::World;
 use crate::model::NoticeKind;
 use crate::notify::testing::{Hook, Hooking, Mail, Mailing, Postbox};
 use crate::store::testing::{Place, on_each_engine};
@@ -85,6 +86,17 @@ impl World {
         found
     }
 
+    /// Waits until all was sent or given up, and gives what was given up.
+    async fn until_no_more_pending(&self) -> Vec<Delivery> {
+        let wait = async {
+            while !self.deliveries(DeliveryState::Pending).await.is_empty() {
+                self.pass(TimeDelta::minutes(30));
+            }
+        };
+        tokio::time::timeout(PATIENCE, wait).await.unwrap();
+        self.deliveries(DeliveryState::Dead).await
+    }
+
     /// Waits until a delivery is as it should be.
     async fn until_deliveries_of(&self, id: Uuid, is_good: impl Fn(&Delivery) -> bool) {
         let wait = async {
@@ -113,11 +125,6 @@ impl World {
             panic!("{:#?}", self.deliveries(DeliveryState::Pending).await);
         };
         found
-    }
-
-    async fn approve(&self, who: &str, id: &str) {
-        let line = format!("Approve-ElevatedAccessRequest -RequestId {id} -Comment fine");
-        self.call(who, &line).await.unwrap();
     }
 }
 
@@ -266,58 +273,6 @@ async fn what_fails_is_tried_again_under_the_same_id_until_it_arrives() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_refused_or_fails_too_long_is_given_up_and_put_on_record() {
-    on_each_engine(async |place| {
-        let postbox = Postbox::start(Mailing::Answers("RCPT", "550 no such user"));
-        let hook = Hook::start(Hooking::Status(503, ""));
-        let notify = config::Notify {
-            webhooks: vec![Webhook {
-                events: vec![NoticeKind::RequestFiled],
-                ..webhook("ops", &hook)
-            }],
-            ..by_mail(&postbox)
-        };
-        let mut world = open(place, notify).await;
-        world.file("ann", r"Exchange\New-JournalRule").await;
-        for attempts in 1..5 {
-            world.until_failed(3, attempts).await;
-            world.pass(TimeDelta::minutes(75));
-        }
-        let dead = world.until_deliveries(DeliveryState::Dead, 2).await;
-        assert!(
-            dead.iter()
-                .all(|it| it.channel == "mail" && it.attempts == 5)
-        );
-        // The webhook is only out of order, so it is tried to the end of the time.
-        let pending = world.deliveries(DeliveryState::Pending).await;
-        assert_eq!(pending.len(), 1);
-        world.pass(TimeDelta::days(3));
-        world.until_deliveries(DeliveryState::Dead, 3).await;
-        world
-            .until(|it| it.ledger.count("notification.dead") == 3)
-            .await;
-        let events = world.ledger.events();
-        let record = events
-            .iter()
-            .find(|it| it.kind == "notification.dead")
-            .unwrap();
-        assert_eq!(record.details["channel"], "mail");
-        assert_eq!(record.details["event"], "request-filed");
-        assert!(
-            record.details["error"]
-                .as_str()
-                .unwrap()
-                .contains("no such user")
-        );
-        let tally = world.control.deliveries();
-        let dead: Vec<u64> = tally.channels.iter().map(|it| it.dead).collect();
-        assert_eq!(dead, [2, 1]);
-        world.stop().await;
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn an_attempt_that_was_cut_off_is_repeated_recognisably_and_what_arrived_is_not() {
     on_each_engine(async |place| {
         let postbox = Postbox::start(Mailing::Accepts);
@@ -345,231 +300,4 @@ async fn an_attempt_that_was_cut_off_is_repeated_recognisably_and_what_arrived_i
         world.stop().await;
     })
     .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_request_that_waits_is_brought_to_mind_once_and_then_to_others() {
-    on_each_engine(async |place| {
-        let postbox = Postbox::start(Mailing::Accepts);
-        let notify = config::Notify {
-            remind_after: Some(Duration::from_hours(1)),
-            escalate_after: Some(Duration::from_hours(2)),
-            escalate_to: vec!["boss@fabrikam.example".to_owned()],
-            ..by_mail(&postbox)
-        };
-        let mut world = open(place, notify).await;
-        // Two of each group have to approve; one has done it when the others are reminded.
-        let id = world.file("eve", r"Exchange\Set-Mailbox").await;
-        let decided = world.file("eve", r"Exchange\New-JournalRule").await;
-        postbox.wait_for(7);
-        world.approve("amy", &id).await;
-        world.approve("cy", &decided).await;
-        postbox.wait_for(8);
-        world.pass(TimeDelta::minutes(61));
-        let mails = postbox.wait_for(12);
-        insta::allow_duplicates! {
-            insta::assert_snapshot!(subjects(&mails[8..]).join("\n"), @"
-            ann@fabrikam.example: Still waiting: eve@fabrikam.example asks for Exchange\\Set-Mailbox
-            bo@fabrikam.example: Still waiting: eve@fabrikam.example asks for Exchange\\Set-Mailbox
-            cy@fabrikam.example: Still waiting: eve@fabrikam.example asks for Exchange\\Set-Mailbox
-            dee@fabrikam.example: Still waiting: eve@fabrikam.example asks for Exchange\\Set-Mailbox
-            ");
-        }
-        assert!(
-            mails[8]
-                .words()
-                .contains("Answered: amy@fabrikam.example (approved)")
-        );
-        world.pass(TimeDelta::minutes(60));
-        let mails = postbox.wait_for(13);
-        insta::allow_duplicates! {
-            insta::assert_snapshot!(subjects(&mails[12..]).join("\n"), @"boss@fabrikam.example: Nobody has decided: eve@fabrikam.example asks for Exchange\\Set-Mailbox");
-        }
-        world.until_deliveries(DeliveryState::Sent, 13).await;
-        assert_eq!(world.deliveries(DeliveryState::Pending).await, []);
-        world.stop().await;
-    })
-    .await;
-}
-
-fn caller(who: &str) -> Caller {
-    Caller {
-        principal: person(who),
-        source: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        decision: None,
-        via: Via::Cmdlet,
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_was_given_up_has_its_whole_time_again_when_an_operator_says_so() {
-    on_each_engine(async |place| {
-        let hook = Hook::start(Hooking::Status(503, ""));
-        let notify = config::Notify {
-            remind_after: Some(Duration::from_hours(1)),
-            give_up_after: Duration::from_hours(2),
-            ..by_webhook(&hook)
-        };
-        let mut world = open(place, notify).await;
-        let id = world.file("ann", r"Exchange\New-MoveRequest").await;
-        world.until_failed(1, 1).await;
-        world.pass(TimeDelta::minutes(61));
-        world.until_failed(1, 1).await;
-        world.pass(TimeDelta::minutes(130));
-        world.until_deliveries(DeliveryState::Dead, 2).await;
-        // Nobody decides it, and so the reminder is of no use any more.
-        world.pass(TimeDelta::hours(24));
-        let by_kind = |found: &[Delivery], kind: &str| {
-            found
-                .iter()
-                .find(|it| it.kind == kind)
-                .map(|it| it.id)
-                .unwrap()
-        };
-        let dead = world.deliveries(DeliveryState::Dead).await;
-        let filed = by_kind(&dead, "request-filed");
-        let reminder = by_kind(&dead, "request-reminder");
-        let retry = async |who: &str, id| {
-            let told = world
-                .control
-                .retry_notification(caller(who), id, None)
-                .await;
-            told.map_err(|it| it.to_string())
-        };
-        assert!(
-            retry("amy", filed)
-                .await
-                .unwrap_err()
-                .contains("only an operator")
-        );
-        assert!(
-            retry("kim", reminder)
-                .await
-                .unwrap_err()
-                .contains("reminder")
-        );
-        assert!(
-            retry("kim", Uuid::nil())
-                .await
-                .unwrap_err()
-                .contains("no message")
-        );
-        let before = hook.posts().len();
-        let revived = retry("kim", filed).await.unwrap();
-        assert_eq!(
-            (revived.state, revived.attempts),
-            (DeliveryState::Pending, 0)
-        );
-        assert!(retry("kim", filed).await.unwrap_err().contains("already"));
-        // It fails once more, and is not given up at once though it is a day old.
-        hook.wait_for(before + 1);
-        world
-            .until_deliveries_of(filed, |it| {
-                it.state == DeliveryState::Pending && it.last_error.is_some()
-            })
-            .await;
-        world.pass(TimeDelta::days(4));
-        world
-            .until_deliveries_of(filed, |it| it.state == DeliveryState::Dead)
-            .await;
-        hook.behave(Hooking::Status(200, ""));
-        let all = world
-            .control
-            .retry_notifications(caller("kim"), Some("mended".to_owned()));
-        let count = all.await.unwrap();
-        assert!(count >= 1, "the reminder is left out");
-        world
-            .until_deliveries_of(filed, |it| it.state == DeliveryState::Sent)
-            .await;
-        assert!(retry("kim", filed).await.unwrap_err().contains("was sent"));
-        let dead = world.deliveries(DeliveryState::Dead).await;
-        let dead: BTreeSet<Uuid> = dead.iter().map(|it| it.id).collect();
-        assert!(dead.contains(&reminder) && !dead.contains(&filed));
-        let events = world.ledger.events();
-        let records: Vec<_> = events
-            .iter()
-            .filter(|it| it.kind == "notification.retried")
-            .collect();
-        assert_eq!(records.len(), 1 + count);
-        assert_eq!(
-            records[0].principal.as_ref().unwrap().1,
-            "kim@fabrikam.example"
-        );
-        assert_eq!(records[0].request.unwrap().to_string(), id);
-        assert_eq!(records[count].details["comment"], "mended");
-        world.stop().await;
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_emergency_is_told_to_both_sides_and_brought_to_mind_until_somebody_has_reviewed_it() {
-    on_each_engine(async |place| {
-        let postbox = Postbox::start(Mailing::Accepts);
-        let notify = config::Notify {
-            remind_after: Some(Duration::from_hours(1)),
-            escalate_after: Some(Duration::from_hours(2)),
-            escalate_to: vec!["boss@fabrikam.example".to_owned()],
-            ..by_mail(&postbox)
-        };
-        let mut world = open(place, notify).await;
-        let take = r"New-ElevatedAccessRequest -Task Exchange\Set-TransportRule -BreakGlass true -Reason 'mail loops since noon'";
-        let taken = world.call("ann", take).await.unwrap();
-        let id = world::property(&taken, "Identity");
-        let told = postbox.wait_for(4);
-        world.until_deliveries(DeliveryState::Sent, 4).await;
-        insta::allow_duplicates! {
-            insta::assert_snapshot!(subjects(&told).join("\n"), @r"
-            amy@fabrikam.example: BREAK GLASS: ann@fabrikam.example took Exchange\Set-TransportRule without approval
-            ann@fabrikam.example: BREAK GLASS: ann@fabrikam.example took Exchange\Set-TransportRule without approval
-            bo@fabrikam.example: BREAK GLASS: ann@fabrikam.example took Exchange\Set-TransportRule without approval
-            boss@fabrikam.example: BREAK GLASS: ann@fabrikam.example took Exchange\Set-TransportRule without approval
-            ");
-        }
-        world.pass(TimeDelta::minutes(61));
-        let reminded = postbox.wait_for(7).split_off(4);
-        world.until_deliveries(DeliveryState::Sent, 7).await;
-        insta::allow_duplicates! {
-            insta::assert_snapshot!(subjects(&reminded).join("\n"), @r"
-            amy@fabrikam.example: Not reviewed yet: ann@fabrikam.example took Exchange\Set-TransportRule without approval
-            bo@fabrikam.example: Not reviewed yet: ann@fabrikam.example took Exchange\Set-TransportRule without approval
-            boss@fabrikam.example: Not reviewed yet: ann@fabrikam.example took Exchange\Set-TransportRule without approval
-            ");
-        }
-        // The command that the mail names is the one that ends the reminders.
-        let grant = world::property(
-            &world.call("bo", "Get-ElevatedAccessAuthorization -AwaitsReview true").await.unwrap(),
-            "Identity",
-        );
-        let review = format!("Set-ElevatedAccessAuthorization -RequestId {grant} -Review");
-        assert!(reminded[0].words().contains(&review), "{}", reminded[0].words());
-        let review = format!("{review} true -Comment fine");
-        let reviewed = world.call("bo", &review).await.unwrap();
-        assert_eq!(world::property(&reviewed, "RequestId"), id);
-        let last = postbox.wait_for(8).split_off(7);
-        assert_eq!(last[0].to, "ann@fabrikam.example");
-        world.until_deliveries(DeliveryState::Sent, 8).await;
-        assert_eq!(world.deliveries(DeliveryState::Pending).await, []);
-        world.stop().await;
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_owed_to_a_channel_that_is_gone_is_given_up_in_its_time() {
-    let place = Place::sqlite();
-    let hook = Hook::start(Hooking::Status(503, ""));
-    let mut world = open(&place, by_webhook(&hook)).await;
-    world.file("ann", r"Exchange\New-MoveRequest").await;
-    world.until_failed(1, 1).await;
-    world.stop().await;
-    world.tell(config::Notify::default());
-    let mut world = world.restart(&place).await.run();
-    world.pass(TimeDelta::minutes(1));
-    let failed = world.until_failed(1, 2).await.remove(0);
-    let why = failed.last_error.unwrap();
-    assert_eq!(why, "the configuration has no channel `ops` any more");
-    world.pass(TimeDelta::days(4));
-    world.until_deliveries(DeliveryState::Dead, 1).await;
-    world.stop().await;
 }

@@ -68,13 +68,7 @@ async fn a_grant_that_ends_is_recorded_once_and_leaves_the_table() {
         let world = World::open(place).await.run();
         for who in ["ann", "bob"] {
             let id = world.file(who, r"Exchange\New-MoveRequest").await;
-            world
-                .call(
-                    "amy",
-                    &format!("Approve-ElevatedAccessRequest -RequestId {id}"),
-                )
-                .await
-                .unwrap();
+            world.approve("amy", &id).await;
             world.pass(Duration::hours(1));
         }
         assert_eq!(world.in_force(), 2);
@@ -99,13 +93,7 @@ async fn the_keeper_expires_while_the_audit_log_fails_and_records_when_it_works(
     on_each_engine(async |place| {
         let world = World::open(place).await;
         let id = world.file("ann", r"Exchange\New-MoveRequest").await;
-        world
-            .call(
-                "amy",
-                &format!("Approve-ElevatedAccessRequest -RequestId {id}"),
-            )
-            .await
-            .unwrap();
+        world.approve("amy", &id).await;
         let world = world.run();
         world.ledger.set(LedgerMode::Fails);
         world.pass(Duration::hours(4));
@@ -125,8 +113,7 @@ async fn who_watches_is_told_of_what_ends_by_itself() {
     on_each_engine(async |place| {
         let world = World::open(place).await.run();
         let granted = world.file("bob", r"Exchange\New-MoveRequest").await;
-        let approve = format!("Approve-ElevatedAccessRequest -RequestId {granted}");
-        world.call("amy", &approve).await.unwrap();
+        world.approve("amy", &granted).await;
         let lapsing = world.file("ann", r"Exchange\New-MoveRequest").await;
         let mut happenings = world.control.happenings();
         let waits = world.control.settled(lapsing.parse().unwrap());

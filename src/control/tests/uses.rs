@@ -117,8 +117,7 @@ async fn a_use_that_was_taken_stays_taken_after_a_restart_and_a_revocation_wins(
         assert_eq!(world.in_force(), 0);
 
         let revoked = grant(&world, task, "").await;
-        let revoke = format!("Revoke-ElevatedAccessAuthorization -Identity {revoked}");
-        world.call("amy", &revoke).await.unwrap();
+        world.revoke("amy", &revoked).await;
         assert_eq!(take(&world, revoked, task, "a").await, Err(NotTaken::Gone));
         assert_eq!(world.in_force(), 0);
     })
@@ -242,13 +241,7 @@ async fn a_blocked_call_files_its_request_once_in_a_while() {
         let (first, state) = blocked().await;
         assert_eq!(state, RequestState::Pending);
         assert_eq!(blocked().await, (first, RequestState::Pending));
-        world
-            .call(
-                "amy",
-                &format!("Deny-ElevatedAccessRequest -RequestId {first}"),
-            )
-            .await
-            .unwrap();
+        world.deny("amy", &first).await;
         // Whoever tries again at once after a denial does not ask again at once.
         assert_eq!(blocked().await, (first, RequestState::Denied));
         world.pass(Duration::minutes(5));

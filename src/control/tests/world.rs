@@ -1,6 +1,6 @@
 //! A workflow with sample policies, a clock that stands still, and an audit log that fails at will.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -335,6 +335,22 @@ impl World {
         property(&self.call(who, &ask).await.unwrap(), "Identity")
     }
 
+    pub(super) async fn approve(&self, who: &str, id: impl Display) {
+        let line = format!("Approve-ElevatedAccessRequest -RequestId {id}");
+        self.call(who, &line).await.unwrap();
+    }
+
+    pub(super) async fn deny(&self, who: &str, id: impl Display) {
+        let line = format!("Deny-ElevatedAccessRequest -RequestId {id}");
+        self.call(who, &line).await.unwrap();
+    }
+
+    /// Takes a grant away, by its id or its request's.
+    pub(super) async fn revoke(&self, who: &str, id: impl Display) {
+        let line = format!("Revoke-ElevatedAccessAuthorization -Identity {id}");
+        self.call(who, &line).await.unwrap();
+    }
+
     /// The property of the request with this id, as an approver of everything would see it.
     pub(super) async fn status(&self, who: &str, id: &str) -> String {
         let found = self
@@ -350,7 +366,7 @@ impl World {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(std::time::Duration::from_secs(30), wait)
+        tokio::time::timeout(std::time::Duration::from_mins(1), wait)
             .await
             .unwrap();
     }

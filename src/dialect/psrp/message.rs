@@ -123,6 +123,19 @@ pub enum Place {
     ShellStdin,
 }
 
+impl Place {
+    /// All of them.
+    pub const ALL: &[Self] = &[
+        Self::CommandPr,
+        Self::CommandStart,
+        Self::CommandStdin,
+        Self::CreationFirst,
+        Self::CreationSecond,
+        Self::ShellPr,
+        Self::ShellStdin,
+    ];
+}
+
 impl Kind {
     /// Whether a client may send this kind there.
     pub fn may_come(self, place: Place) -> bool {

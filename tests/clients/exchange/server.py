@@ -352,6 +352,12 @@ class Server:
         assert found, f"{what}: it did not come to that; ran: {self.ran()[-9:]}"
         return found
 
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
     def stop(self) -> None:
         async def end() -> None:
             for shell in self.endpoint.shells.values():

@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::gateway::{Gateway, SERVICE_TOKEN, Setup, TENANT, basic};
 
 /// How long the audit log may take to tell of a request.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = crate::gateway::PATIENCE;
 
 /// What must become of a request.
 #[derive(Clone, Copy, Debug)]
