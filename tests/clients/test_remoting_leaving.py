@@ -23,9 +23,8 @@ VERSIONS = {"HTTP/1.1": leaving.Http1, "HTTP/2": leaving.Http2}
 
 @pytest.fixture(scope="module")
 def remote(tmp_path_factory):
-    remote = World(tmp_path_factory.mktemp("leaving"), SETTINGS)
-    yield remote
-    remote.stop()
+    with World(tmp_path_factory.mktemp("leaving"), SETTINGS) as remote:
+        yield remote
 
 
 @pytest.fixture(params=VERSIONS.values(), ids=VERSIONS)
