@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow};
 use chrono::Utc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
@@ -385,8 +385,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let running = tokio::select! {
         running = start(config) => running?,
-        _ = interrupt.recv() => bail!("stopped by SIGINT before it was ready"),
-        _ = terminate.recv() => bail!("stopped by SIGTERM before it was ready"),
+        _ = interrupt.recv() => return stopped_early(),
+        _ = terminate.recv() => return stopped_early(),
     };
     loop {
         tokio::select! {
@@ -401,5 +401,11 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         _ = interrupt.recv() => warn!("Ended at once, as a second signal asked for"),
         _ = terminate.recv() => warn!("Ended at once, as a second signal asked for"),
     }
+    Ok(())
+}
+
+/// Nothing was served yet, so nothing is to be finished: what was asked for is done.
+fn stopped_early() -> anyhow::Result<()> {
+    info!("Stopped before it was ready");
     Ok(())
 }

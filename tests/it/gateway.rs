@@ -174,16 +174,17 @@ impl Gateway {
 
     /// Starts the process, sends it a signal when it logs `line`, before it is ready, and waits until it is.
     pub(crate) fn restart_with_signal(&mut self, name: &str, line: &str) {
-        let (mut child, log) = self.spawn();
-        if let Err(seen) = wait_while_starting(&log, line) {
-            gone(
-                &mut child,
-                &format!("it was not to be ready before it logged `{line}`"),
-                &seen,
-            );
-        }
+        let (child, log) = self.spawn_until(line);
         send_signal(name, child.id());
         self.wait_until_ready(child, log);
+    }
+
+    /// Starts the process, asks it to stop when it logs `line`, before it is ready, and waits for its end. It may have become ready
+    /// meanwhile.
+    pub(crate) fn stop_while_starting(&mut self, line: &str) -> ExitStatus {
+        let (mut child, _log) = self.spawn_until(line);
+        send_signal("TERM", child.id());
+        child.wait().unwrap()
     }
 
     fn wait_until_ready(&mut self, mut child: Child, log: Receiver<String>) {
@@ -206,16 +207,19 @@ impl Gateway {
 
     /// Starts the process and kills it when it logs `line`, before it is ready.
     pub(crate) fn crash_while_starting(&mut self, line: &str) {
-        let (mut child, log) = self.spawn();
-        if let Err(seen) = wait_while_starting(&log, line) {
-            gone(
-                &mut child,
-                &format!("it was not to be ready before it logged `{line}`"),
-                &seen,
-            );
-        }
+        let (mut child, _log) = self.spawn_until(line);
         child.kill().unwrap();
         child.wait().unwrap();
+    }
+
+    /// Starts the process and waits until it logs `line`, before it is ready.
+    fn spawn_until(&self, line: &str) -> (Child, Receiver<String>) {
+        let (mut child, log) = self.spawn();
+        if let Err(seen) = wait_while_starting(&log, line) {
+            let wanted = format!("it was not to be ready before it logged `{line}`");
+            gone(&mut child, &wanted, &seen);
+        }
+        (child, log)
     }
 
     fn spawn(&self) -> (Child, Receiver<String>) {

@@ -144,6 +144,15 @@ async fn a_reload_that_is_asked_for_during_the_start_is_done_after_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_that_is_asked_for_during_the_start_is_no_failure() {
+    let mut gateway = Gateway::start().await;
+    gateway.terminate();
+    let status = gateway.stop_while_starting("Policies are in force");
+    assert_eq!(status.code(), Some(0));
+    gateway.restart();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_certificate_serves_new_connections_and_a_broken_one_none() {
     let gateway = Gateway::start().await;
     let old_ca = gateway.path("old-ca.pem");
