@@ -9,6 +9,7 @@ mod body;
 mod call;
 mod connection;
 mod credential;
+mod errand;
 mod forward;
 mod gate;
 mod head;

@@ -53,7 +53,8 @@ pub struct Outcome {
     pub status: Option<u16>,
     /// The status that the upstream gave, if it was asked and answered.
     pub upstream_status: Option<u16>,
-    /// `ok`, `failed` (an error in the answer, also inside a 200), `upstream-unreachable`, `upstream-timeout`, `client-gone`, `answered` (by the gateway).
+    /// `ok`, `failed` (an error in the answer, also inside a 200), `upstream-unreachable`, `upstream-timeout`, `client-gone`, `answered` (by the gateway)
+    /// and others, all in docs/audit.md.
     /// The log itself adds `unknown` (the gateway stopped before it knew) and `record-timed-out` (the call was refused because its record took too long).
     pub result: &'static str,
     /// From the decision to the end of the answer.

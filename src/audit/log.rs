@@ -88,8 +88,8 @@ impl AuditLog {
     /// Puts judgements on record, in order, all or none; durable (as configured) when this returns. `call` shows what
     /// a record tells of a subject.
     ///
-    /// May be dropped while it waits: the records stay, with the outcome `client-gone`. After 10 s without an answer from the
-    /// disk it fails, and the records, should they still be written, get the outcome `record-timed-out`. Needs a runtime with timers.
+    /// May be dropped while it waits: the records stay, and those that await an outcome get `client-gone`. After 10 s without an
+    /// answer from the disk it fails, and these, should they still be written, get `record-timed-out`. Needs a runtime with timers.
     pub async fn record<C>(
         &self,
         context: &CallContext,
@@ -102,7 +102,8 @@ impl AuditLog {
                 .map(|it| (it.decision(), call(it.subject())));
             self.queue_decisions(context, decisions)?
         };
-        self.durable(&ids, gate, context.decided).await?;
+        let awaiting = awaiting(&ids, judgements.iter().map(Judgement::decision));
+        self.durable(&awaiting, gate, context.decided).await?;
         Ok(ids
             .into_iter()
             .zip(judgements)
@@ -130,7 +131,9 @@ impl AuditLog {
             let entry = std::iter::once((out.len(), note));
             shared.queue.push(out, entry, self.urgency())
         })?;
-        self.durable(&[id], gate, context.decided).await?;
+        let awaiting = awaits_outcome(judgement.decision().verdict).then_some(id);
+        self.durable(awaiting.as_slice(), gate, context.decided)
+            .await?;
         Ok(Recorded::new(id, judgement))
     }
 
@@ -181,10 +184,11 @@ impl AuditLog {
         })
     }
 
-    /// Waits, where configured, until the queued decisions are on disk.
+    /// Waits, where configured, until the queued decisions are on disk. Those that `awaiting` names get an outcome if they are not
+    /// waited for to the end; a block never has one.
     pub(super) async fn durable(
         &self,
-        ids: &[Uuid],
+        awaiting: &[Uuid],
         gate: Arc<Gate>,
         decided: DateTime<Utc>,
     ) -> Result<(), Unavailable> {
@@ -194,7 +198,7 @@ impl AuditLog {
         let mut waiting = Waiting {
             log: self,
             gate: &gate,
-            ids,
+            awaiting,
             decided,
             result: "client-gone",
         };
@@ -324,12 +328,24 @@ fn timed_out() -> Unavailable {
     }
 }
 
-/// A call that waits for its records. Dropped before it has its answer, it leaves their outcome behind, so that they do not
-/// look as if the call went on.
+/// Those of the records with these ids that await an outcome.
+pub(super) fn awaiting<'a>(
+    ids: &[Uuid],
+    decisions: impl Iterator<Item = &'a Decision>,
+) -> Vec<Uuid> {
+    ids.iter()
+        .zip(decisions)
+        .filter(|it| awaits_outcome(it.1.verdict))
+        .map(|it| *it.0)
+        .collect()
+}
+
+/// A call that waits for its records. Dropped before it has its answer, it leaves an outcome behind for those that await one, so
+/// that they do not look as if the call went on.
 struct Waiting<'a> {
     log: &'a AuditLog,
     gate: &'a Gate,
-    ids: &'a [Uuid],
+    awaiting: &'a [Uuid],
     decided: DateTime<Utc>,
     result: &'static str,
 }
@@ -337,7 +353,7 @@ struct Waiting<'a> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         let at = Utc::now();
-        let outcomes = self.ids.iter().map(|id| Outcome {
+        let outcomes = self.awaiting.iter().map(|id| Outcome {
             decision_id: *id,
             at,
             status: None,

@@ -187,7 +187,8 @@ fn event(kind: &str) -> Event {
 async fn record(log: &AuditLog, decisions: &[Decision]) -> Result<Vec<Uuid>, Unavailable> {
     let (context, command) = (context(), command());
     let (ids, gate) = queue(log, &context, &command, decisions)?;
-    log.durable(&ids, gate, context.decided).await?;
+    let awaiting = super::log::awaiting(&ids, decisions.iter());
+    log.durable(&awaiting, gate, context.decided).await?;
     Ok(ids)
 }
 

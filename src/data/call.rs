@@ -1,5 +1,6 @@
 //! A request's life up to its operation: head → route → caller → body. From there on it is its dialect's: `rest` and
-//! `remoting` go on with operation → judgement → record → forward or answer → outcome.
+//! `remoting` go on with operation → judgement → record → forward or answer → outcome. Up to there it lasts as long as its client stays;
+//! a request to a session of remoting goes on without it then ([`super::errand`]).
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -10,14 +11,17 @@ use http::header::{CONNECTION, EXPECT};
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::{Body as _, Incoming};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::audit::{CallContext, Event};
+use crate::identity::Authenticated;
 use crate::model::Principal;
 use crate::state::Snapshot;
 use crate::telemetry::metrics::StatusClass;
 
-use super::body::{Discarded, discard, read_whole};
+use super::body::{Discarded, WholeBody, discard, read_whole};
+use super::errand::Errands;
 use super::gate::{Gate, Protocol, Route, Worker};
 use super::head;
 use super::judge::Scene;
@@ -30,7 +34,8 @@ const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
 /// Answers one request, whatever it is.
 pub(super) async fn handle(
-    worker: &Worker,
+    worker: &Arc<Worker>,
+    errands: &Errands,
     peer: SocketAddr,
     tap: Option<&Tap>,
     request: Request<Incoming>,
@@ -38,7 +43,7 @@ pub(super) async fn handle(
     let began = Instant::now();
     let request_id = worker.gate.audit.new_id(Utc::now());
     let mut seen = Seen::default();
-    let answer = match live(worker, peer, tap, request, request_id, &mut seen).await {
+    let answer = match live(worker, errands, peer, tap, request, request_id, &mut seen).await {
         Ok(answer) => answer,
         Err(rejection) => {
             record_rejection(&worker.gate, peer, request_id, &seen, &rejection);
@@ -69,12 +74,13 @@ pub(super) async fn handle(
 pub(super) struct Seen<'a> {
     route: Option<&'a Route>,
     principal: Option<Arc<Principal>>,
-    /// The refusal follows a decision record, whose outcome says the rest.
+    /// The refusal follows a decision record, whose outcome says the rest, or is on record itself.
     pub(super) decided: bool,
 }
 
 async fn live<'a>(
-    worker: &'a Worker,
+    worker: &'a Arc<Worker>,
+    errands: &Errands,
     peer: SocketAddr,
     tap: Option<&Tap>,
     request: Request<Incoming>,
@@ -116,6 +122,13 @@ async fn live<'a>(
     };
     seen.principal = Some(Arc::clone(&caller.principal));
 
+    let room = match &route.protocol {
+        Protocol::ExchangeRest => None,
+        Protocol::Psrp(_) => {
+            let room = errands.room().await;
+            Some(room.ok_or_else(Rejection::body_broken)?)
+        }
+    };
     let body = read_whole(
         body,
         gate.limits.body_bytes,
@@ -126,24 +139,90 @@ async fn live<'a>(
     if let Some(tap) = tap {
         tap.body_was_read();
     }
-    let snapshot = gate.state.snapshot();
-    let arrival = Arrival {
-        scene: Scene {
-            worker,
-            route,
-            snapshot: &snapshot,
-            caller: &caller,
-        },
-        parts: &parts,
-        body: &body.bytes,
-        authority: &head.authority,
-        gateway_base: &gateway_base(gate, route, &head.authority),
+    let whole = Whole {
+        caller,
+        parts,
+        body,
+        authority: head.authority,
         request_id,
-        source: peer.ip(),
+        peer,
     };
-    match &route.protocol {
-        Protocol::ExchangeRest => rest::answer(&arrival, seen).await,
-        Protocol::Psrp(remoting) => remoting::answer(&arrival, remoting, seen).await,
+    let Some(room) = room else {
+        return whole.answer(worker, route, &gate.stopping, seen).await;
+    };
+    let worker = Arc::clone(worker);
+    let answer = room
+        .carry_out(request_id, &gate.stopping, |leaving| async move {
+            whole.carry_out(&worker, &leaving).await
+        })
+        .await;
+    // What came of it is on record, also if it was refused before any decision.
+    seen.decided |= answer.is_some();
+    answer.unwrap_or_else(|| Err(Rejection::broke_down()))
+}
+
+/// A request of a known caller that was read to its end, and belongs to no connection.
+struct Whole {
+    caller: Authenticated,
+    parts: Parts,
+    body: WholeBody,
+    authority: String,
+    request_id: Uuid,
+    peer: SocketAddr,
+}
+
+impl Whole {
+    /// Answers it, and puts on record that it was refused even if nobody is there to hear that.
+    async fn carry_out(
+        self,
+        worker: &Worker,
+        leaving: &CancellationToken,
+    ) -> Result<Response<ReplyBody>, Rejection> {
+        let gate = &*worker.gate;
+        let route = gate
+            .route(self.parts.uri.path())
+            .ok_or_else(Rejection::no_such_endpoint)?;
+        let mut seen = Seen {
+            route: Some(route),
+            principal: Some(Arc::clone(&self.caller.principal)),
+            decided: false,
+        };
+        let answer = self.answer(worker, route, leaving, &mut seen).await;
+        if let Err(rejection) = &answer {
+            record_rejection(gate, self.peer, self.request_id, &seen, rejection);
+        }
+        answer
+    }
+
+    /// Answers it, as its endpoint does.
+    async fn answer(
+        &self,
+        worker: &Worker,
+        route: &Route,
+        leaving: &CancellationToken,
+        seen: &mut Seen<'_>,
+    ) -> Result<Response<ReplyBody>, Rejection> {
+        let gate = &*worker.gate;
+        let snapshot = gate.state.snapshot();
+        let arrival = Arrival {
+            scene: Scene {
+                worker,
+                route,
+                snapshot: &snapshot,
+                caller: &self.caller,
+            },
+            parts: &self.parts,
+            body: &self.body.bytes,
+            authority: &self.authority,
+            gateway_base: &gateway_base(gate, route, &self.authority),
+            request_id: self.request_id,
+            source: self.peer.ip(),
+            leaving,
+        };
+        match &route.protocol {
+            Protocol::ExchangeRest => rest::answer(&arrival, seen).await,
+            Protocol::Psrp(remoting) => remoting::answer(&arrival, remoting, seen).await,
+        }
     }
 }
 
@@ -158,6 +237,8 @@ pub(super) struct Arrival<'a> {
     pub(super) gateway_base: &'a str,
     pub(super) request_id: Uuid,
     pub(super) source: IpAddr,
+    /// Fires when whoever only waits is to wait no longer: the gateway stops, or the client of a session went away.
+    pub(super) leaving: &'a CancellationToken,
 }
 
 impl<'a> Arrival<'a> {

@@ -29,6 +29,7 @@ use crate::listen::Patient;
 
 use super::activity::{Activity, Watched};
 use super::call;
+use super::errand::Errands;
 use super::gate::Worker;
 use super::reply::{Broken, ReplyBody};
 use super::tap::{Answering, Phase, Tap, Tapped};
@@ -42,7 +43,8 @@ const HYPERS_FIELDS: usize = 100;
 /// HTTP/2 resets that a peer may cause before the connection is dropped (CVE-2023-44487).
 const MAX_RESET_STREAMS: usize = 50;
 
-/// Serves one accepted connection to its end. When `drain` fires, requests in flight are finished and no more are taken.
+/// Serves one accepted connection to its end, and to that of what it began. When `drain` fires, requests in flight are finished and no
+/// more are taken.
 pub async fn serve_connection(
     stream: TcpStream,
     peer: SocketAddr,
@@ -51,11 +53,12 @@ pub async fn serve_connection(
 ) {
     let gate = &worker.gate;
     let _open = gate.metrics.connection();
+    let errands = Errands::at_most(gate.limits.streams);
     let result = match &gate.tls {
         None => match speaks_http2(&stream, gate.timeouts.head).await {
             None => return,
-            Some(true) => Box::pin(serve_http2(stream, peer, &worker, &drain)).await,
-            Some(false) => Box::pin(serve_http1(stream, peer, &worker, &drain)).await,
+            Some(true) => Box::pin(serve_http2(stream, peer, &worker, &errands, &drain)).await,
+            Some(false) => Box::pin(serve_http1(stream, peer, &worker, &errands, &drain)).await,
         },
         Some(tls) => match Box::pin(tls.accept(stream, gate.timeouts.handshake)).await {
             Err(error) => {
@@ -63,14 +66,15 @@ pub async fn serve_connection(
                 return;
             }
             Ok(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
-                Box::pin(serve_http2(stream, peer, &worker, &drain)).await
+                Box::pin(serve_http2(stream, peer, &worker, &errands, &drain)).await
             }
-            Ok(stream) => Box::pin(serve_http1(stream, peer, &worker, &drain)).await,
+            Ok(stream) => Box::pin(serve_http1(stream, peer, &worker, &errands, &drain)).await,
         },
     };
     if let Err(error) = result {
         debug!(%error, %peer, "Connection ended with an error");
     }
+    errands.ended().await;
 }
 
 /// Whether a plain connection begins with HTTP/2's preface; `None` if it ends or stays silent too long.
@@ -91,6 +95,7 @@ async fn serve_http1<S>(
     stream: S,
     peer: SocketAddr,
     worker: &Arc<Worker>,
+    errands: &Errands,
     drain: &CancellationToken,
 ) -> hyper::Result<()>
 where
@@ -99,14 +104,14 @@ where
     let gate = &worker.gate;
     let (stream, tap) = Tapped::new(Patient::new(stream, gate.timeouts.idle));
     let service = {
-        let worker = Arc::clone(worker);
+        let (worker, errands) = (Arc::clone(worker), errands.clone());
         let tap: Tap = tap.clone();
         service_fn(move |request| {
-            let (worker, tap) = (Arc::clone(&worker), tap.clone());
+            let (worker, errands, tap) = (Arc::clone(&worker), errands.clone(), tap.clone());
             // Boxed, because the connection keeps room for it while it is idle.
             Box::pin(async move {
                 let answering = tap.answering();
-                let answer = call::handle(&worker, peer, Some(&tap), request).await;
+                let answer = call::handle(&worker, &errands, peer, Some(&tap), request).await;
                 Ok::<_, Infallible>(answer.map(|body| Until { body, answering }))
             })
         })
@@ -179,6 +184,7 @@ async fn serve_http2<S>(
     stream: S,
     peer: SocketAddr,
     worker: &Arc<Worker>,
+    errands: &Errands,
     drain: &CancellationToken,
 ) -> hyper::Result<()>
 where
@@ -187,12 +193,14 @@ where
     let gate = &worker.gate;
     let activity = Arc::new(Activity::default());
     let service = {
-        let (worker, activity) = (Arc::clone(worker), Arc::clone(&activity));
+        let (worker, errands) = (Arc::clone(worker), errands.clone());
+        let activity = Arc::clone(&activity);
         service_fn(move |request| {
-            let (worker, activity) = (Arc::clone(&worker), Arc::clone(&activity));
+            let (worker, errands) = (Arc::clone(&worker), errands.clone());
+            let activity = Arc::clone(&activity);
             let answering = activity.answering();
             async move {
-                let answer = call::handle(&worker, peer, None, request).await;
+                let answer = call::handle(&worker, &errands, peer, None, request).await;
                 drop(answering);
                 Ok::<_, Infallible>(answer.map(|body| Watched::new(body, activity)))
             }

@@ -192,6 +192,16 @@ impl Rejection {
         )
     }
 
+    /// The task that carried the request out broke down: a mistake of the gateway's.
+    pub(super) fn broke_down() -> Self {
+        Self::new(
+            None,
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "broke-down",
+            "the gateway failed at this request; what came of it may be on record",
+        )
+    }
+
     pub(super) fn session_taken() -> Self {
         Self::new(
             RefusedReason::Unreadable,
@@ -237,6 +247,11 @@ impl Rejection {
             "upstream-answer" => "upstream-broken",
             _ => "failed",
         }
+    }
+
+    /// Whether what was to go upstream did not leave.
+    pub(super) fn is_unsent(&self) -> bool {
+        self.reason == "upstream-unreachable"
     }
 
     /// With remoting: as an answer to the request `relates` of a client that knows the gateway as `machine`.

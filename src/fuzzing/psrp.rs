@@ -181,6 +181,10 @@ pub(super) fn session(data: &[u8]) {
                     }
                 }
             }
+            Ok(Step::End(go)) => {
+                let ends = |it: &Operation| matches!(it, Operation::Signal { .. });
+                assert!(go.operations.iter().all(ends), "what is refused only ends");
+            }
             Ok(Step::Forward(operations)) => {
                 for it in &operations {
                     check(it, false, Uuid::nil());

@@ -153,6 +153,10 @@ impl Replay {
                 write!(out, "answered {}", shown(&response)).unwrap();
                 (Vec::new(), Some(response))
             }
+            Step::End(go) => {
+                out.push_str("end");
+                (go.operations, go.answer)
+            }
             Step::Forward(operations) => {
                 out.push_str("forward");
                 (operations, None)

@@ -139,17 +139,26 @@ async fn a_call_that_stops_waiting_leaves_its_outcome() {
     let fixture = Fixture::new(Durability::Strict);
     let log = fixture.open();
     fixture.control.hold_syncs();
-    let mut call = Box::pin(record_one(&log));
+    let decisions = [Verdict::Block, Verdict::Allow].map(decision);
+    let mut call = Box::pin(record(&log, &decisions));
     assert!(futures_util::poll!(&mut call).is_pending());
     drop(call);
     fixture.control.release_syncs();
     log.event(event("gateway.stopped")).await.unwrap();
     log.close().unwrap();
     let records = fixture.records();
-    let decision = records.iter().find(|it| it["kind"] == "decision").unwrap();
-    let outcome = records.iter().find(|it| it["kind"] == "outcome").unwrap();
-    assert_eq!(outcome["decision"], decision["decision"]);
-    assert_eq!(outcome["result"], "client-gone");
+    let of_kind = |kind: &str| {
+        records
+            .iter()
+            .filter(|it| it["kind"] == kind)
+            .collect::<Vec<_>>()
+    };
+    let (decisions, outcomes) = (of_kind("decision"), of_kind("outcome"));
+    assert_eq!(decisions.len(), 2);
+    // A block is complete by itself.
+    assert_eq!(outcomes.len(), 1, "{outcomes:?}");
+    assert_eq!(outcomes[0]["decision"], decisions[1]["decision"]);
+    assert_eq!(outcomes[0]["result"], "client-gone");
 }
 
 #[tokio::test]

@@ -42,6 +42,15 @@ enum Patience {
     Waits,
 }
 
+/// Where a pipeline is that the server did not say to have taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whereabouts {
+    /// It never left.
+    Here,
+    /// The server may have it.
+    Unknown,
+}
+
 /// What became of the commands of a pipeline.
 enum Judged {
     /// All pass.
@@ -137,9 +146,6 @@ impl Visit<'_> {
                 let heard = self.line(kept).send(cleared).await;
                 for outcome in &mut outcomes {
                     record_end(outcome, &heard);
-                }
-                if let (Stage::Start, Heard::Lost(rejection)) = (stage, &heard) {
-                    kept.lost(command, rejection);
                 }
                 answer(heard)
             }
@@ -353,14 +359,18 @@ impl Kept {
         })
     }
 
-    /// The server did not say whether it takes a pipeline: whether it runs is not known, and nobody can ask for its output.
-    pub(super) fn lost(&self, command: Uuid, rejection: &Rejection) {
+    /// The server did not say that it takes a pipeline: it never had it, or whether it runs there is not known, and nobody can ask
+    /// for its output.
+    pub(super) fn lost(&self, command: Uuid, whereabouts: Whereabouts, rejection: &Rejection) {
         let mut inner = self.lock();
         if let Some(mut standing) = inner.standing.remove(&command) {
             standing.answers(StatusCode::INTERNAL_SERVER_ERROR.as_u16());
             standing.finish(rejection.reason_of_outcome());
         }
-        inner.shell.lost(command);
+        match whereabouts {
+            Whereabouts::Here => inner.shell.lost(command),
+            Whereabouts::Unknown => inner.shell.unanswered(command),
+        }
         inner.settle();
         drop(inner);
         self.changed.notify_waiters();

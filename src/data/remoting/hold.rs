@@ -54,13 +54,13 @@ enum Woken {
     Enough,
     /// Nobody decided in time.
     GivenUp,
-    /// The gateway stops.
-    Stopping,
+    /// The client has gone away, or the gateway stops.
+    Leaving,
 }
 
 /// What ends a wait.
-struct Events<Stopping, Decided, Changed> {
-    stopping: Stopping,
+struct Events<Leaving, Decided, Changed> {
+    leaving: Leaving,
     /// When the pipeline is given up, if one waits for approval.
     until: Option<Instant>,
     decided: Decided,
@@ -69,13 +69,14 @@ struct Events<Stopping, Decided, Changed> {
     deadline: Instant,
 }
 
-impl<Stopping, Decided, Changed> Events<Stopping, Decided, Changed>
+impl<Leaving, Decided, Changed> Events<Leaving, Decided, Changed>
 where
-    Stopping: Future<Output = ()>,
+    Leaving: Future<Output = ()>,
     Decided: Future<Output = Vec<Wait>>,
     Changed: Future<Output = ()>,
 {
-    /// The first of them; of several that are there, always the same one. A gateway that stops begins nothing. What is over is
+    /// The first of them; of several that are there, always the same one. For a client that is gone nothing begins, and a gateway
+    /// that stops begins nothing. What is over is
     /// over: an approval that is seen only after that begins nothing either, so that nothing runs later than its policy says.
     /// Then what there is to say, before the client is sent to ask again.
     async fn first(self) -> Woken {
@@ -89,7 +90,7 @@ where
         };
         tokio::select! {
             biased;
-            () = self.stopping => Woken::Stopping,
+            () = self.leaving => Woken::Leaving,
             () = given_up => Woken::GivenUp,
             waits = self.decided => Woken::Decided(waits),
             () = self.changed => Woken::Changed,
@@ -149,13 +150,13 @@ impl Visit<'_> {
             changed.as_mut().enable();
             match self.again(kept)? {
                 Step::Hold => {}
-                step @ (Step::Answer(_) | Step::Decide(_) | Step::Forward(_)) => {
+                step @ (Step::Answer(_) | Step::Decide(_) | Step::End(_) | Step::Forward(_)) => {
                     return Box::pin(self.carry_out(kept, step)).await;
                 }
             }
             let (waits, until) = self.held(kept).unzip();
             let events = Events {
-                stopping: self.arrival.scene.worker.gate.stopping.cancelled(),
+                leaving: self.arrival.leaving.cancelled(),
                 until,
                 decided: self.decided(waits),
                 changed,
@@ -170,7 +171,7 @@ impl Visit<'_> {
                 }
                 Woken::Enough => return Ok(Response::Fault(Fault::timed_out())),
                 Woken::GivenUp => self.give_up(kept).await?,
-                Woken::Stopping => return Ok(stopping()),
+                Woken::Leaving => return Ok(stopping()),
             }
         }
     }
@@ -296,7 +297,7 @@ impl Held {
     }
 }
 
-/// The gateway stops, and its sessions with it.
+/// The gateway stops, and its sessions with it. A client that went away hears nothing of it.
 pub(super) fn stopping() -> Response {
     Response::Fault(Fault::aborted(
         "the gateway is stopping, and this session ends with it; open a new one in a moment",
@@ -309,13 +310,13 @@ mod tests {
 
     use super::*;
 
-    /// Which comes first, of the gateway's stop, the end of the time, a decision and a change; all at once, many times.
-    async fn first(stops: bool, is_over: bool, is_decided: bool) -> String {
+    /// Which comes first, of the client's leave or the gateway's stop, the end of the time, a decision and a change; all at once, many times.
+    async fn first(leaves: bool, is_over: bool, is_decided: bool) -> String {
         let mut seen = Vec::new();
         for _ in 0..64 {
             let now = Instant::now();
-            let stopping = async {
-                if !stops {
+            let leaving = async {
+                if !leaves {
                     pending::<()>().await;
                 }
             };
@@ -327,7 +328,7 @@ mod tests {
                 }
             };
             let events = Events {
-                stopping,
+                leaving,
                 until: is_over.then_some(now),
                 decided,
                 changed: ready(()),
@@ -341,7 +342,7 @@ mod tests {
 
     #[tokio::test]
     async fn of_several_reasons_to_wake_it_is_always_the_same() {
-        assert_eq!(first(true, true, true).await, "Stopping");
+        assert_eq!(first(true, true, true).await, "Leaving");
         assert_eq!(first(false, true, true).await, "GivenUp");
         assert_eq!(first(false, false, true).await, "Decided([])");
         assert_eq!(first(false, false, false).await, "Changed");

@@ -230,6 +230,7 @@ fn result(how: Ending) -> &'static str {
     match how {
         Ending::Completed => "ok",
         Ending::Failed => "failed",
+        Ending::NotFetched => "not-fetched",
         Ending::Refused => "blocked",
         Ending::Stopped => "stopped",
         Ending::Unclear => "upstream-broken",

@@ -22,6 +22,7 @@ use crate::upstream::{Pool, UpstreamBody, UpstreamError};
 
 use super::Remoting;
 use super::clearance::Cleared;
+use super::decide::Whereabouts;
 use super::shells::Kept;
 
 /// The largest answer: far above the envelope that any client takes.
@@ -78,9 +79,15 @@ impl Line<'_> {
                 }
                 Ok(response) => last = Some(response),
                 Err(rejection) => {
-                    if let Some(command) = begun {
-                        self.kept.lost(command, &rejection);
-                        self.forget(command).await;
+                    match (begun, &operation) {
+                        (None, Operation::Command { command, .. }) if rejection.is_unsent() => {
+                            self.kept.lost(*command, Whereabouts::Here, &rejection);
+                        }
+                        (Some(command), _) | (None, &Operation::Command { command, .. }) => {
+                            self.kept.lost(command, Whereabouts::Unknown, &rejection);
+                            self.forget(command).await;
+                        }
+                        (None, _) => {}
                     }
                     return Heard::Lost(Box::new(rejection));
                 }
@@ -106,7 +113,8 @@ impl Line<'_> {
         answer
     }
 
-    /// Has the server forget a pipeline that it has not the whole of, which waits there for the rest. Here it is over already.
+    /// Has the server forget a pipeline that it has not the whole of, which waits there for the rest, or that it may run though it
+    /// did not say so.
     async fn forget(&self, command: Uuid) {
         let signal = Operation::Signal {
             command,
@@ -116,7 +124,7 @@ impl Line<'_> {
             return;
         };
         if timeout(CLOSE, self.send_ending(cleared)).await.is_err() {
-            warn!(shell = %self.kept.id, pipeline = %command, "The server did not say whether it forgets a pipeline that has not begun; it ends with its session");
+            warn!(shell = %self.kept.id, pipeline = %command, "The server did not say whether it forgets a pipeline whose beginning failed; it ends with its session");
         }
     }
 

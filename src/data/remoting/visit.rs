@@ -16,7 +16,7 @@ use crate::policy::{Judgement, SessionCall};
 
 use super::Remoting;
 use super::clearance::Cleared;
-use super::decide::{answer, record_end};
+use super::decide::{answer, record_end, unknown};
 use super::hold::stopping;
 use super::shells::{Kept, NoRoom};
 use super::standing::{Act, CREATE, DELETE};
@@ -70,10 +70,9 @@ impl Visit<'_> {
             step?
         };
         kept.changed.notify_waiters();
-        let answer = if matches!(self.request.operation, Operation::Delete) {
-            self.close(&kept).await
-        } else {
-            self.carry_out(&kept, step).await
+        let answer = match (&self.request.operation, step) {
+            (Operation::Delete, Step::Forward(_)) => self.close(&kept).await,
+            (_, step) => self.carry_out(&kept, step).await,
         };
         if kept.lock().shell.is_closed() {
             self.remoting.shells.remove(kept.id);
@@ -90,6 +89,10 @@ impl Visit<'_> {
         match step {
             Step::Answer(response) => Ok(response),
             Step::Decide(proposal) => self.decide(kept, proposal).await,
+            Step::End(go) => {
+                let answer = self.line(kept).send_ending(Cleared::refused(go)).await;
+                Ok(answer.unwrap_or_else(unknown))
+            }
             Step::Forward(operations) => {
                 let cleared = Cleared::plumbing(operations).ok_or_else(Rejection::not_cleared)?;
                 answer(self.wait_or_send(kept, cleared).await)
@@ -138,8 +141,7 @@ impl Visit<'_> {
             })?;
         let _in_use = kept.in_use();
         let result = self.on_record(&kept, CREATE, operation).await;
-        // Whether the server has opened it is not known: there it is closed, and here it is there until then. The same is done
-        // where it is not known because the client went away, when the session has been idle.
+        // Whether the server has opened it is not known: there it is closed, and here it is there until then.
         if let Ok(Heard::Lost(_)) = &result {
             self.line(&kept).close().await;
         }
@@ -150,14 +152,10 @@ impl Visit<'_> {
         answer(result?)
     }
 
-    /// Closes a session, as its client asks.
+    /// Closes a session, as its client asks. It is there until the server says that it is not.
     async fn close(&mut self, kept: &Kept) -> Result<Response, Rejection> {
-        let result = self.on_record(kept, DELETE, Operation::Delete).await;
-        let result = result.and_then(answer);
-        if matches!(result, Ok(Response::Deleted | Response::Fault(_))) {
-            self.remoting.shells.remove(kept.id);
-        }
-        result
+        let heard = self.on_record(kept, DELETE, Operation::Delete).await?;
+        answer(heard)
     }
 
     /// Puts a session call on record, and sends its operation.
@@ -184,7 +182,7 @@ impl Visit<'_> {
         Ok(heard)
     }
 
-    /// Sends what was cleared; what only waits for output ends when the gateway stops.
+    /// Sends what was cleared; what only waits for output ends when its client goes away, or the gateway stops.
     pub(super) async fn wait_or_send(&self, kept: &Kept, cleared: Cleared) -> Heard {
         let line = self.line(kept);
         if !matches!(self.request.operation, Operation::Receive { .. }) {
@@ -192,7 +190,7 @@ impl Visit<'_> {
         }
         tokio::select! {
             heard = line.send(cleared) => heard,
-            () = self.arrival.scene.worker.gate.stopping.cancelled() => Heard::Answer(stopping()),
+            () = self.arrival.leaving.cancelled() => Heard::Answer(stopping()),
         }
     }
 

@@ -5,6 +5,8 @@
 //! upstream and what the client hears ([`Go`]); what upstream says comes back through [`Shell::heard`]. Nothing of a pipeline
 //! goes upstream before it is whole and permitted, and each further step of it (input, waiting for output) is decided again.
 //!
+//! INVARIANT: what the server may still run counts as running here. A pipeline has ended when the server said so, and not when it
+//! was told to end it: the answer may never come.
 //! INVARIANT: an operation in [`Go`] or [`Step::Forward`] holds no byte of a client's; it is written from what was read.
 
 mod heard;
@@ -29,7 +31,7 @@ use super::clixml::{self, Item};
 use super::fragment::{self, MAX_BLOB, Reassembler};
 use super::message::{self, Kind, Message, Place};
 use super::pipeline::{Catalogue, Pipeline, PipelineError};
-use super::soap::{Fault, Operation, Response, Stream};
+use super::soap::{Fault, Operation, Response, Signal, Stream};
 use crate::dialect::Unreadable;
 
 use self::local::Local;
@@ -112,6 +114,9 @@ enum State {
     Local(Local),
     /// The server runs it.
     Running(Work),
+    /// It was refused while it ran, and the server has not confirmed yet that it ended there. Its client hears this, until it has
+    /// heard it all or wants to hear no more.
+    Stopping(Work, Option<Local>),
 }
 
 #[derive(Debug)]
@@ -137,6 +142,8 @@ pub enum Ending {
     Completed,
     /// With an error.
     Failed,
+    /// Its client ended it, by itself or with its session, before it had fetched how it ends: it may have run to its end.
+    NotFetched,
     /// A further step of it was refused.
     Refused,
     /// Its client, or whoever keeps the server, stopped it.
@@ -152,6 +159,9 @@ pub enum Step {
     Answer(Response),
     /// Decide, then say so.
     Decide(Box<Proposal>),
+    /// Send this upstream, all of it whatever the server says, and answer with what there is to answer with: a pipeline that was
+    /// refused before ends there at last.
+    End(Go),
     /// Send this upstream, in order, and pass on the answer to the last one as [`Shell::heard`] returns it.
     Forward(Vec<Operation>),
     /// There is nothing to say yet: ask again when something has changed, and answer [`Fault::timed_out`] in the end.
@@ -325,7 +335,12 @@ impl Shell {
             return;
         };
         match self.commands.get_mut(&command) {
-            Some(running) if matches!(running.state, State::Running(_) | State::Local(_)) => {
+            Some(running)
+                if matches!(
+                    running.state,
+                    State::Local(_) | State::Running(_) | State::Stopping(..)
+                ) =>
+            {
                 running.stdin = Reassembler::default();
                 running.pr = Reassembler::default();
             }
@@ -354,7 +369,7 @@ impl Shell {
     /// Whether the server runs a pipeline with this id, as far as is known.
     pub fn runs(&self, command: Uuid) -> bool {
         let state = self.commands.get(&command).map(|it| &it.state);
-        matches!(state, Some(State::Running(_)))
+        matches!(state, Some(State::Running(_) | State::Stopping(..)))
     }
 
     /// Whether it has a pipeline with this id that is not decided on.
@@ -370,6 +385,7 @@ impl Running {
             State::Incomplete => 0,
             State::Local(local) => local.held(),
             State::Deciding(_) | State::Running(_) => self.read_from(),
+            State::Stopping(work, local) => work.size + local.as_ref().map_or(0, Local::held),
         };
         state + self.stdin.held() + self.pr.held()
     }
@@ -379,13 +395,15 @@ impl Running {
         match &self.state {
             State::Deciding(size) => *size,
             State::Incomplete | State::Local(_) => 0,
-            State::Running(work) => work.size,
+            State::Running(work) | State::Stopping(work, _) => work.size,
         }
     }
 
+    /// It is over at the server: `how`, if nothing else is known of it.
     fn end(&mut self, command: Uuid, how: Ending) -> Option<(Uuid, Ending)> {
         match &mut self.state {
             State::Running(work) => work.end(command, how),
+            State::Stopping(work, _) => work.end(command, Ending::Refused),
             State::Deciding(_) | State::Incomplete | State::Local(_) => None,
         }
     }
@@ -451,6 +469,13 @@ fn sends(command: Option<Uuid>, stream: Stream, messages: &[(u64, Vec<u8>)]) -> 
         data,
     };
     pack(messages).into_iter().map(send).collect()
+}
+
+/// What ends a pipeline at the server: first its commands, then what is kept of it.
+fn ends(command: Uuid) -> Vec<Operation> {
+    [Signal::Stop, Signal::Terminate]
+        .map(|signal| Operation::Signal { command, signal })
+        .into()
 }
 
 fn unknown_response() -> Response {

@@ -6,7 +6,7 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{Method, StatusCode};
 use portcullis::dialect::psrp::clixml::Item;
 use portcullis::dialect::psrp::fragment;
-use portcullis::dialect::psrp::soap::{Operation, Response, Subcode};
+use portcullis::dialect::psrp::soap::{Operation, Response, Signal, Subcode};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -17,6 +17,7 @@ use crate::client::{Http, try_connect};
 use crate::gateway::basic;
 
 const GET: [Call<'static>; 1] = [("Get-Mailbox", &[])];
+const WAIT: [Call<'static>; 1] = [("Wait-Release", &[])];
 const SILENCE: [Call<'static>; 1] = [("Test-Silence", &[])];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -233,12 +234,84 @@ async fn a_client_that_hangs_up_while_it_waits_can_come_back() {
         fault = waiting => panic!("{fault:?}"),
         () = wait_for(&lab, "silence") => {}
     }
-    let stop = portcullis::dialect::psrp::soap::Signal::Stop;
     assert_eq!(
-        session.signal(&lab.gateway, id, stop).await,
+        session.signal(&lab.gateway, id, Signal::Stop).await,
         Response::Signalled
     );
     assert_eq!(session.end(&lab.gateway, id).await.state, 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_the_server_did_not_close_is_still_there_when_its_client_has_left() {
+    let lab = Lab::start().await;
+    let session = lab.open("sys1").await;
+    let id = Uuid::now_v7();
+    session.start(&lab.gateway, id, &WAIT, Input::None).await;
+    lab.server.weaken(Weakness::Hangs);
+    tokio::select! {
+        answer = session.ask(&lab.gateway, Operation::Delete) => panic!("{answer:?}"),
+        () = wait_for(&lab, "silence") => {}
+    }
+    lab.server.weaken(Weakness::None);
+    // Its pipeline runs at the server, and so it does here.
+    assert!(metric(&lab, "portcullis_pipelines").ends_with(" 1"));
+    assert_eq!(
+        session.signal(&lab.gateway, id, Signal::Stop).await,
+        Response::Signalled
+    );
+    assert_eq!(session.end(&lab.gateway, id).await.state, 3);
+    assert_eq!(
+        lab.outcome(&lab.decisions("Wait-Release")[0])["result"],
+        "stopped"
+    );
+    lab.close(&session).await;
+    assert_eq!(lab.server.shells(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_pipeline_that_the_server_does_not_end_is_ended_again_and_on_record_when_it_has()
+{
+    let lab = Lab::with_proxy("timeouts = { upstream = \"1s\" }", "").await;
+    let session = lab.open("ana").await;
+    let task = "Exchange\\Remove-Waiting";
+    let request = lab.gateway.grant("ana", task, "amy").await;
+    let id = Uuid::now_v7();
+    let calls: [Call<'_>; 1] = [("Remove-Waiting", &[])];
+    session
+        .start(&lab.gateway, id, &calls, Input::Follows)
+        .await;
+    let revoked = lab
+        .gateway
+        .invoke(
+            "amy",
+            "Revoke-ElevatedAccessAuthorization",
+            json!({"RequestId": request}),
+        )
+        .await;
+    assert!(revoked.status.is_success(), "{}", revoked.text());
+    lab.server.weaken(Weakness::IgnoresSignals);
+    let ended = session.end(&lab.gateway, id).await;
+    assert!(ended.error_text().contains("needs approval"), "{ended:?}");
+    assert_eq!(
+        lab.server.journal()[1..],
+        ["run Remove-Waiting", "silence", "silence"]
+    );
+    // It may run, so it counts, and has no outcome.
+    assert!(metric(&lab, "portcullis_pipelines").ends_with(" 1"));
+    let decisions = lab.decisions("Remove-Waiting");
+    let outcomes = |lab: &Lab| {
+        let mut records = lab.gateway.records();
+        records.retain(|it| it["kind"] == "outcome" && it["decision"] == decisions[0]["decision"]);
+        records.len()
+    };
+    assert_eq!(outcomes(&lab), 0);
+    lab.server.weaken(Weakness::None);
+    let fault = session.fault(&lab.gateway, receive(id)).await;
+    assert_eq!(fault.subcode, Subcode::InvalidSelectors);
+    assert_eq!(lab.server.journal()[4..], ["stop", "terminate"]);
+    assert_eq!(lab.outcome(&decisions[0])["result"], "blocked");
+    assert_eq!(outcomes(&lab), 1);
+    assert!(metric(&lab, "portcullis_pipelines").ends_with(" 0"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

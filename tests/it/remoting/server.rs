@@ -46,8 +46,10 @@ struct World {
 /// What the server does wrong.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Weakness {
-    /// It does not answer who closes a session.
+    /// It does not answer who closes a session, and does not close it.
     Hangs,
+    /// It does not answer who stops or ends a pipeline, and does neither.
+    IgnoresSignals,
     /// It opens sessions, and the connection ends before it says so.
     LosesCreation,
     #[default]
@@ -204,6 +206,10 @@ impl World {
                 let job = jobs.get_mut(command).unwrap();
                 job.feed(data, &mut self.journal);
                 Some(Response::Sent)
+            }
+            Operation::Signal { .. } if self.weakness == Weakness::IgnoresSignals => {
+                self.journal.push("silence".to_owned());
+                None
             }
             Operation::Signal { command, signal } => {
                 match signal {

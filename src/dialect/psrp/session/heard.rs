@@ -35,7 +35,7 @@ impl Shell {
                 Ok(Response::Created { shell })
             }
             (Operation::Delete, Response::Deleted) => {
-                self.is_closed = true;
+                self.close(Ending::NotFetched);
                 Ok(Response::Deleted)
             }
             (Operation::Receive { command, .. }, Response::Received(received)) => {
@@ -43,10 +43,9 @@ impl Shell {
             }
             (Operation::Send { .. }, Response::Sent) => Ok(Response::Sent),
             (Operation::Signal { command, signal }, Response::Signalled) => {
-                let state = self.commands.get(command).map(|it| &it.state);
-                if *signal == Signal::Terminate && matches!(state, Some(State::Running(_))) {
-                    self.end(*command, Ending::Stopped);
-                    self.commands.remove(command);
+                match signal {
+                    Signal::Stop => {}
+                    Signal::Terminate => self.over(*command, Ending::NotFetched),
                 }
                 Ok(Response::Signalled)
             }
@@ -73,7 +72,11 @@ impl Shell {
             Operation::Create { .. } => self.is_closed = true,
             Operation::Delete
             | Operation::Receive { command: None, .. }
-            | Operation::Send { command: None, .. } => self.is_closed |= is_gone,
+            | Operation::Send { command: None, .. } => {
+                if is_gone {
+                    self.close(Ending::Unclear);
+                }
+            }
             Operation::Receive {
                 command: Some(command),
                 ..
@@ -83,11 +86,36 @@ impl Shell {
                 ..
             }
             | Operation::Signal { command, .. } => {
-                let state = self.commands.get(command).map(|it| &it.state);
-                if is_gone && matches!(state, Some(State::Running(_))) {
-                    self.end(*command, Ending::Unclear);
-                    self.commands.remove(command);
+                if is_gone {
+                    self.over(*command, Ending::Unclear);
                 }
+            }
+        }
+    }
+
+    /// The server has no such session any more, and runs none of its pipelines: they ended like this, if nothing else is known.
+    fn close(&mut self, how: Ending) {
+        self.is_closed = true;
+        for (command, mut it) in self.commands.drain() {
+            self.endings.extend(it.end(command, how));
+        }
+    }
+
+    /// The server has no such pipeline any more: it ended like this, if nothing else is known of it. What the gateway has to say of
+    /// it the client may still hear.
+    fn over(&mut self, command: Uuid, how: Ending) {
+        self.finished.remove(&command);
+        let Some(running) = self.commands.get_mut(&command) else {
+            return;
+        };
+        self.endings.extend(running.end(command, how));
+        match std::mem::take(&mut running.state) {
+            State::Stopping(_, Some(local)) => running.state = State::Local(local),
+            State::Running(_) | State::Stopping(_, None) => {
+                self.commands.remove(&command);
+            }
+            other @ (State::Deciding(_) | State::Incomplete | State::Local(_)) => {
+                running.state = other;
             }
         }
     }
@@ -100,13 +128,20 @@ impl Shell {
 
     /// What the gateway says for a command that it answers itself; with the last of it, the command is over.
     pub(super) fn take(&mut self, command: Uuid, max_envelope: Option<u32>) -> Response {
-        let Some(State::Local(local)) = self.commands.get_mut(&command).map(|it| &mut it.state)
-        else {
+        let state = self.commands.get_mut(&command).map(|it| &mut it.state);
+        let Some(State::Local(local) | State::Stopping(_, Some(local))) = state else {
             return unknown_response();
         };
         let received = local.take(max_envelope);
-        if received.state.is_some_and(|it| it.1 == CommandState::Done) {
-            self.commands.remove(&command);
+        if received.state.is_none_or(|it| it.1 != CommandState::Done) {
+            return Response::Received(received);
+        }
+        match state {
+            // The server may run it still.
+            Some(State::Stopping(_, local)) => *local = None,
+            _ => {
+                self.commands.remove(&command);
+            }
         }
         Response::Received(received)
     }
@@ -134,7 +169,7 @@ impl Shell {
             ));
         }
         let output = match &mut running.state {
-            State::Local(_) => return Ok(self.take(command, None)),
+            State::Local(_) | State::Stopping(..) => return Ok(self.take(command, None)),
             State::Running(work) => {
                 for (_, payload) in &output {
                     if let Some(how) = work.watch.look(payload) {
@@ -183,6 +218,21 @@ impl Shell {
             self.finished.insert(command);
         }
         Response::Received(Received { output, state })
+    }
+
+    /// The server did not say whether it has taken the command: it may run there, with nobody to fetch its output, so it is to end.
+    pub fn unanswered(&mut self, command: Uuid) {
+        self.end(command, Ending::Unclear);
+        let Some(running) = self.commands.get_mut(&command) else {
+            return;
+        };
+        match std::mem::take(&mut running.state) {
+            State::Running(work) => running.state = State::Stopping(work, None),
+            other @ (State::Deciding(_)
+            | State::Incomplete
+            | State::Local(_)
+            | State::Stopping(..)) => running.state = other,
+        }
     }
 
     /// The server has not taken the command.

@@ -15,8 +15,8 @@ use crate::dialect::psrp::soap::{Fault, Operation, Request, Response, Signal, St
 use super::local::Local;
 use super::metadata::Listing;
 use super::{
-    Context, Ending, Next, Proposal, Running, Shell, Stage, State, Step, Subject, Work, WorkKind,
-    bad, plain, pool, rewrite, sends, unknown_response,
+    Context, Go, Next, Proposal, Running, Shell, Stage, State, Step, Subject, Work, WorkKind, bad,
+    ends, plain, pool, rewrite, sends, unknown_response,
 };
 
 /// How many ids of a client's last requests are remembered.
@@ -55,12 +55,7 @@ impl Shell {
         match &request.operation {
             Operation::Command { command, arguments } => self.start(*command, arguments, context),
             Operation::Create { .. } => Err(bad("shell-twice", "there is a shell with this id")),
-            Operation::Delete => {
-                for (command, mut it) in self.commands.drain() {
-                    self.endings.extend(it.end(command, Ending::Stopped));
-                }
-                Ok(Step::Forward(vec![Operation::Delete]))
-            }
+            Operation::Delete => Ok(Step::Forward(vec![Operation::Delete])),
             Operation::Receive {
                 command: None,
                 keep_alive,
@@ -211,6 +206,11 @@ impl Shell {
                 stage: Stage::Onward,
                 next: Next::Continue(vec![operation], None),
             })),
+            // The server did not say that it ended, so it is told again.
+            State::Stopping(..) => Step::End(Go {
+                operations: ends(command),
+                answer: Some(self.take(command, max_envelope)),
+            }),
         }
     }
 
@@ -248,7 +248,10 @@ impl Shell {
                 stage: Stage::Onward,
                 next: Next::Continue(sends(None, stream, &written), Some(Response::Sent)),
             }))),
-            Some(State::Deciding(_) | State::Incomplete | State::Local(_)) | None => Err(bad(
+            Some(
+                State::Deciding(_) | State::Incomplete | State::Local(_) | State::Stopping(..),
+            )
+            | None => Err(bad(
                 "message-ids",
                 "a message is for a pipeline that does not run",
             )),
@@ -284,7 +287,7 @@ impl Shell {
                 return self.end_early(command, data, &limits);
             }
             (State::Deciding(_) | State::Incomplete, _) => return Err(early()),
-            (State::Local(_) | State::Running(_), _) => {}
+            (State::Local(_) | State::Running(_) | State::Stopping(..), _) => {}
         }
         let (reassembler, place) = match stream {
             Stream::Pr => (&mut running.pr, Place::CommandPr),
@@ -319,7 +322,10 @@ impl Shell {
                     written.push((object.id, rewrite(&message)?));
                 }
                 // A cmdlet of the gateway takes no input, and a pipeline that has failed none any more.
-                (State::Local(_), Kind::EndOfPipelineInput | Kind::PipelineInput) => {}
+                (
+                    State::Local(_) | State::Stopping(..),
+                    Kind::EndOfPipelineInput | Kind::PipelineInput,
+                ) => {}
                 _ => return Err(bad("input-unasked", "input for a command that takes none")),
             }
         }
@@ -383,7 +389,7 @@ impl Shell {
 
     fn signal(&mut self, command: Uuid, signal: Signal) -> Step {
         let Some(running) = self.commands.get_mut(&command) else {
-            if self.finished.remove(&command) {
+            if self.finished.contains(&command) {
                 return Step::Forward(vec![Operation::Signal { command, signal }]);
             }
             return Step::Answer(if self.used.contains(&command) {
@@ -392,7 +398,12 @@ impl Shell {
                 unknown_response()
             });
         };
-        if let State::Running(_) = running.state {
+        if let State::Stopping(_, local) = &mut running.state
+            && signal == Signal::Terminate
+        {
+            *local = None;
+        }
+        if let State::Running(_) | State::Stopping(..) = running.state {
             return Step::Forward(vec![Operation::Signal { command, signal }]);
         }
         match signal {

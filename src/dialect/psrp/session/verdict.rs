@@ -2,11 +2,11 @@
 
 use crate::dialect::psrp::answer::{self, Failure};
 use crate::dialect::psrp::message::{self, Destination, Kind, Message};
-use crate::dialect::psrp::soap::{Operation, Signal, Stream};
+use crate::dialect::psrp::soap::{Operation, Stream};
 use crate::model::Object;
 
 use super::local::Local;
-use super::{Ending, Go, Next, Proposal, Shell, State, pack, unknown_command};
+use super::{Go, Next, Proposal, Shell, State, ends, pack, unknown_command};
 
 impl Shell {
     /// Nobody decides on the proposal any more: a pipeline that has not begun never was.
@@ -26,9 +26,13 @@ impl Shell {
                 // It may have been ended while it was decided on.
                 return match self.commands.get(&command).map(|it| &it.state) {
                     Some(State::Running(_)) => Go { operations, answer },
-                    Some(State::Deciding(_) | State::Incomplete | State::Local(_)) | None => {
-                        unknown_command()
-                    }
+                    Some(
+                        State::Deciding(_)
+                        | State::Incomplete
+                        | State::Local(_)
+                        | State::Stopping(..),
+                    )
+                    | None => unknown_command(),
                 };
             }
             Next::Start(object, kind, data, work, answer) => (object, kind, data, work, answer),
@@ -79,7 +83,8 @@ impl Shell {
     }
 
     /// The proposal is refused, with `text` for the person at the client: the pipeline fails, and the server is told to stop it
-    /// if it runs there. What the server says to that does not matter.
+    /// if it runs there. Whatever the server says to that, the client hears the same; but as long as it says nothing, the
+    /// pipeline counts as one that runs.
     pub fn refused(&mut self, proposal: Proposal, why: Failure, text: &str) -> Go {
         let Proposal { command, next, .. } = proposal;
         let state = answer::failed(why, text);
@@ -98,18 +103,23 @@ impl Shell {
                 }
             }
             Next::Continue(_, answer) => {
-                if !matches!(running.state, State::Running(_)) {
-                    return Go {
-                        operations: Vec::new(),
-                        answer: Some(answer.unwrap_or_else(|| self.take(command, None))),
-                    };
-                }
-                self.endings.extend(running.end(command, Ending::Refused));
-                running.state = State::Local(local);
-                let signal = |signal| Operation::Signal { command, signal };
+                let operations = match std::mem::take(&mut running.state) {
+                    // It ends when the server says that it does.
+                    State::Running(work) => {
+                        running.state = State::Stopping(work, Some(local));
+                        ends(command)
+                    }
+                    other @ (State::Deciding(_)
+                    | State::Incomplete
+                    | State::Local(_)
+                    | State::Stopping(..)) => {
+                        running.state = other;
+                        Vec::new()
+                    }
+                };
                 Go {
                     answer: Some(answer.unwrap_or_else(|| self.take(command, None))),
-                    operations: vec![signal(Signal::Stop), signal(Signal::Terminate)],
+                    operations,
                 }
             }
         }

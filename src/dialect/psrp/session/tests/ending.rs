@@ -1,0 +1,318 @@
+//! When a pipeline has ended: when the server says so, and as long as it does not, it counts as one that runs.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn signal(signal: Signal) -> Operation {
+    Operation::Signal {
+        command: ONE,
+        signal,
+    }
+}
+
+fn gone() -> Response {
+    Response::Fault(Fault::unknown("such command"))
+}
+
+/// A client of a shell with a pipeline that runs.
+fn running() -> Client {
+    let mut client = Client::new();
+    client.run(ONE, "Get-Mailbox", true);
+    client
+}
+
+/// One whose pipeline was refused as it asked for output, and has heard so; the server was told, and did not answer.
+fn refused() -> Client {
+    let mut client = running();
+    let proposal = client.proposal(receive(ONE));
+    let go = client.shell.refused(proposal, Failure::Blocked, "no");
+    assert_eq!(
+        go.operations,
+        [signal(Signal::Stop), signal(Signal::Terminate)]
+    );
+    assert!(matches!(go.answer, Some(Response::Received(_))));
+    client
+}
+
+#[test]
+fn a_session_that_is_to_be_closed_is_there_until_the_server_says_that_it_is_not() {
+    let mut client = running();
+    for _ in 0..2 {
+        // The answer does not come, so it is asked again.
+        assert!(
+            matches!(client.step(Operation::Delete), Step::Forward(it) if it == [Operation::Delete])
+        );
+        assert!(client.shell.runs(ONE) && !client.shell.is_closed());
+        assert_eq!(client.shell.take_endings(), []);
+    }
+    // A revoke still stops it.
+    assert_eq!(client.proposal(receive(ONE)).stage(), Stage::Onward);
+    let busy = Response::Fault(Fault::quota("try again"));
+    client.hear(&Operation::Delete, busy).unwrap();
+    assert!(client.shell.runs(ONE) && !client.shell.is_closed());
+    client.hear(&Operation::Delete, Response::Deleted).unwrap();
+    assert!(client.shell.is_closed() && !client.shell.has(ONE));
+    assert_eq!(client.shell.take_endings(), [(ONE, Ending::NotFetched)]);
+}
+
+#[test]
+fn what_a_server_ran_that_has_lost_the_session_has_an_unclear_end() {
+    for operation in [
+        Operation::Delete,
+        Operation::Receive {
+            command: None,
+            keep_alive: false,
+        },
+    ] {
+        let mut client = running();
+        client.hear(&operation, gone()).unwrap();
+        assert!(client.shell.is_closed());
+        assert_eq!(client.shell.take_endings(), [(ONE, Ending::Unclear)]);
+    }
+}
+
+#[test]
+fn what_its_client_ends_before_it_has_fetched_the_end_may_have_run_to_it() {
+    let mut client = running();
+    let end = signal(Signal::Terminate);
+    assert!(matches!(client.step(end.clone()), Step::Forward(_)));
+    assert!(client.shell.runs(ONE));
+    assert_eq!(client.shell.take_endings(), []);
+    client.hear(&end, Response::Signalled).unwrap();
+    assert!(!client.shell.has(ONE));
+    assert_eq!(client.shell.take_endings(), [(ONE, Ending::NotFetched)]);
+}
+
+#[test]
+fn what_has_ended_is_forgotten_by_the_server_when_it_says_so() {
+    let mut client = running();
+    let done = output_of(ONE, &[], 9, CommandState::Done);
+    client.hear(&receive(ONE), done).unwrap();
+    let end = signal(Signal::Terminate);
+    for _ in 0..2 {
+        assert!(matches!(client.step(end.clone()), Step::Forward(it) if it == [end.clone()]));
+    }
+    client.hear(&end, Response::Signalled).unwrap();
+    assert!(matches!(
+        client.step(end),
+        Step::Answer(Response::Signalled)
+    ));
+}
+
+#[test]
+fn a_refused_pipeline_has_ended_when_the_server_says_so() {
+    for answer in [Response::Signalled, gone()] {
+        let mut client = refused();
+        assert!(client.shell.runs(ONE));
+        assert_eq!(client.shell.take_endings(), []);
+        client.hear(&signal(Signal::Stop), answer.clone()).ok();
+        client.hear(&signal(Signal::Terminate), answer).ok();
+        assert!(!client.shell.has(ONE));
+        assert_eq!(client.shell.take_endings(), [(ONE, Ending::Refused)]);
+    }
+}
+
+#[test]
+fn a_refused_pipeline_that_the_server_does_not_end_is_ended_again() {
+    let mut client = refused();
+    // Its client has heard all there is, and asks again all the same.
+    let Step::End(go) = client.step(receive(ONE)) else {
+        panic!("the server is told again");
+    };
+    assert_eq!(
+        go.operations,
+        [signal(Signal::Stop), signal(Signal::Terminate)]
+    );
+    assert_eq!(go.answer, Some(gone()));
+    // Nothing else of it goes upstream, but for its end.
+    let step = client.step(send(Some(ONE), Stream::Stdin, end(5)));
+    assert!(matches!(step, Step::Answer(Response::Sent)), "{step:?}");
+    let end = signal(Signal::Terminate);
+    assert!(matches!(client.step(end.clone()), Step::Forward(_)));
+    assert!(client.shell.runs(ONE));
+    // With its session it ends as well.
+    client.hear(&Operation::Delete, Response::Deleted).unwrap();
+    assert_eq!(client.shell.take_endings(), [(ONE, Ending::Refused)]);
+}
+
+#[test]
+fn what_a_client_has_not_heard_of_a_refusal_it_hears_after_the_end() {
+    let mut client = Client::new();
+    client.run(ONE, "Get-Mailbox", false);
+    // It is refused at its input, so its client has fetched nothing yet.
+    let proposal = client.proposal(send(Some(ONE), Stream::Stdin, end(5)));
+    let go = client
+        .shell
+        .refused(proposal, Failure::Blocked, "it was revoked");
+    assert_eq!(go.answer, Some(Response::Sent));
+    for operation in &go.operations {
+        client.hear(operation, Response::Signalled).unwrap();
+    }
+    assert!(!client.shell.runs(ONE) && client.shell.has(ONE));
+    let (messages, state) = client.output(ONE);
+    assert!(messages[0].data.contains("it was revoked"));
+    assert_eq!(state, CommandState::Done);
+    assert!(!client.shell.has(ONE));
+}
+
+#[test]
+fn a_start_that_the_server_does_not_answer_may_run_and_is_to_end() {
+    let mut client = Client::new();
+    let proposal = client.proposal(command(ONE, &pipeline("Get-Mailbox", true)));
+    client.shell.permitted(proposal);
+    client.shell.unanswered(ONE);
+    assert_eq!(client.shell.take_endings(), [(ONE, Ending::Unclear)]);
+    assert!(client.shell.runs(ONE));
+    assert!(matches!(client.step(receive(ONE)), Step::End(_)));
+    client
+        .hear(&signal(Signal::Terminate), Response::Signalled)
+        .unwrap();
+    assert!(!client.shell.has(ONE));
+    assert_eq!(client.shell.take_endings(), []);
+}
+
+/// What a client does, or what is decided about it.
+#[derive(Clone, Copy, Debug)]
+enum Deed {
+    Delete,
+    Fetch,
+    Finish,
+    Revoke,
+    Start,
+    Stop,
+    Terminate,
+}
+
+/// What becomes of a request to the server.
+#[derive(Clone, Copy, Debug)]
+enum Fate {
+    /// It is answered.
+    Answered,
+    /// It arrives, and its answer does not.
+    Lost,
+    /// It does not arrive.
+    Vanished,
+}
+
+/// A server with its pipelines: whether each has run to its end.
+struct Server {
+    is_open: bool,
+    pipelines: HashMap<Uuid, bool>,
+}
+
+impl Server {
+    fn answer(&mut self, operation: &Operation) -> Response {
+        if !self.is_open {
+            return gone();
+        }
+        match operation {
+            Operation::Command { command, .. } => {
+                self.pipelines.insert(*command, false);
+                Response::Started { command: *command }
+            }
+            Operation::Delete => {
+                self.is_open = false;
+                Response::Deleted
+            }
+            Operation::Receive {
+                command: Some(command),
+                ..
+            } => match self.pipelines.get(command) {
+                Some(true) => output_of(*command, &[], 9, CommandState::Done),
+                Some(false) => Response::Fault(Fault::timed_out()),
+                None => gone(),
+            },
+            Operation::Signal { command, signal } => {
+                let there = match signal {
+                    Signal::Stop => self.pipelines.get_mut(command).map(|it| *it = true),
+                    Signal::Terminate => self.pipelines.remove(command).map(drop),
+                };
+                there.map_or_else(gone, |()| Response::Signalled)
+            }
+            other @ (Operation::Create { .. }
+            | Operation::Receive { command: None, .. }
+            | Operation::Send { .. }) => panic!("{other:?}"),
+        }
+    }
+
+    fn runs(&self) -> impl Iterator<Item = Uuid> {
+        let still = self.pipelines.iter().filter(|it| self.is_open && !it.1);
+        still.map(|it| *it.0)
+    }
+}
+
+fn deeds() -> impl Strategy<Value = Vec<(Deed, u128, [Fate; 2])>> {
+    let deed = prop_oneof![
+        1 => Just(Deed::Delete),
+        6 => Just(Deed::Fetch),
+        2 => Just(Deed::Finish),
+        4 => Just(Deed::Revoke),
+        8 => Just(Deed::Start),
+        2 => Just(Deed::Stop),
+        4 => Just(Deed::Terminate),
+    ];
+    let fate = prop_oneof![
+        3 => Just(Fate::Answered),
+        1 => Just(Fate::Lost),
+        1 => Just(Fate::Vanished),
+    ];
+    prop::collection::vec((deed, 1..4_u128, [fate.clone(), fate]), 1..60)
+}
+
+proptest! {
+    #[test]
+    fn what_the_server_runs_counts_as_running_whatever_is_lost(deeds in deeds()) {
+        let mut client = Client::new();
+        let mut server = Server { is_open: true, pipelines: HashMap::new() };
+        let mut ended: HashMap<Uuid, Ending> = HashMap::new();
+        for (deed, id, fates) in deeds {
+            let id = Uuid::from_u128(id);
+            let request = match deed {
+                Deed::Delete => Operation::Delete,
+                Deed::Fetch | Deed::Revoke => receive(id),
+                Deed::Finish => {
+                    server.pipelines.entry(id).and_modify(|it| *it = true);
+                    continue;
+                }
+                Deed::Start => command(id, &pipeline("Get-Mailbox", true)),
+                Deed::Stop => Operation::Signal { command: id, signal: Signal::Stop },
+                Deed::Terminate => Operation::Signal { command: id, signal: Signal::Terminate },
+            };
+            let operations = match (client.try_step(request), deed) {
+                (Ok(Step::Decide(proposal)), Deed::Revoke) => {
+                    client.shell.refused(*proposal, Failure::Blocked, "no").operations
+                }
+                (Ok(Step::Decide(proposal)), _) => client.shell.permitted(*proposal).operations,
+                (Ok(Step::End(go)), _) => go.operations,
+                (Ok(Step::Forward(operations)), _) => operations,
+                (Ok(Step::Answer(_) | Step::Hold) | Err(_), _) => Vec::new(),
+            };
+            for (operation, fate) in operations.iter().zip(fates) {
+                let answer = match fate {
+                    Fate::Answered => Some(server.answer(operation)),
+                    Fate::Lost => {
+                        server.answer(operation);
+                        None
+                    }
+                    Fate::Vanished => None,
+                };
+                match (answer, operation) {
+                    (Some(answer), _) => drop(client.hear(operation, answer)),
+                    (None, Operation::Command { command, .. }) => client.shell.unanswered(*command),
+                    (None, _) => {}
+                }
+            }
+            for command in server.runs() {
+                prop_assert!(client.shell.runs(command), "{command} after {deed:?}");
+            }
+            for (command, how) in client.shell.take_endings() {
+                prop_assert!(ended.insert(command, how).is_none(), "it ends once");
+            }
+            for (command, how) in &ended {
+                let is_known = *how != Ending::Unclear;
+                prop_assert!(!is_known || server.runs().all(|it| it != *command), "{how:?}");
+            }
+        }
+    }
+}
