@@ -205,7 +205,7 @@ fn decide_command(command: &Command, facts: &Facts<'_>) -> Decision {
     }
     let governing = facts.policies.governing_command(command);
     if let Some(policy) = governing
-        && policy.approval == Approval::Never
+        && is_never(policy)
     {
         let blocked = Blocked {
             command,
@@ -214,24 +214,30 @@ fn decide_command(command: &Command, facts: &Facts<'_>) -> Decision {
         };
         return block(Rule::Never, governing, facts, explain::never(blocked));
     }
-    if let Some(exemption) =
-        facts
-            .policies
-            .exemption(facts.principal, task, facts.source, facts.now)
-    {
-        return Decision {
-            exemption: Some(exemption.place.clone()),
-            ..allow(Rule::Exempt, governing)
-        };
-    }
-    if let Some((policy, breach)) = hidden_policy(command, governing, facts.policies) {
+    let unclear = unclear_names(command, facts.policies);
+    let exemption = facts
+        .policies
+        .exemption(facts.principal, task, facts.source, facts.now);
+    let hidden = match (&unclear, exemption) {
+        (None, _) => None,
+        // Rules on parameters do not bind who is exempt; `never` does, whatever it depends on.
+        (Some(_), Some(_)) => facts.policies.possible(task).find(|it| is_never(it)),
+        (Some(_), None) => hidden_policy(command, governing, facts.policies),
+    };
+    if let (Some(policy), Some(breach)) = (hidden, &unclear) {
         let blocked = Blocked {
             command,
             policy,
             policies: facts.policies,
         };
-        let explanation = explain::parameter_rule(blocked, &breach);
+        let explanation = explain::parameter_rule(blocked, breach);
         return block(Rule::ParameterRule, Some(policy), facts, explanation);
+    }
+    if let Some(exemption) = exemption {
+        return Decision {
+            exemption: Some(exemption.place.clone()),
+            ..allow(Rule::Exempt, governing)
+        };
     }
     let Some(policy) = governing else {
         return match facts.endpoint.ungoverned {
@@ -290,15 +296,19 @@ fn decide_command(command: &Command, facts: &Facts<'_>) -> Decision {
     }
 }
 
-/// The policy whose word depends on parameters that cannot be told apart ([`Names`]), or that are under names which could be
-/// aliases: the one of a more severe effect that one of them might have, or the governing one, if it counts what they name.
-fn hidden_policy<'a>(
-    command: &'a Command,
-    governing: Option<&'a Policy>,
-    policies: &'a PolicySet,
-) -> Option<(&'a Policy, Breach<'a>)> {
+fn is_never(policy: &Policy) -> bool {
+    policy.approval == Approval::Never
+}
+
+/// What is wrong with the parameters' names, if they cannot be told apart ([`Names`]) or could be aliases.
+fn unclear_names<'a>(command: &'a Command, policies: &PolicySet) -> Option<Breach<'a>> {
     let parameters = &command.parameters;
-    let names = parameters.names();
+    if parameters.names() != Names::Known {
+        return Some(Breach::Unclear);
+    }
+    if parameters.unresolved().is_empty() {
+        return None;
+    }
     let facts = policies.catalogue().facts(&command.task);
     let dangerous = facts.map_or(&[][..], |it| &it.dangerous);
     let is_strange = |name: &&ParameterName| {
@@ -306,25 +316,31 @@ fn hidden_policy<'a>(
             && !is_common(name)
             && !dangerous.iter().any(|it| name.is(&it.name))
     };
-    let strange = parameters.unresolved().iter().find(is_strange);
-    let breach = match (names, strange) {
-        (Names::Piped | Names::Unknown, _) => Breach::Unclear,
-        (Names::Known, Some(given)) => Breach::Strange {
-            given,
-            listed: None,
-        },
-        (Names::Known, None) => return None,
-    };
+    let given = parameters.unresolved().iter().find(is_strange)?;
+    Some(Breach::Strange {
+        given,
+        listed: None,
+    })
+}
+
+/// The policy whose word depends on parameters with [`unclear_names`]: the one of a more severe effect that one of them might
+/// have, or the governing one, if it counts what they name.
+fn hidden_policy<'a>(
+    command: &Command,
+    governing: Option<&'a Policy>,
+    policies: &'a PolicySet,
+) -> Option<&'a Policy> {
+    let parameters = &command.parameters;
+    let names = parameters.names();
     let worst = policies.possible(&command.task).next()?;
     match governing {
         Some(policy) if policy.id == worst.id => {
             let may_name = names == Names::Unknown || parameters.get(COUNTED_PARAMETER).is_none();
             let is_counted =
                 |it: Spread| names == Names::Piped || it.counts_identities() && may_name;
-            let is_counted = policy.spread.is_some_and(is_counted);
-            is_counted.then_some((policy, breach))
+            policy.spread.is_some_and(is_counted).then_some(policy)
         }
-        Some(_) | None => Some((worst, breach)),
+        Some(_) | None => Some(worst),
     }
 }
 

@@ -417,6 +417,16 @@ fn a_parameter_without_a_clear_name_passes_no_rule() {
         "[[policy]]\ntask = 'X\\Set-Ruled'\napproval = 'manual'\nparameters = {{ Identity = {{ absent = true }} }}\n{EXEMPTION}"
     ));
     assert_eq!(exempt.unclear(r"X\Set-Ruled", Names::Piped), Rule::Exempt);
+    // `never` binds them too, also where only a parameter tells that it does.
+    let never = World::new(&format!(
+        "[[policy]]\neffect = 'exfiltrate'\napproval = 'never'\n{EXEMPTION}"
+    ));
+    let task = r"Exchange\Set-Mailbox";
+    assert_eq!(never.decide(task, &[]).decision().rule, Rule::Exempt);
+    for names in [Names::Unknown, Names::Piped] {
+        assert_eq!(never.unclear(task, names), Rule::ParameterRule);
+        assert_eq!(never.unclear(r"Exchange\Get-Mailbox", names), Rule::Exempt);
+    }
 }
 
 #[test]
