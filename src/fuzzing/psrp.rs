@@ -176,6 +176,12 @@ pub(super) fn session(data: &[u8]) {
                 } else {
                     let go = shell.permitted(*proposal);
                     go.operations.iter().for_each(|it| check(it, is_start, id));
+                    if is_start {
+                        let started = Response::Started { command: id };
+                        if let Some(start) = go.operations.first() {
+                            drop(shell.heard(start, started, &[]));
+                        }
+                    }
                     if let Some(operation) = go.operations.last() {
                         answered(&mut shell, operation, body);
                     }

@@ -143,8 +143,15 @@ impl Held {
 impl Visit<'_> {
     /// Waits until there is something to say, or as long as the client does: it asks again then.
     pub(super) async fn hold(&mut self, kept: &Kept) -> Result<Response, Rejection> {
-        let wait = self.request.frame.timeout.unwrap_or(USUAL_WAIT);
-        let deadline = Instant::now() + wait.min(self.remoting.longest_hold());
+        let longest = self.remoting.longest_hold();
+        let wait = if self.waits_for_output() {
+            let wait = self.request.frame.timeout.unwrap_or(USUAL_WAIT);
+            wait.min(longest)
+        } else {
+            // Input and signals wait for the answer to a start, and are carried out then, whoever is there to hear of it.
+            longest
+        };
+        let deadline = Instant::now() + wait;
         loop {
             let mut changed = std::pin::pin!(kept.changed.notified());
             changed.as_mut().enable();
@@ -156,7 +163,7 @@ impl Visit<'_> {
             }
             let (waits, until) = self.held(kept).unzip();
             let events = Events {
-                leaving: self.arrival.leaving.cancelled(),
+                leaving: self.leaving(),
                 until,
                 decided: self.decided(waits),
                 changed,
@@ -173,6 +180,15 @@ impl Visit<'_> {
                 Woken::GivenUp => self.give_up(kept).await?,
                 Woken::Leaving => return Ok(stopping()),
             }
+        }
+    }
+
+    /// Fires when nobody waits for output any more, or the gateway stops.
+    async fn leaving(&self) {
+        if self.waits_for_output() {
+            self.arrival.leaving.cancelled().await;
+        } else {
+            std::future::pending().await
         }
     }
 

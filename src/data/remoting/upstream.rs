@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::data::gate::Route;
 use crate::data::reject::Rejection;
 use crate::dialect::psrp::soap::{
-    self, Frame, Operation, Peer, Response, Signal, Target, read_response, write_request,
+    self, Fault, Frame, Operation, Peer, Response, Signal, Target, read_response, write_request,
 };
 use crate::upstream::{Pool, UpstreamBody, UpstreamError};
 
@@ -57,8 +57,18 @@ pub(super) enum Heard {
 }
 
 impl Line<'_> {
-    /// Sends what was cleared, in order. A fault ends it and is passed on.
+    /// Sends what was cleared, in order. A fault ends it and is passed on. A pipeline of which the server may have more than it
+    /// says is told to end.
     pub(super) async fn send(&self, cleared: Cleared) -> Heard {
+        let heard = self.send_in_order(cleared).await;
+        let to_end = self.kept.lock().shell.take_to_end();
+        for command in to_end {
+            self.forget(command).await;
+        }
+        heard
+    }
+
+    async fn send_in_order(&self, cleared: Cleared) -> Heard {
         let (operations, answer) = cleared.into_parts();
         let mut last = None;
         // The pipeline that the server has the beginning of.
@@ -70,12 +80,10 @@ impl Line<'_> {
             };
             match heard {
                 Ok(Response::Fault(fault)) => {
-                    let response = Response::Fault(fault);
                     if let Some(command) = begun {
-                        self.kept.failed(command, status(&response));
-                        self.forget(command).await;
+                        self.kept.failed(command, &fault);
                     }
-                    return Heard::Answer(response);
+                    return Heard::Answer(Response::Fault(fault));
                 }
                 Ok(response) => last = Some(response),
                 Err(rejection) => {
@@ -85,7 +93,6 @@ impl Line<'_> {
                         }
                         (Some(command), _) | (None, &Operation::Command { command, .. }) => {
                             self.kept.lost(command, Whereabouts::Unknown, &rejection);
-                            self.forget(command).await;
                         }
                         (None, _) => {}
                     }
@@ -165,7 +172,7 @@ impl Line<'_> {
         let request = soap::Request {
             frame: Frame {
                 message,
-                timeout: self.frame.timeout.map(|it| it.min(self.longest_wait())),
+                timeout: self.wait_for(operation),
                 max_envelope: self.frame.max_envelope.map(|it| it.min(LARGEST_ENVELOPE)),
                 ..self.frame.clone()
             },
@@ -223,9 +230,18 @@ impl Line<'_> {
             .map_err(|unreadable| Rejection::upstream_answer(&unreadable.text))
     }
 
-    /// How long the server may hold an answer back: less than the gateway waits for it.
-    fn longest_wait(&self) -> Duration {
-        self.remoting.upstream_timeout / 4 * 3
+    /// How long the server may hold an answer back: less than the gateway waits for it. For output, as long as the client waits;
+    /// for all else not the client says when the server gives up, since it may do what it was asked for all the same.
+    fn wait_for(&self, operation: &Operation) -> Option<Duration> {
+        let longest = self.remoting.upstream_timeout / 4 * 3;
+        match operation {
+            Operation::Receive { .. } => self.frame.timeout.map(|it| it.min(longest)),
+            Operation::Command { .. }
+            | Operation::Create { .. }
+            | Operation::Delete
+            | Operation::Send { .. }
+            | Operation::Signal { .. } => Some(longest),
+        }
     }
 
     async fn read(&self, mut body: UpstreamBody) -> Result<Bytes, Rejection> {
@@ -254,12 +270,12 @@ impl Line<'_> {
 
 impl Kept {
     /// The server took the beginning of a pipeline and not the rest.
-    fn failed(&self, command: Uuid, status: StatusCode) {
+    fn failed(&self, command: Uuid, fault: &Fault) {
         let mut inner = self.lock();
         if let Some(standing) = inner.standing.get_mut(&command) {
-            standing.upstream_answered(status.as_u16());
+            standing.upstream_answered(StatusCode::INTERNAL_SERVER_ERROR.as_u16());
         }
-        inner.shell.lost(command);
+        inner.shell.broken_off(command, fault);
         inner.settle();
         drop(inner);
         self.changed.notify_waiters();

@@ -142,7 +142,12 @@ impl Visit<'_> {
         let _in_use = kept.in_use();
         let result = self.on_record(&kept, CREATE, operation).await;
         // Whether the server has opened it is not known: there it is closed, and here it is there until then.
-        if let Ok(Heard::Lost(_)) = &result {
+        let may_be_open = match &result {
+            Ok(Heard::Answer(Response::Fault(fault))) => !fault.subcode.refuses(),
+            Ok(Heard::Lost(_)) => true,
+            Ok(Heard::Answer(_)) | Err(_) => false,
+        };
+        if may_be_open {
             self.line(&kept).close().await;
         }
         // One that the server has not opened was never there.
@@ -185,13 +190,17 @@ impl Visit<'_> {
     /// Sends what was cleared; what only waits for output ends when its client goes away, or the gateway stops.
     pub(super) async fn wait_or_send(&self, kept: &Kept, cleared: Cleared) -> Heard {
         let line = self.line(kept);
-        if !matches!(self.request.operation, Operation::Receive { .. }) {
+        if !self.waits_for_output() {
             return line.send(cleared).await;
         }
         tokio::select! {
             heard = line.send(cleared) => heard,
             () = self.arrival.leaving.cancelled() => Heard::Answer(stopping()),
         }
+    }
+
+    pub(super) fn waits_for_output(&self) -> bool {
+        matches!(self.request.operation, Operation::Receive { .. })
     }
 
     pub(super) fn line<'k>(&'k self, kept: &'k Kept) -> Line<'k> {

@@ -6,7 +6,8 @@
 //! goes upstream before it is whole and permitted, and each further step of it (input, waiting for output) is decided again.
 //!
 //! INVARIANT: what the server may still run counts as running here. A pipeline has ended when the server said so, and not when it
-//! was told to end it: the answer may never come.
+//! was told to end it: the answer may never come. Nor has it when the server does not know it, unless the server has said before
+//! that it is started: its start may still be on its way. Until that is answered nothing else of the pipeline goes upstream.
 //! INVARIANT: an operation in [`Go`] or [`Step::Forward`] holds no byte of a client's; it is written from what was read.
 
 mod heard;
@@ -87,6 +88,8 @@ pub struct Shell {
     endings: Vec<(Uuid, Ending)>,
     /// Commands that the server listed since it was asked for the last time.
     learned: Vec<Item>,
+    /// Pipelines that are to be ended at the server, since it was asked for the last time.
+    to_end: Vec<Uuid>,
     messages: VecDeque<Uuid>,
     next_own_object: u64,
     is_closed: bool,
@@ -114,7 +117,9 @@ enum State {
     Local(Local),
     /// The server runs it.
     Running(Work),
-    /// It was refused while it ran, and the server has not confirmed yet that it ended there. Its client hears this, until it has
+    /// It is permitted and on its way: the server has not said yet that it runs it.
+    Starting(Work),
+    /// It was refused while it ran, or the server did not say whether it takes it, and the server has not confirmed yet that it ended there. Its client hears this, until it has
     /// heard it all or wants to hear no more.
     Stopping(Work, Option<Local>),
 }
@@ -125,6 +130,8 @@ struct Work {
     /// How many bytes it was read from, which it takes as long as it runs.
     size: usize,
     watch: Watch,
+    /// The server has said that it is started.
+    is_taken: bool,
     has_ended: bool,
 }
 
@@ -279,6 +286,7 @@ impl Shell {
             finished: HashSet::new(),
             endings: Vec::new(),
             learned: Vec::new(),
+            to_end: Vec::new(),
             messages: VecDeque::new(),
             next_own_object: FIRST_OWN_OBJECT,
             is_closed: false,
@@ -338,7 +346,7 @@ impl Shell {
             Some(running)
                 if matches!(
                     running.state,
-                    State::Local(_) | State::Running(_) | State::Stopping(..)
+                    State::Local(_) | State::Running(_) | State::Starting(_) | State::Stopping(..)
                 ) =>
             {
                 running.stdin = Reassembler::default();
@@ -361,6 +369,12 @@ impl Shell {
         std::mem::take(&mut self.learned)
     }
 
+    /// Pipelines that the server may run, though what it said, or that it said nothing, is otherwise: since this was asked for
+    /// the last time. It is to forget them.
+    pub fn take_to_end(&mut self) -> Vec<Uuid> {
+        std::mem::take(&mut self.to_end)
+    }
+
     /// Whether it has a command with this id.
     pub fn has(&self, command: Uuid) -> bool {
         self.commands.contains_key(&command)
@@ -369,7 +383,10 @@ impl Shell {
     /// Whether the server runs a pipeline with this id, as far as is known.
     pub fn runs(&self, command: Uuid) -> bool {
         let state = self.commands.get(&command).map(|it| &it.state);
-        matches!(state, Some(State::Running(_) | State::Stopping(..)))
+        matches!(
+            state,
+            Some(State::Running(_) | State::Starting(_) | State::Stopping(..))
+        )
     }
 
     /// Whether it has a pipeline with this id that is not decided on.
@@ -384,7 +401,7 @@ impl Running {
         let state = match &self.state {
             State::Incomplete => 0,
             State::Local(local) => local.held(),
-            State::Deciding(_) | State::Running(_) => self.read_from(),
+            State::Deciding(_) | State::Running(_) | State::Starting(_) => self.read_from(),
             State::Stopping(work, local) => work.size + local.as_ref().map_or(0, Local::held),
         };
         state + self.stdin.held() + self.pr.held()
@@ -395,14 +412,14 @@ impl Running {
         match &self.state {
             State::Deciding(size) => *size,
             State::Incomplete | State::Local(_) => 0,
-            State::Running(work) | State::Stopping(work, _) => work.size,
+            State::Running(work) | State::Starting(work) | State::Stopping(work, _) => work.size,
         }
     }
 
     /// It is over at the server: `how`, if nothing else is known of it.
     fn end(&mut self, command: Uuid, how: Ending) -> Option<(Uuid, Ending)> {
         match &mut self.state {
-            State::Running(work) => work.end(command, how),
+            State::Running(work) | State::Starting(work) => work.end(command, how),
             State::Stopping(work, _) => work.end(command, Ending::Refused),
             State::Deciding(_) | State::Incomplete | State::Local(_) => None,
         }
@@ -415,6 +432,7 @@ impl Work {
             kind,
             size,
             watch: Watch::default(),
+            is_taken: false,
             has_ended: false,
         }
     }

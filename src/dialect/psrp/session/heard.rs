@@ -26,6 +26,7 @@ impl Shell {
             }
             (Operation::Command { command, .. }, Response::Started { command: started }) => {
                 if started == *command {
+                    self.started(started);
                     Ok(Response::Started { command: started })
                 } else {
                     odd()
@@ -68,7 +69,14 @@ impl Shell {
             Subcode::InvalidSelectors | Subcode::OperationAborted
         );
         match operation {
-            Operation::Command { command, .. } => self.lost(*command),
+            Operation::Command { command, .. } => {
+                // One that exists already is there.
+                if fault.subcode.refuses() && fault.subcode != Subcode::AlreadyExists {
+                    self.lost(*command);
+                } else {
+                    self.unanswered(*command);
+                }
+            }
             Operation::Create { .. } => self.is_closed = true,
             Operation::Delete
             | Operation::Receive { command: None, .. }
@@ -86,10 +94,39 @@ impl Shell {
                 ..
             }
             | Operation::Signal { command, .. } => {
-                if is_gone {
+                if is_gone && !self.may_come(*command) {
                     self.over(*command, Ending::Unclear);
                 }
             }
+        }
+    }
+
+    /// The server has the pipeline: what else there is of it may go upstream.
+    fn started(&mut self, command: Uuid) {
+        let Some(running) = self.commands.get_mut(&command) else {
+            return;
+        };
+        match std::mem::take(&mut running.state) {
+            State::Starting(mut work) => {
+                work.is_taken = true;
+                running.state = State::Running(work);
+            }
+            other @ (State::Deciding(_)
+            | State::Incomplete
+            | State::Local(_)
+            | State::Running(_)
+            | State::Stopping(..)) => running.state = other,
+        }
+    }
+
+    /// Whether the server may begin with the pipeline yet, though it says that it does not know it.
+    fn may_come(&self, command: Uuid) -> bool {
+        let state = self.commands.get(&command).map(|it| &it.state);
+        match state {
+            Some(State::Running(work) | State::Starting(work) | State::Stopping(work, _)) => {
+                !work.is_taken
+            }
+            Some(State::Deciding(_) | State::Incomplete | State::Local(_)) | None => false,
         }
     }
 
@@ -111,7 +148,7 @@ impl Shell {
         self.endings.extend(running.end(command, how));
         match std::mem::take(&mut running.state) {
             State::Stopping(_, Some(local)) => running.state = State::Local(local),
-            State::Running(_) | State::Stopping(_, None) => {
+            State::Running(_) | State::Starting(_) | State::Stopping(_, None) => {
                 self.commands.remove(&command);
             }
             other @ (State::Deciding(_) | State::Incomplete | State::Local(_)) => {
@@ -195,7 +232,7 @@ impl Shell {
                     .map(|it| (Some(command), it))
                     .collect()
             }
-            State::Deciding(_) | State::Incomplete => {
+            State::Deciding(_) | State::Incomplete | State::Starting(_) => {
                 return Err(bad(
                     "upstream-answer",
                     "the server answered for a command that does not run",
@@ -227,12 +264,24 @@ impl Shell {
             return;
         };
         match std::mem::take(&mut running.state) {
-            State::Running(work) => running.state = State::Stopping(work, None),
+            State::Running(work) | State::Starting(work) => {
+                running.state = State::Stopping(work, None);
+                self.to_end.push(command);
+            }
             other @ (State::Deciding(_)
             | State::Incomplete
             | State::Local(_)
             | State::Stopping(..)) => running.state = other,
         }
+    }
+
+    /// The server has taken the beginning of the command, and said this to the rest.
+    pub fn broken_off(&mut self, command: Uuid, fault: &Fault) {
+        if fault.subcode.refuses() {
+            // What it has is not whole, and runs nothing.
+            self.end(command, Ending::Failed);
+        }
+        self.unanswered(command);
     }
 
     /// The server has not taken the command.

@@ -198,7 +198,7 @@ impl Shell {
             keep_alive: false,
         };
         match &running.state {
-            State::Deciding(_) | State::Incomplete => Step::Hold,
+            State::Deciding(_) | State::Incomplete | State::Starting(_) => Step::Hold,
             State::Local(_) => Step::Answer(self.take(command, max_envelope)),
             State::Running(work) => Step::Decide(Box::new(Proposal {
                 command,
@@ -249,7 +249,11 @@ impl Shell {
                 next: Next::Continue(sends(None, stream, &written), Some(Response::Sent)),
             }))),
             Some(
-                State::Deciding(_) | State::Incomplete | State::Local(_) | State::Stopping(..),
+                State::Deciding(_)
+                | State::Incomplete
+                | State::Local(_)
+                | State::Starting(_)
+                | State::Stopping(..),
             )
             | None => Err(bad(
                 "message-ids",
@@ -287,6 +291,7 @@ impl Shell {
                 return self.end_early(command, data, &limits);
             }
             (State::Deciding(_) | State::Incomplete, _) => return Err(early()),
+            (State::Starting(_), _) => return Ok(Step::Hold),
             (State::Local(_) | State::Running(_) | State::Stopping(..), _) => {}
         }
         let (reassembler, place) = match stream {
@@ -398,6 +403,10 @@ impl Shell {
                 unknown_response()
             });
         };
+        // It would overtake the start, and end nothing.
+        if let State::Starting(_) = running.state {
+            return Step::Hold;
+        }
         if let State::Stopping(_, local) = &mut running.state
             && signal == Signal::Terminate
         {

@@ -524,6 +524,8 @@ fn the_servers_list_of_commands_has_the_gateways_in_it_and_is_learnt() {
         to_client(5, Kind::PipelineOutput, &known),
         to_client(6, Kind::PipelineState, &answer::completed()),
     ];
+    let started = Response::Started { command: ONE };
+    client.hear(&go.operations[0], started).unwrap();
     let proposal = client.proposal(receive(ONE));
     let go = client.shell.permitted(proposal);
     let response = Response::Received(Received {

@@ -30,6 +30,7 @@ impl Shell {
                         State::Deciding(_)
                         | State::Incomplete
                         | State::Local(_)
+                        | State::Starting(_)
                         | State::Stopping(..),
                     )
                     | None => unknown_command(),
@@ -47,7 +48,7 @@ impl Shell {
                 answer: Some(answer),
             };
         };
-        running.state = State::Running(work);
+        running.state = State::Starting(work);
         let message = |kind, data| {
             message::write(&Message {
                 destination: Destination::Server,
@@ -112,6 +113,7 @@ impl Shell {
                     other @ (State::Deciding(_)
                     | State::Incomplete
                     | State::Local(_)
+                    | State::Starting(_)
                     | State::Stopping(..)) => {
                         running.state = other;
                         Vec::new()

@@ -84,6 +84,28 @@ subcodes! {
     UnsupportedFeature: "w", "Sender",
 }
 
+impl Subcode {
+    /// Whether it says that nothing was done. The others may come though it was, or will be.
+    pub fn refuses(self) -> bool {
+        match self {
+            Self::AccessDenied
+            | Self::ActionNotSupported
+            | Self::AlreadyExists
+            | Self::DestinationUnreachable
+            | Self::InvalidOptions
+            | Self::InvalidParameter
+            | Self::InvalidResourceURI
+            | Self::InvalidSelectors
+            | Self::QuotaLimit
+            | Self::SchemaValidationError
+            | Self::UnsupportedFeature => true,
+            Self::EncodingLimit | Self::InternalError | Self::OperationAborted | Self::TimedOut => {
+                false
+            }
+        }
+    }
+}
+
 impl Fault {
     /// A fault that says no, with `text` for the person at the client.
     pub fn denied(text: impl Into<String>) -> Self {

@@ -172,9 +172,80 @@ fn a_start_that_the_server_does_not_answer_may_run_and_is_to_end() {
     assert_eq!(client.shell.take_endings(), []);
 }
 
+#[test]
+fn nothing_of_a_pipeline_overtakes_its_start() {
+    let mut client = Client::new();
+    let proposal = client.proposal(command(ONE, &pipeline("Get-Mailbox", false)));
+    let go = client.shell.permitted(proposal);
+    for operation in [
+        receive(ONE),
+        signal(Signal::Stop),
+        signal(Signal::Terminate),
+        send(Some(ONE), Stream::Stdin, end(5)),
+    ] {
+        let step = client.step(operation);
+        assert!(matches!(step, Step::Hold), "{step:?}");
+    }
+    assert!(client.shell.runs(ONE));
+    let started = Response::Started { command: ONE };
+    client.hear(&go.operations[0], started).unwrap();
+    let proposal = client.proposal(send(Some(ONE), Stream::Stdin, end(5)));
+    assert_eq!(client.shell.permitted(proposal).operations.len(), 1);
+    assert!(matches!(
+        client.step(signal(Signal::Terminate)),
+        Step::Forward(_)
+    ));
+}
+
+#[test]
+fn a_start_whose_fault_is_no_refusal_may_run_and_is_to_end() {
+    for subcode in [
+        Subcode::AlreadyExists,
+        Subcode::InternalError,
+        Subcode::OperationAborted,
+        Subcode::TimedOut,
+    ] {
+        let mut client = Client::new();
+        let proposal = client.proposal(command(ONE, &pipeline("Get-Mailbox", true)));
+        let go = client.shell.permitted(proposal);
+        let fault = Fault {
+            subcode,
+            ..Fault::timed_out()
+        };
+        client
+            .hear(&go.operations[0], Response::Fault(fault))
+            .unwrap();
+        assert_eq!(client.shell.take_endings(), [(ONE, Ending::Unclear)]);
+        assert_eq!(client.shell.take_to_end(), [ONE]);
+        // That the server does not know it says nothing: it may come yet.
+        for _ in 0..2 {
+            client.hear(&signal(Signal::Terminate), gone()).unwrap();
+            assert!(client.shell.runs(ONE), "{subcode:?}");
+            assert!(matches!(client.step(receive(ONE)), Step::End(_)));
+        }
+        let ended = Response::Signalled;
+        client.hear(&signal(Signal::Terminate), ended).unwrap();
+        assert!(!client.shell.has(ONE));
+    }
+}
+
+#[test]
+fn a_start_that_the_server_refuses_has_failed() {
+    let mut client = Client::new();
+    let proposal = client.proposal(command(ONE, &pipeline("Get-Mailbox", true)));
+    let go = client.shell.permitted(proposal);
+    let no = Response::Fault(Fault::denied("no"));
+    client.hear(&go.operations[0], no).unwrap();
+    assert!(!client.shell.has(ONE));
+    assert!(client.shell.take_to_end().is_empty());
+    assert_eq!(client.shell.take_endings(), [(ONE, Ending::Failed)]);
+}
+
 /// What a client does, or what is decided about it.
 #[derive(Clone, Copy, Debug)]
 enum Deed {
+    /// The oldest start that is on its way arrives.
+    Arrive,
     Delete,
     Fetch,
     Finish,
@@ -189,6 +260,12 @@ enum Deed {
 enum Fate {
     /// It is answered.
     Answered,
+    /// It is answered with what says neither yes nor no, and is carried out; if it starts something, later.
+    Confused,
+    /// It is a start, and on its way; all else is answered.
+    Late,
+    /// It is a start whose answer is given up, and arrives later; all else vanishes.
+    LateAndLost,
     /// It arrives, and its answer does not.
     Lost,
     /// It does not arrive.
@@ -244,6 +321,7 @@ impl Server {
 
 fn deeds() -> impl Strategy<Value = Vec<(Deed, u128, [Fate; 2])>> {
     let deed = prop_oneof![
+        4 => Just(Deed::Arrive),
         1 => Just(Deed::Delete),
         6 => Just(Deed::Fetch),
         2 => Just(Deed::Finish),
@@ -254,6 +332,9 @@ fn deeds() -> impl Strategy<Value = Vec<(Deed, u128, [Fate; 2])>> {
     ];
     let fate = prop_oneof![
         3 => Just(Fate::Answered),
+        1 => Just(Fate::Confused),
+        2 => Just(Fate::Late),
+        1 => Just(Fate::LateAndLost),
         1 => Just(Fate::Lost),
         1 => Just(Fate::Vanished),
     ];
@@ -266,9 +347,19 @@ proptest! {
         let mut client = Client::new();
         let mut server = Server { is_open: true, pipelines: HashMap::new() };
         let mut ended: HashMap<Uuid, Ending> = HashMap::new();
+        let mut under_way: VecDeque<(Operation, bool)> = VecDeque::new();
         for (deed, id, fates) in deeds {
             let id = Uuid::from_u128(id);
             let request = match deed {
+                Deed::Arrive => {
+                    if let Some((operation, is_awaited)) = under_way.pop_front() {
+                        let answer = server.answer(&operation);
+                        if is_awaited {
+                            client.hear(&operation, answer).ok();
+                        }
+                    }
+                    continue;
+                }
                 Deed::Delete => Operation::Delete,
                 Deed::Fetch | Deed::Revoke => receive(id),
                 Deed::Finish => {
@@ -289,13 +380,30 @@ proptest! {
                 (Ok(Step::Answer(_) | Step::Hold) | Err(_), _) => Vec::new(),
             };
             for (operation, fate) in operations.iter().zip(fates) {
+                let is_start = matches!(operation, Operation::Command { .. });
                 let answer = match fate {
-                    Fate::Answered => Some(server.answer(operation)),
+                    Fate::Late if is_start => {
+                        under_way.push_back((operation.clone(), true));
+                        continue;
+                    }
+                    Fate::Answered | Fate::Late => Some(server.answer(operation)),
+                    Fate::Confused => {
+                        if is_start {
+                            under_way.push_back((operation.clone(), false));
+                        } else {
+                            server.answer(operation);
+                        }
+                        Some(Response::Fault(Fault::timed_out()))
+                    }
+                    Fate::LateAndLost if is_start => {
+                        under_way.push_back((operation.clone(), false));
+                        None
+                    }
                     Fate::Lost => {
                         server.answer(operation);
                         None
                     }
-                    Fate::Vanished => None,
+                    Fate::LateAndLost | Fate::Vanished => None,
                 };
                 match (answer, operation) {
                     (Some(answer), _) => drop(client.hear(operation, answer)),
