@@ -345,7 +345,9 @@ fn opened() -> Option<Shell> {
         });
         creation.extend(fragment::write(id, &bytes, 1000).concat());
     }
-    Shell::open(SHELL, None, &creation, OWNER, Limits::default())
-        .ok()
-        .map(|it| it.0)
+    let opened = Shell::open(SHELL, None, &creation, OWNER, Limits::default());
+    let (mut shell, operation) = opened.ok()?;
+    let created = Response::Created { shell: SHELL };
+    let heard = shell.heard(&operation, created, &[]);
+    heard.is_ok().then_some(shell)
 }

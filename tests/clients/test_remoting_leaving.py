@@ -109,7 +109,7 @@ def test_what_was_revoked_is_stopped_though_the_client_that_learns_of_it_leaves(
     # One who stays learns of it, if nobody did before.
     theirs.receive(at)
     remote.exchange.wait_until(lambda: is_stopped(remote, at), "it is stopped at the server")
-    assert outcome(remote, at) == "blocked"
+    assert outcome(remote, at) == "not-fetched", "it may have run to its end before"
     blocks = of_pipeline(remote, at, "block")
     assert blocks, "the block is on record"
     theirs.delete()

@@ -1,5 +1,5 @@
-//! What ends without clients: pipelines that waited for approval too long, idle sessions, and all sessions when the gateway
-//! stops.
+//! What ends without clients: pipelines that waited for approval too long, those that the server was told to end and did not say to
+//! have ended, idle sessions, and all sessions when the gateway stops.
 //!
 //! That a session ended is on record before the server is told, so a server that hangs delays neither the record nor, beyond a
 //! bound, the stop.
@@ -11,7 +11,7 @@ use chrono::Utc;
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use serde_json::Map;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use uuid::Uuid;
@@ -36,10 +36,16 @@ const AT_ONCE: usize = 16;
 
 /// Ends pipelines that nobody decided on in time and closes sessions that nobody uses any more, until `stop` fires.
 pub async fn tend_sessions(gate: Arc<Gate>, stop: CancellationToken) {
-    let tend = async { tokio::join!(give_up_overdue(&gate), close_idle(&gate)) };
+    let tend = async {
+        tokio::join!(
+            give_up_overdue(&gate),
+            close_idle(&gate),
+            end_unconfirmed(&gate)
+        )
+    };
     tokio::select! {
         () = stop.cancelled() => {}
-        ((), ()) = tend => {}
+        ((), (), ()) = tend => {}
     }
 }
 
@@ -61,14 +67,48 @@ async fn give_up_overdue(gate: &Gate) {
     }
 }
 
-async fn close_idle(gate: &Gate) {
-    let idles = remotings(gate).map(|it| it.1.settings.idle);
-    let Some(shortest) = idles.min() else {
+/// Tells servers again to end what they were told to end and did not say to have ended, whether or not its client asks for it.
+async fn end_unconfirmed(gate: &Gate) {
+    let Some(mut tick) = every_period(gate) else {
         return;
     };
     let pool = Pool::new();
+    loop {
+        tick.tick().await;
+        let mut unconfirmed = Vec::new();
+        for (route, remoting) in remotings(gate) {
+            let mut all = remoting.shells.all();
+            all.retain(|it| !it.lock().shell.stopping().is_empty());
+            unconfirmed.extend(all.into_iter().map(|it| (route, remoting, it)));
+        }
+        stream::iter(unconfirmed)
+            .for_each_concurrent(AT_ONCE, |(route, remoting, kept)| {
+                let pool = &pool;
+                async move {
+                    let (target, frame) = (Target::default(), own_frame());
+                    let line = own_line(pool, route, remoting, &kept, &target, &frame);
+                    if let Some(line) = line {
+                        line.end_again().await;
+                    }
+                }
+            })
+            .await;
+    }
+}
+
+/// Fires often enough for the shortest idle time; none if there are no sessions.
+fn every_period(gate: &Gate) -> Option<Interval> {
+    let shortest = remotings(gate).map(|it| it.1.settings.idle).min()?;
     let mut tick = interval((shortest / 4).clamp(Duration::from_millis(250), PERIOD));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    Some(tick)
+}
+
+async fn close_idle(gate: &Gate) {
+    let Some(mut tick) = every_period(gate) else {
+        return;
+    };
+    let pool = Pool::new();
     loop {
         tick.tick().await;
         let ended = end_all(gate, "idle", |it| it.shells.take_idle(it.settings.idle));
@@ -137,27 +177,42 @@ async fn close_all(pool: &Pool, ended: Vec<Ended<'_>>) {
 }
 
 async fn close(pool: &Pool, route: &Route, remoting: &Remoting, kept: &Kept) {
-    // With the callers' own credentials the gateway has none of its own to say it with: the server's idle time ends it.
-    let Some(authorization) = route.credential.own() else {
-        return;
-    };
-    let line = Line {
+    let (target, frame) = (Target::default(), own_frame());
+    if let Some(line) = own_line(pool, route, remoting, kept, &target, &frame) {
+        line.close().await;
+    }
+}
+
+/// The gateway's own way to the server. With the callers' own credentials it has none to say anything with: the server's idle time
+/// ends what there is.
+fn own_line<'a>(
+    pool: &'a Pool,
+    route: &'a Route,
+    remoting: &'a Remoting,
+    kept: &'a Kept,
+    target: &'a Target,
+    frame: &'a Frame,
+) -> Option<Line<'a>> {
+    Some(Line {
         pool,
         route,
         remoting,
         kept,
-        authorization,
-        target: &Target::default(),
-        frame: &Frame {
-            message: Uuid::nil(),
-            session: None,
-            timeout: Some(CLOSE),
-            max_envelope: None,
-            locale: None,
-            data_locale: None,
-        },
-    };
-    line.close().await;
+        authorization: route.credential.own()?,
+        target,
+        frame,
+    })
+}
+
+fn own_frame() -> Frame {
+    Frame {
+        message: Uuid::nil(),
+        session: None,
+        timeout: Some(CLOSE),
+        max_envelope: None,
+        locale: None,
+        data_locale: None,
+    }
 }
 
 fn ended(gate: &Gate, route: &Route, kept: &Kept, why: &'static str) -> Event {

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -49,6 +49,8 @@ pub(super) struct Kept {
     busy: AtomicUsize,
     /// and how many there may be when one more comes that waits for output.
     most_busy: usize,
+    /// Somebody sees to it that it is forgotten.
+    is_leaving: AtomicBool,
     /// Fires when something in it has changed that a waiting request may be interested in.
     pub(super) changed: Notify,
     lanes: [tokio::sync::Mutex<()>; LANES],
@@ -103,6 +105,7 @@ impl Shells {
                 last_used: Instant::now(),
             }),
             busy: AtomicUsize::new(0),
+            is_leaving: AtomicBool::new(false),
             // Of each pipeline its wait for output, input, an answer and a signal; of the session itself as many.
             most_busy: (limits.pipelines_per_shell + 1).saturating_mul(4),
             changed: Notify::new(),
@@ -120,12 +123,17 @@ impl Shells {
         Some(Arc::clone(kept))
     }
 
-    /// Forgets a session.
-    pub(super) fn remove(&self, id: Uuid) {
-        let removed = self.lock().remove(&id);
-        if let Some(kept) = removed {
-            kept.changed.notify_waiters();
+    /// Forgets a session: this one, and not another that was opened under its id since.
+    pub(super) fn remove(&self, kept: &Kept) {
+        let mut all = self.lock();
+        if all
+            .get(&kept.id)
+            .is_some_and(|it| std::ptr::eq(Arc::as_ptr(it), kept))
+        {
+            all.remove(&kept.id);
         }
+        drop(all);
+        kept.changed.notify_waiters();
     }
 
     /// Takes out the sessions that nobody used for `idle`.
@@ -161,6 +169,15 @@ impl Kept {
     pub(super) fn in_use(&self) -> InUse<'_> {
         self.busy.fetch_add(1, Ordering::AcqRel);
         InUse(self)
+    }
+
+    /// Whether it was open and is over, and whoever asks is the first to: they forget it.
+    pub(super) fn is_to_be_forgotten(&self) -> bool {
+        let is_over = {
+            let inner = self.lock();
+            inner.shell.is_opened() && inner.shell.is_closed()
+        };
+        is_over && !self.is_leaving.swap(true, Ordering::AcqRel)
     }
 
     /// Whether so many of its requests are being answered that one more must not wait.

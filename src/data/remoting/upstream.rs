@@ -135,6 +135,21 @@ impl Line<'_> {
         }
     }
 
+    /// Tells the server once more to end the pipelines that it did not say to have ended, as long as it answers.
+    pub(super) async fn end_again(&self) {
+        let stopping = self.kept.lock().shell.stopping();
+        for command in stopping {
+            let signals = [Signal::Stop, Signal::Terminate];
+            let ends = signals.map(|signal| Operation::Signal { command, signal });
+            let Some(cleared) = Cleared::plumbing(ends.into()) else {
+                return;
+            };
+            if timeout(CLOSE, self.send_ending(cleared)).await.is_err() {
+                return;
+            }
+        }
+    }
+
     /// Has the server close the session, if it does so soon.
     pub(super) async fn close(&self) {
         match timeout(CLOSE, self.send(Cleared::closing())).await {

@@ -74,8 +74,12 @@ impl Visit<'_> {
             (Operation::Delete, Step::Forward(_)) => self.close(&kept).await,
             (_, step) => self.carry_out(&kept, step).await,
         };
-        if kept.lock().shell.is_closed() {
-            self.remoting.shells.remove(kept.id);
+        if kept.is_to_be_forgotten() {
+            // That it is gone the server may have said of one that it has.
+            if !matches!(self.request.operation, Operation::Delete) {
+                self.line(&kept).close().await;
+            }
+            self.remoting.shells.remove(&kept);
         }
         answer
     }
@@ -152,7 +156,7 @@ impl Visit<'_> {
         }
         // One that the server has not opened was never there.
         if !matches!(result, Ok(Heard::Answer(Response::Created { .. }))) {
-            self.remoting.shells.remove(kept.id);
+            self.remoting.shells.remove(&kept);
         }
         answer(result?)
     }

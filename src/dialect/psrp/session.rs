@@ -92,6 +92,8 @@ pub struct Shell {
     to_end: Vec<Uuid>,
     messages: VecDeque<Uuid>,
     next_own_object: u64,
+    /// The server has said that it is open: before that nothing of its client goes upstream.
+    is_opened: bool,
     is_closed: bool,
 }
 
@@ -149,9 +151,10 @@ pub enum Ending {
     Completed,
     /// With an error.
     Failed,
-    /// Its client ended it, by itself or with its session, before it had fetched how it ends: it may have run to its end.
+    /// Its client ended it, by itself or with its session, or a further step of it was refused, before it was fetched how it ends:
+    /// it may have run to its end.
     NotFetched,
-    /// A further step of it was refused.
+    /// A further step of it was refused, and the server said that it has stopped it.
     Refused,
     /// Its client, or whoever keeps the server, stopped it.
     Stopped,
@@ -289,6 +292,7 @@ impl Shell {
             to_end: Vec::new(),
             messages: VecDeque::new(),
             next_own_object: FIRST_OWN_OBJECT,
+            is_opened: false,
             is_closed: false,
         };
         let operation = Operation::Create {
@@ -311,6 +315,11 @@ impl Shell {
     /// Whether it is over.
     pub fn is_closed(&self) -> bool {
         self.is_closed
+    }
+
+    /// Whether the server has said that it is open, at some time.
+    pub fn is_opened(&self) -> bool {
+        self.is_opened
     }
 
     /// How many commands it has.
@@ -389,6 +398,13 @@ impl Shell {
         )
     }
 
+    /// Pipelines that the server was told to end, and did not say that they have ended.
+    pub fn stopping(&self) -> Vec<Uuid> {
+        let is_stopping = |it: &Running| matches!(it.state, State::Stopping(..));
+        let stopping = self.commands.iter().filter(|it| is_stopping(it.1));
+        stopping.map(|it| *it.0).collect()
+    }
+
     /// Whether it has a pipeline with this id that is not decided on.
     pub fn is_deciding(&self, command: Uuid) -> bool {
         let state = self.commands.get(&command).map(|it| &it.state);
@@ -420,7 +436,8 @@ impl Running {
     fn end(&mut self, command: Uuid, how: Ending) -> Option<(Uuid, Ending)> {
         match &mut self.state {
             State::Running(work) | State::Starting(work) => work.end(command, how),
-            State::Stopping(work, _) => work.end(command, Ending::Refused),
+            // It may have run to its end before it was stopped.
+            State::Stopping(work, _) => work.end(command, Ending::NotFetched),
             State::Deciding(_) | State::Incomplete | State::Local(_) => None,
         }
     }

@@ -192,6 +192,49 @@ async fn a_session_whose_opening_is_lost_is_closed_upstream() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_server_runs_though_it_did_not_say_so_is_ended_when_it_is_there() {
+    let lab = Lab::with("remoting = { idle = \"20s\" }").await;
+    let session = lab.open("ana").await;
+    // The start comes later, or so the server says twice.
+    lab.server.weaken(Weakness::KnowsNothing);
+    let id = Uuid::now_v7();
+    let calls: [Call<'_>; 1] = [("Wait-Doubt", &[])];
+    let Response::Fault(fault) = session.start(&lab.gateway, id, &calls, Input::None).await else {
+        panic!("it does not say that it is started");
+    };
+    assert_eq!(fault.subcode, Subcode::TimedOut);
+    assert_eq!(
+        lab.server.journal()[1..3],
+        ["run Wait-Doubt", "knows nothing"]
+    );
+    assert!(metric(&lab, "portcullis_pipelines").ends_with(" 0"));
+    let outcome = lab.outcome(&lab.decisions("Wait-Doubt")[0]);
+    assert_eq!(outcome["result"], "upstream-broken");
+    // Nobody asks for its output.
+    lab.server.weaken(Weakness::None);
+    let ended = ["stop".to_owned(), "terminate".to_owned()];
+    lab.gateway.eventually("it is ended", |_| {
+        lab.server.journal().ends_with(&ended).then_some(())
+    });
+    assert_eq!(lab.server.shells(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_the_server_says_it_does_not_know_is_closed_there() {
+    let lab = Lab::start().await;
+    let session = lab.open("ana").await;
+    lab.server.weaken(Weakness::KnowsNothing);
+    let of_pool = Operation::Receive {
+        command: None,
+        keep_alive: false,
+    };
+    let fault = session.fault(&lab.gateway, of_pool).await;
+    assert_eq!(fault.subcode, Subcode::InvalidSelectors);
+    assert_eq!(lab.server.shells(), 0);
+    assert_eq!(lab.server.journal(), ["create", "delete"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pipeline_whose_rest_the_server_refuses_is_over_there_and_here() {
     let lab = Lab::with("remoting = { pipelines_per_shell = 1 }").await;
     let session = lab.open("ana").await;
@@ -309,7 +352,7 @@ async fn a_refused_pipeline_that_the_server_does_not_end_is_ended_again_and_on_r
     let fault = session.fault(&lab.gateway, receive(id)).await;
     assert_eq!(fault.subcode, Subcode::InvalidSelectors);
     assert_eq!(lab.server.journal()[4..], ["stop", "terminate"]);
-    assert_eq!(lab.outcome(&decisions[0])["result"], "blocked");
+    assert_eq!(lab.outcome(&decisions[0])["result"], "not-fetched");
     assert_eq!(outcomes(&lab), 1);
     assert!(metric(&lab, "portcullis_pipelines").ends_with(" 0"));
 }

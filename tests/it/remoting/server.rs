@@ -1,8 +1,8 @@
 //! A server of PowerShell remoting that does what a test needs, and keeps a journal of what it was told.
 //!
 //! What a pipeline does, its first cmdlet says: `Wait-Release` runs until the test releases it, `…-Silence` never answers,
-//! `Test-Death` ends the connection, `…-Refusal` is refused with a fault, `Test-Failure` fails; all others return their names and
-//! what was piped into them.
+//! `Test-Death` ends the connection, `…-Refusal` is refused with a fault, `…-Doubt` is run and answered as if there was no time for
+//! it, `Test-Failure` fails; all others return their names and what was piped into them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -50,6 +50,8 @@ pub(super) enum Weakness {
     Hangs,
     /// It does not answer who stops or ends a pipeline, and does neither.
     IgnoresSignals,
+    /// Of whatever is asked for output or told to end it says that it is not there, but for sessions that are closed.
+    KnowsNothing,
     /// It opens sessions, and the connection ends before it says so.
     LosesCreation,
     #[default]
@@ -191,7 +193,11 @@ impl World {
                 if job.names.first().is_some_and(|it| it.ends_with("-Refusal")) {
                     return Some(Response::Fault(Fault::aborted("no pipelines today")));
                 }
+                let is_doubtful = job.names.first().is_some_and(|it| it.ends_with("-Doubt"));
                 jobs.insert(*command, job);
+                if is_doubtful {
+                    return Some(Response::Fault(Fault::timed_out()));
+                }
                 Some(Response::Started { command: *command })
             }
             Operation::Send { command: None, .. } => {
@@ -210,6 +216,14 @@ impl World {
             Operation::Signal { .. } if self.weakness == Weakness::IgnoresSignals => {
                 self.journal.push("silence".to_owned());
                 None
+            }
+            Operation::Receive { .. } | Operation::Signal { .. }
+                if self.weakness == Weakness::KnowsNothing =>
+            {
+                if matches!(request.operation, Operation::Signal { .. }) {
+                    self.journal.push("knows nothing".to_owned());
+                }
+                Some(Response::Fault(Fault::unknown("such thing")))
             }
             Operation::Signal { command, signal } => {
                 match signal {

@@ -33,6 +33,7 @@ impl Shell {
                 }
             }
             (Operation::Create { .. }, Response::Created { shell }) if shell == self.id => {
+                self.is_opened = true;
                 Ok(Response::Created { shell })
             }
             (Operation::Delete, Response::Deleted) => {
@@ -92,10 +93,14 @@ impl Shell {
             | Operation::Send {
                 command: Some(command),
                 ..
+            } => {
+                if is_gone {
+                    self.unanswered(*command);
+                }
             }
-            | Operation::Signal { command, .. } => {
-                if is_gone && !self.may_come(*command) {
-                    self.over(*command, Ending::Unclear);
+            Operation::Signal { command, .. } => {
+                if is_gone {
+                    self.not_known(*command);
                 }
             }
         }
@@ -119,14 +124,17 @@ impl Shell {
         }
     }
 
-    /// Whether the server may begin with the pipeline yet, though it says that it does not know it.
-    fn may_come(&self, command: Uuid) -> bool {
-        let state = self.commands.get(&command).map(|it| &it.state);
-        match state {
-            Some(State::Running(work) | State::Starting(work) | State::Stopping(work, _)) => {
-                !work.is_taken
-            }
-            Some(State::Deciding(_) | State::Incomplete | State::Local(_)) | None => false,
+    /// The server was told to end a pipeline, and says that it does not know it.
+    fn not_known(&mut self, command: Uuid) {
+        match self.commands.get(&command).map(|it| &it.state) {
+            // It is asked once more: one such answer is not enough for what ran a moment ago.
+            Some(State::Running(_) | State::Starting(_)) => self.unanswered(command),
+            // It may begin with it yet.
+            Some(State::Stopping(work, _)) if !work.is_taken => {}
+            Some(
+                State::Deciding(_) | State::Incomplete | State::Local(_) | State::Stopping(..),
+            )
+            | None => self.over(command, Ending::Unclear),
         }
     }
 
@@ -206,7 +214,18 @@ impl Shell {
             ));
         }
         let output = match &mut running.state {
-            State::Local(_) | State::Stopping(..) => return Ok(self.take(command, None)),
+            State::Local(_) => return Ok(self.take(command, None)),
+            State::Stopping(work, _) => {
+                for (_, payload) in &output {
+                    let how = work.watch.look(payload).map(|it| match it {
+                        Ending::Stopped => Ending::Refused,
+                        other => other,
+                    });
+                    self.endings
+                        .extend(how.and_then(|it| work.end(command, it)));
+                }
+                return Ok(self.take(command, None));
+            }
             State::Running(work) => {
                 for (_, payload) in &output {
                     if let Some(how) = work.watch.look(payload) {
@@ -257,7 +276,8 @@ impl Shell {
         Response::Received(Received { output, state })
     }
 
-    /// The server did not say whether it has taken the command: it may run there, with nobody to fetch its output, so it is to end.
+    /// The server did not say whether it has taken the command, or says that it has it no more, which is not believed of what ran:
+    /// it may run there, with nobody to fetch its output, so it is to end.
     pub fn unanswered(&mut self, command: Uuid) {
         self.end(command, Ending::Unclear);
         let Some(running) = self.commands.get_mut(&command) else {

@@ -30,7 +30,8 @@ impl Shell {
         request: &Request,
         context: &Context<'_>,
     ) -> Result<Step, Unreadable> {
-        if !self.is_of(caller) || request.shell != self.id || self.is_closed {
+        let is_there = self.is_opened && !self.is_closed;
+        if !self.is_of(caller) || request.shell != self.id || !is_there {
             return Ok(Step::Answer(Response::Fault(Fault::unknown("such shell"))));
         }
         let message = request.frame.message;

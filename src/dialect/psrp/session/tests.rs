@@ -29,7 +29,7 @@ impl Client {
             whole(1, Kind::SessionCapability, Uuid::nil(), &capability()),
             whole(2, Kind::InitRunspacePool, Uuid::nil(), &init(1)),
         ];
-        let (shell, operation) = Shell::open(
+        let (mut shell, operation) = Shell::open(
             SHELL,
             Some("2.3"),
             &creation.concat(),
@@ -38,6 +38,8 @@ impl Client {
         )
         .unwrap();
         assert!(matches!(operation, Operation::Create { .. }));
+        let created = Response::Created { shell: SHELL };
+        shell.heard(&operation, created, &[]).unwrap();
         Self {
             shell,
             workload: "Exchange".parse().unwrap(),
@@ -508,7 +510,7 @@ fn the_servers_list_of_commands_has_the_gateways_in_it_and_is_learnt() {
         arguments: whole(3, Kind::GetCommandMetadata, ONE, &ask),
     });
     assert_eq!(*proposal.subject(), Subject::Listing);
-    client.shell.permitted(proposal);
+    let go = client.shell.permitted(proposal);
     let to_client = |object: u64, kind: Kind, item: &Item| {
         let mut bytes = message_bytes(kind, ONE, item);
         bytes[0] = 1;

@@ -109,8 +109,74 @@ fn a_refused_pipeline_has_ended_when_the_server_says_so() {
         client.hear(&signal(Signal::Stop), answer.clone()).ok();
         client.hear(&signal(Signal::Terminate), answer).ok();
         assert!(!client.shell.has(ONE));
-        assert_eq!(client.shell.take_endings(), [(ONE, Ending::Refused)]);
+        // It may have run to its end before.
+        assert_eq!(client.shell.take_endings(), [(ONE, Ending::NotFetched)]);
     }
+}
+
+#[test]
+fn a_refused_pipeline_is_on_record_as_the_server_says_that_it_ended() {
+    for (state, how) in [
+        (answer::stopped(), Ending::Refused),
+        (answer::completed(), Ending::Completed),
+    ] {
+        let mut client = refused();
+        // This was asked before it was refused.
+        let output = to_client(ONE, 6, Kind::PipelineState, &state);
+        let response = Response::Received(Received {
+            output: vec![(Some(ONE), output)],
+            state: Some((ONE, CommandState::Done)),
+        });
+        client.hear(&receive(ONE), response).unwrap();
+        assert_eq!(client.shell.take_endings(), [(ONE, how)]);
+        assert!(client.shell.runs(ONE));
+        let end = signal(Signal::Terminate);
+        client.hear(&end, Response::Signalled).unwrap();
+        assert_eq!(client.shell.take_endings(), []);
+        assert!(!client.shell.has(ONE));
+    }
+}
+
+#[test]
+fn that_a_server_does_not_know_what_runs_is_believed_when_it_was_told_to_end_it() {
+    for operation in [receive(ONE), signal(Signal::Terminate)] {
+        let mut client = running();
+        client.hear(&operation, gone()).unwrap();
+        assert!(client.shell.runs(ONE));
+        assert_eq!(client.shell.take_to_end(), [ONE]);
+        client.hear(&receive(ONE), gone()).unwrap();
+        assert!(client.shell.runs(ONE));
+        client.hear(&signal(Signal::Terminate), gone()).unwrap();
+        assert!(!client.shell.has(ONE));
+        assert_eq!(client.shell.take_endings(), [(ONE, Ending::Unclear)]);
+    }
+}
+
+#[test]
+fn before_the_server_has_opened_a_session_nothing_of_it_goes_upstream() {
+    let mut client = Client::new();
+    client.shell.is_opened = false;
+    for operation in [
+        Operation::Delete,
+        receive(ONE),
+        Operation::Receive {
+            command: None,
+            keep_alive: false,
+        },
+        command(ONE, &pipeline("Get-Mailbox", true)),
+    ] {
+        let Step::Answer(Response::Fault(fault)) = client.step(operation) else {
+            panic!("it is not there");
+        };
+        assert_eq!(fault.subcode, Subcode::InvalidSelectors);
+    }
+}
+
+/// A message of the server's.
+fn to_client(pipeline: Uuid, object: u64, kind: Kind, item: &Item) -> Vec<u8> {
+    let mut bytes = message_bytes(kind, pipeline, item);
+    bytes[0] = 1;
+    fragment::write(object, &bytes, MAX_BLOB).concat()
 }
 
 #[test]
@@ -133,7 +199,7 @@ fn a_refused_pipeline_that_the_server_does_not_end_is_ended_again() {
     assert!(client.shell.runs(ONE));
     // With its session it ends as well.
     client.hear(&Operation::Delete, Response::Deleted).unwrap();
-    assert_eq!(client.shell.take_endings(), [(ONE, Ending::Refused)]);
+    assert_eq!(client.shell.take_endings(), [(ONE, Ending::NotFetched)]);
 }
 
 #[test]
@@ -262,6 +328,8 @@ enum Fate {
     Answered,
     /// It is answered with what says neither yes nor no, and is carried out; if it starts something, later.
     Confused,
+    /// The server says that it does not know what it asks about, where it only asks for output; all else is answered.
+    Denied,
     /// It is a start, and on its way; all else is answered.
     Late,
     /// It is a start whose answer is given up, and arrives later; all else vanishes.
@@ -333,6 +401,7 @@ fn deeds() -> impl Strategy<Value = Vec<(Deed, u128, [Fate; 2])>> {
     let fate = prop_oneof![
         3 => Just(Fate::Answered),
         1 => Just(Fate::Confused),
+        1 => Just(Fate::Denied),
         2 => Just(Fate::Late),
         1 => Just(Fate::LateAndLost),
         1 => Just(Fate::Lost),
@@ -386,7 +455,8 @@ proptest! {
                         under_way.push_back((operation.clone(), true));
                         continue;
                     }
-                    Fate::Answered | Fate::Late => Some(server.answer(operation)),
+                    Fate::Denied if matches!(operation, Operation::Receive { .. }) => Some(gone()),
+                    Fate::Answered | Fate::Denied | Fate::Late => Some(server.answer(operation)),
                     Fate::Confused => {
                         if is_start {
                             under_way.push_back((operation.clone(), false));
