@@ -103,6 +103,20 @@ impl Replay {
             assert_eq!(again.operation, *operation);
             check_payload(operation);
         }
+        // What begins has begun, where the answer to that was not recorded or answers something else.
+        let has_begun = match operations.first() {
+            Some(Operation::Command { command, .. }) => {
+                Some(Response::Started { command: *command })
+            }
+            Some(Operation::Create { .. }) => Some(Response::Created {
+                shell: request.shell,
+            }),
+            _ => None,
+        };
+        let is_answered = answer.is_some() && !matches!(told, Some(Response::Sent));
+        if let (Some(begun), Some(shell), false) = (has_begun, &mut self.shell, is_answered) {
+            shell.heard(&operations[0], begun, &[]).unwrap();
+        }
         if let (Some(answer), Some(operation), Some(shell)) =
             (answer, operations.first(), &mut self.shell)
         {
