@@ -27,7 +27,13 @@ fn command(task: &str, identity: &str) -> Command {
 }
 
 fn mark(command: &Command, id: Option<&str>) -> CallMark {
-    CallMark::new(PrincipalId(1), command, id, false)
+    CallMark {
+        principal: PrincipalId(1),
+        endpoint: "/powershell".into(),
+        command: CallMark::digest(command),
+        client_request_id: id.map(str::to_owned),
+        is_page: false,
+    }
 }
 
 /// The id of a grant of `task` that bob was given, with `more` in the request.
@@ -132,7 +138,7 @@ async fn pages_and_repetitions_of_a_failed_call_go_on_with_its_use() {
         let read = command(r"Exchange\Get-Mailbox", "a");
         let write = command(r"Exchange\Set-Mailbox", "a");
         let control = &world.control;
-        for (command, has_pages) in [(&read, true), (&write, false)] {
+        for command in [&read, &write] {
             let first = mark(command, Some("c1"));
             let page = CallMark {
                 is_page: true,
@@ -146,15 +152,23 @@ async fn pages_and_repetitions_of_a_failed_call_go_on_with_its_use() {
                 spread: None,
             };
             control.take(taking).await.unwrap();
-            // A page may come often, but only of a command that reads, of the same caller, with the same parameters.
+            // A page may come often, but only of the same caller, at the same endpoint, with the same parameters.
             for _ in 0..3 {
-                assert_eq!(control.continued(&page), has_pages.then_some(grant));
+                assert_eq!(control.continued(&page), Some(grant));
             }
-            let other = CallMark {
-                principal: PrincipalId(2),
-                ..page.clone()
-            };
-            assert_eq!(control.continued(&other), None);
+            let others = [
+                CallMark {
+                    principal: PrincipalId(2),
+                    ..page.clone()
+                },
+                CallMark {
+                    endpoint: "/adminapi".into(),
+                    ..page.clone()
+                },
+            ];
+            for other in others {
+                assert_eq!(control.continued(&other), None);
+            }
             // The same call again is a call of its own, unless the upstream did not take the first: then once.
             assert_eq!(control.continued(&first), None);
             control.failed(&first);
