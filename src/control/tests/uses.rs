@@ -324,3 +324,18 @@ async fn a_blocked_call_learns_what_became_of_the_grant_and_asks_again_if_that_i
     })
     .await;
 }
+
+#[tokio::test]
+async fn what_a_policy_approves_at_once_is_in_force_at_once() {
+    let place = crate::store::testing::Place::sqlite();
+    let world = World::open(&place).await;
+    world.let_the_clock_run();
+    let who = person("bob");
+    let call = command(r"Exchange\Get-MessageTrace", "a");
+    let source = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let policy = r"exchange\get-messagetrace";
+    let filed = world
+        .control
+        .blocked(&who, source, &call, policy, Uuid::now_v7());
+    assert_eq!(filed.await.unwrap().grant, Some(GrantState::Active));
+}
