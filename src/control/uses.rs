@@ -60,9 +60,6 @@ const MOST_RECENT: usize = 100_000;
 /// How many identities one call may name, where a policy bounds them.
 const MOST_NAMED: usize = 10_000;
 
-/// The parameter that names what a command is about.
-const IDENTITY: &str = "identity";
-
 impl Uses {
     /// Forgets what is over at `now_ms`.
     pub(super) fn sweep(&self, now_ms: i64) {
@@ -288,13 +285,12 @@ fn count(most: u32) -> usize {
     usize::try_from(most).unwrap_or(usize::MAX)
 }
 
-/// Digests of the identities that a command names, in lower case; one that names none is about everything, which counts as
-/// one more. A beginning of the parameter's name may be completed by the server, so it counts as well.
+/// Digests of the identities that a command names, in lower case; one that names none, which no decision lets pass, would be
+/// about everything, and one more. A beginning of the parameter's name may be completed by the server, so it counts as well.
 fn identities(command: &Command) -> HashSet<String> {
     let mut named = HashSet::new();
     for parameter in &command.parameters {
-        let name = parameter.name.as_str().to_ascii_lowercase();
-        if !IDENTITY.starts_with(&name) {
+        if !Spread::may_name(parameter.name.as_str()) {
             continue;
         }
         parameter.value.for_each_leaf(&mut |scalar| {

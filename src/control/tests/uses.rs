@@ -12,10 +12,14 @@ use crate::state::{BlockedRequest, CallMark, GrantUses as _, NotTaken, OwnCmdlet
 use crate::store::testing::on_each_engine;
 
 fn command(task: &str, identity: &str) -> Command {
+    named(task, "Identity", identity)
+}
+
+fn named(task: &str, parameter: &str, identity: &str) -> Command {
     let mut parameters = Parameters::default();
     parameters
         .push(Parameter {
-            name: "Identity".parse().unwrap(),
+            name: parameter.parse().unwrap(),
             value: Value::List(identity.split(',').map(Value::text).collect()),
             type_annotation: None,
         })
@@ -49,13 +53,16 @@ async fn grant(world: &World, task: &str, more: &str) -> Uuid {
 }
 
 async fn take(world: &World, grant: Uuid, task: &str, identity: &str) -> Result<(), NotTaken> {
-    let command = command(task, identity);
-    let scope = task.to_ascii_lowercase();
+    take_for(world, grant, &command(task, identity)).await
+}
+
+async fn take_for(world: &World, grant: Uuid, command: &Command) -> Result<(), NotTaken> {
+    let scope = command.task.folded();
     let snapshot = world.state.snapshot();
     let taking = Taking {
         grant,
-        command: &command,
-        mark: &mark(&command, None),
+        command,
+        mark: &mark(command, None),
         spread: snapshot.policies.policy(&scope).unwrap().spread,
     };
     world.control.take(taking).await
@@ -212,6 +219,12 @@ async fn no_more_calls_pass_and_no_more_identities_are_named_than_the_policy_all
             withheld(identities(grant_limit(2)))
         );
         assert_eq!(take(&world, read, task, "b").await, Ok(()));
+        // Whatever names them.
+        let by_mailbox = named(task, "Mailbox", "c");
+        assert_eq!(
+            take_for(&world, read, &by_mailbox).await,
+            withheld(identities(grant_limit(2)))
+        );
 
         let task = r"Exchange\Set-Contact";
         let write = grant(&world, task, "").await;
