@@ -241,7 +241,7 @@ fn what_cannot_name_an_identity_has_no_policy_that_limits_them() {
         ))
     };
     for spread in ["identities_per_grant", "identities_per_minute"] {
-        assert!(policy("New-Mailbox", spread).contains("these may not have: New-Mailbox\n"));
+        assert!(policy("New-Mailbox", spread).contains("these may not have: `New-Mailbox`\n"));
         assert_eq!(policy("New-MailboxExportRequest", spread), "");
         assert_eq!(policy("Set-Mailbox", spread), "");
     }
