@@ -234,7 +234,7 @@ impl Spread {
             }
             says_any
         };
-        !self.counts_identities() || Self::NAMING.iter().any(|it| is_named(&it))
+        !self.counts_identities() || Self::NAMING.iter().any(is_named)
     }
 
     /// Whether it bounds how many different identities are named.

@@ -393,7 +393,7 @@ fn a_parameter_without_a_clear_name_passes_no_rule() {
         }
     }
     // Nothing is counted that is not named.
-    let names = |name: &str, value: &str| {
+    let by_one = |name: &str, value: &str| {
         let decision = world.decide(r"X\Set-Counted", &[(name, Value::text(value))]);
         decision.decision().clone()
     };
@@ -404,9 +404,9 @@ fn a_parameter_without_a_clear_name_passes_no_rule() {
         ("Name", "a", Rule::ParameterRule),
         ("Mail", "a", Rule::ParameterRule),
     ] {
-        assert_eq!(names(name, value).rule, rule, "{name}");
+        assert_eq!(by_one(name, value).rule, rule, "{name}");
     }
-    insta::assert_snapshot!(names("Name", "a").explanation, @r"Set-Counted is blocked by policy 'X\Set-Counted', which limits how many identities are named: it has neither -Identity nor -Mailbox. Name what it is about and run it again");
+    insta::assert_snapshot!(by_one("Name", "a").explanation, @r"Set-Counted is blocked by policy 'X\Set-Counted', which limits how many identities are named: it has neither -Identity nor -Mailbox. Name what it is about and run it again");
     // What is counted is what is named.
     let paced = r"X\Set-Paced";
     assert_eq!(world.unclear(paced, Names::Unknown), Rule::Granted);
