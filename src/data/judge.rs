@@ -17,7 +17,7 @@ use crate::state::{BlockedRequest, CallMark, NotTaken, Snapshot, Taking};
 
 use super::gate::{Route, Worker};
 use super::reject::Rejection;
-use super::uses::{Continuing, Receipt, Spoken, passes_by};
+use super::uses::{Continuing, Others, Receipt, Spoken, passes_by};
 
 /// How often a call is decided anew because the grant that covered it was over or used up a moment later: more often than
 /// anybody has grants under one policy. After that it is refused.
@@ -104,6 +104,21 @@ impl Scene<'_> {
     ) -> Judgement<C> {
         let spoken = Spoken {
             continued,
+            ..Spoken::default()
+        };
+        self.with_facts(context, spoken, |facts| decide(call, C::subject, facts))
+    }
+
+    /// Decides anew what runs already: of the caller's grants only `stands_on` counts, the one that it passed by.
+    pub(super) fn decided_again<C: Judged>(
+        &self,
+        call: C,
+        context: &CallContext,
+        stands_on: Option<Uuid>,
+    ) -> Judgement<C> {
+        let spoken = Spoken {
+            continued: stands_on,
+            others: Others::DoNotCount,
             ..Spoken::default()
         };
         self.with_facts(context, spoken, |facts| decide(call, C::subject, facts))
