@@ -11,7 +11,8 @@ use crate::audit::{CallContext, Recordable};
 use crate::identity::Authenticated;
 use crate::model::{CmdletName, Command, GrantState, RequestState};
 use crate::policy::{
-    Decision, Facts, Judgement, OnBlock, Permit, Rule, Spread, Subject, Withheld, decide, withhold,
+    Decision, Facts, Judgement, OnBlock, Permit, Refusal, Rule, Spread, Subject, Withheld, decide,
+    withhold,
 };
 use crate::state::{BlockedRequest, CallMark, NotTaken, Snapshot, Taking};
 
@@ -287,15 +288,16 @@ impl Scene<'_> {
     }
 
     /// Files the request that a blocked command needs, if its policy says that it does.
-    pub(super) async fn file_request(
+    pub(super) async fn file_request<C: Judged>(
         &self,
-        command: &Command,
-        blocked: &Decision,
+        refusal: &Refusal<C>,
         decision: Uuid,
         context: &CallContext,
     ) -> Option<Filed> {
+        let (call, blocked) = (refusal.subject(), refusal.decision());
+        let command = call.command()?;
         let policy = self.snapshot.policies.policy(blocked.policy.as_deref()?)?;
-        if policy.on_block == OnBlock::Block || !may_be_asked_for(blocked) || command.is_trial() {
+        if policy.on_block == OnBlock::Block || !may_be_asked_for(blocked) || call.is_trial() {
             return None;
         }
         let filed = self

@@ -456,6 +456,39 @@ async fn a_pipeline_does_not_go_on_by_another_grant() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cmdlet_of_the_gateway_that_should_ask_first_says_that_it_does_not() {
+    let lab = Lab::start().await;
+    let session = lab.open("ana").await;
+    let ask = [("Task", "Exchange\\Wait-Release"), ("Reason", "because")];
+    let asked = session
+        .cmdlet(&lab.gateway, "New-ElevatedAccessRequest", &ask)
+        .await;
+    let end = |confirm| {
+        [
+            (Some("Identity"), Item::text(asked.property("Identity"))),
+            (Some("End"), Item::Bool(true)),
+            (Some("Confirm"), Item::Bool(confirm)),
+        ]
+    };
+    for (confirm, state) in [(true, 5), (false, 4)] {
+        let parameters = end(confirm);
+        let calls: [(&str, &[_]); 1] = [("Set-ElevatedAccessAuthorization", &parameters)];
+        let ended = session.run(&lab.gateway, &calls).await;
+        assert_eq!(ended.state, state, "{ended:?}");
+        assert_eq!(
+            ended.error_text().contains("run it without -Confirm"),
+            confirm
+        );
+    }
+    let records = lab.decisions("Set-ElevatedAccessAuthorization");
+    let results: Vec<_> = records
+        .iter()
+        .map(|it| lab.outcome(it)["result"].clone())
+        .collect();
+    assert_eq!(results, ["failed", "answered"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pipeline_takes_its_use_of_a_grant_once_and_nothing_uncounted_is_piped_into_it() {
     let lab = Lab::start().await;
     let session = lab.open("ana").await;
