@@ -11,14 +11,14 @@ use crate::audit::{CallContext, Recordable};
 use crate::identity::Authenticated;
 use crate::model::{CmdletName, Command, GrantState, RequestState};
 use crate::policy::{
-    Decision, Effect, Facts, Judgement, OnBlock, Permit, Rule, Spread, Subject, Withheld, decide,
-    withhold,
+    Decision, Effect, Facts, Judgement, OnBlock, Permit, Refusal, Rule, Spread, Subject, Withheld,
+    decide, withhold,
 };
 use crate::state::{BlockedRequest, CallMark, NotTaken, Snapshot, Taking};
 
 use super::gate::{Route, Worker};
 use super::reject::Rejection;
-use super::uses::{Continuing, Receipt, Spoken, passes_by};
+use super::uses::{Continuing, Others, Receipt, Spoken, passes_by};
 
 /// How often a call is decided anew because the grant that covered it was over or used up a moment later: more often than
 /// anybody has grants under one policy. After that it is refused.
@@ -107,6 +107,21 @@ impl Scene<'_> {
     ) -> Judgement<C> {
         let spoken = Spoken {
             continued,
+            ..Spoken::default()
+        };
+        self.with_facts(context, spoken, |facts| decide(call, C::subject, facts))
+    }
+
+    /// Decides anew what runs already: of the caller's grants only `stands_on` counts, the one that it passed by.
+    pub(super) fn decided_again<C: Judged>(
+        &self,
+        call: C,
+        context: &CallContext,
+        stands_on: Option<Uuid>,
+    ) -> Judgement<C> {
+        let spoken = Spoken {
+            continued: stands_on,
+            others: Others::DoNotCount,
             ..Spoken::default()
         };
         self.with_facts(context, spoken, |facts| decide(call, C::subject, facts))
@@ -290,15 +305,16 @@ impl Scene<'_> {
     }
 
     /// Files the request that a blocked command needs, if its policy says that it does.
-    pub(super) async fn file_request(
+    pub(super) async fn file_request<C: Judged>(
         &self,
-        command: &Command,
-        blocked: &Decision,
+        refusal: &Refusal<C>,
         decision: Uuid,
         context: &CallContext,
     ) -> Option<Filed> {
+        let (call, blocked) = (refusal.subject(), refusal.decision());
+        let command = call.command()?;
         let policy = self.snapshot.policies.policy(blocked.policy.as_deref()?)?;
-        if policy.on_block == OnBlock::Block || !may_be_asked_for(blocked) || command.is_trial() {
+        if policy.on_block == OnBlock::Block || !may_be_asked_for(blocked) || call.is_trial() {
             return None;
         }
         let filed = self

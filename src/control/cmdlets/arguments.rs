@@ -13,7 +13,6 @@ use super::{MOST_TEXT, message};
 pub(super) struct Arguments<'a> {
     cmdlet: &'a CmdletName,
     parameters: &'a Parameters,
-    is_trial: bool,
 }
 
 /// PowerShell's common parameters ([about_CommonParameters]), which clients may send with any cmdlet.
@@ -50,7 +49,6 @@ impl<'a> Arguments<'a> {
         Self {
             cmdlet: &command.task.cmdlet,
             parameters: &command.parameters,
-            is_trial: command.is_trial(),
         }
     }
 
@@ -325,16 +323,19 @@ impl<'a> Arguments<'a> {
     /// What to answer to a call that only asks whether it would run. `-WhatIf` is told what would happen; Exchange's
     /// validation call with `Confirm` true is answered with nothing, and the client then asks its user.
     pub(super) fn trial(&self, what: &str) -> Option<Vec<Object>> {
-        if !self.is_trial {
-            return None;
+        let is_set = |name| self.truth(name).is_ok_and(|it| it == Some(true));
+        if is_set("WhatIf") {
+            let text = format!("What if: {} would {what}. Nothing was done.", self.cmdlet);
+            return Some(vec![message(text)]);
         }
-        match self.value("WhatIf").map(Value::display) {
-            Some(set) if ["true", "$true"].contains(&set.to_ascii_lowercase().as_str()) => {
-                let text = format!("What if: {} would {what}. Nothing was done.", self.cmdlet);
-                Some(vec![message(text)])
-            }
-            _ => Some(Vec::new()),
-        }
+        is_set("Confirm").then(Vec::new)
+    }
+
+    /// Refuses a call that does not say clearly whether it is a trial.
+    pub(super) fn clear(&self) -> Result<(), WorkflowError> {
+        self.truth("Confirm")?;
+        self.truth("WhatIf")?;
+        Ok(())
     }
 
     fn value(&self, name: &str) -> Option<&Value> {

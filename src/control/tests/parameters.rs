@@ -148,6 +148,12 @@ async fn a_trial_changes_nothing() {
         .await
         .unwrap();
     assert_eq!(told, []);
+    for name in ["Confirm", "WhatIf"] {
+        assert_eq!(
+            world.refusal("ann", &format!("{ask} -{name} 1")).await,
+            format!("-{name} must be $true or $false")
+        );
+    }
     assert_eq!(world.ledger.kinds(), Vec::<String>::new());
     world
         .call(

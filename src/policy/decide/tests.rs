@@ -326,6 +326,16 @@ fn explanations_say_what_to_do_next() {
 }
 
 #[test]
+fn what_no_request_can_name_is_requested_by_its_effect() {
+    let world = World::new(
+        "[[policy]]\neffect = 'grant-privilege'\napproval = 'manual'\nreason = { required = false }\n",
+    );
+    let parameters = [("Password", Value::text("x"))];
+    let judgement = world.decide(r"Exchange\Set-Mailbox", &parameters);
+    insta::assert_snapshot!(judgement.decision().explanation, @"Set-Mailbox needs approval. Request it with: New-ElevatedAccessRequest -Task 'effect:grant-privilege' -DurationHours 4 (for all that policy 'effect:grant-privilege' governs, since Password holds a secret and no request can name it)");
+}
+
+#[test]
 fn a_dangerous_parameter_brings_its_effects_policy_and_the_request_names_it() {
     let mut world = World::new(
         "[[policy]]\neffect = 'change'\napproval = 'auto'\non_block = 'request'\n\
