@@ -20,7 +20,9 @@ mod write;
 mod tests;
 
 use crate::dialect::Unreadable;
-use crate::model::{Command, Names, Parameter, ParameterName, Parameters, Task, Value, Workload};
+use crate::model::{
+    CmdletIs, Command, Names, Parameter, ParameterName, Parameters, Task, Value, Workload,
+};
 
 use super::clixml::Item;
 
@@ -56,6 +58,7 @@ pub enum Input {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Invocation {
     task: Task,
+    cmdlet_is: CmdletIs,
     arguments: Vec<Argument>,
     /// Names that are not known to be a parameter's own.
     unresolved: Vec<ParameterName>,
@@ -273,6 +276,7 @@ impl Invocation {
             add(&mut parameters, own_name(PIPELINE_INPUT)?, value)?;
         }
         parameters.set_names(names);
+        parameters.set_cmdlet(self.cmdlet_is);
         parameters.set_unresolved(self.unresolved.clone());
         Ok(Command {
             task: self.task.clone(),

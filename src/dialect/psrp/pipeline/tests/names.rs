@@ -136,8 +136,53 @@ fn where_listings_contradict_each_other_the_name_is_not_known() {
     );
     assert_eq!(
         outcome(&learnt(&[alias("Set-It"), alias("Set-Other")])),
-        "- unknown-command"
+        "- command-contradicted"
     );
+}
+
+/// What is decided on of a command of this name: the cmdlet, and whether it could be an alias.
+fn cmdlet(catalogue: &Catalogue, name: &str) -> String {
+    let read = read(&message(vec![command(name, &[])]), catalogue);
+    match read.and_then(|it| it.commands()) {
+        Ok(commands) => match commands[0].parameters.cmdlet() {
+            CmdletIs::Known => commands[0].task.cmdlet.to_string(),
+            CmdletIs::PerhapsAlias => format!("{}?", commands[0].task.cmdlet),
+        },
+        Err(error) => reason(&error),
+    }
+}
+
+#[test]
+fn a_command_that_no_listing_taught_could_be_an_alias() {
+    let alias = |name: &str, target: Item| {
+        Item::of_properties([
+            ("Name", text(name)),
+            ("CommandType", Item::enumeration("CommandTypes", "Alias", 1)),
+            ("ResolvedCommandName", target),
+        ])
+    };
+    let nothing = Catalogue::default();
+    assert_eq!(cmdlet(&nothing, "Purge-Box"), "Purge-Box?");
+    assert_eq!(cmdlet(&nothing, "measure-OBJECT"), "measure-OBJECT");
+    assert_eq!(
+        cmdlet(&nothing, "Get-ElevatedAccessRequest"),
+        "Get-ElevatedAccessRequest"
+    );
+    let known = learnt(&[
+        listed("Set-It", &[]),
+        alias("Purge-Box", text("Set-It")),
+        alias("Split-Box", text("Set-It")),
+        alias("Split-Box", text("Get-It")),
+        alias("Lost-Box", Item::Nil),
+        alias("Odd-Box", text(r"Module\Set-It")),
+        alias("Second-Box", text("Purge-Box")),
+    ]);
+    assert_eq!(cmdlet(&known, "set-it"), "Set-It");
+    assert_eq!(cmdlet(&known, "Purge-Box"), "Set-It");
+    for name in ["Split-Box", "Lost-Box", "Odd-Box", "Second-Box"] {
+        assert_eq!(cmdlet(&known, name), "- command-contradicted", "{name}");
+    }
+    assert_eq!(cmdlet(&known, "Other-Box"), "Other-Box?");
 }
 
 #[test]
