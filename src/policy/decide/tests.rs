@@ -468,7 +468,7 @@ fn a_cmdlet_that_could_be_an_alias_passes_only_where_nothing_is_governed() {
     let exact = format!("{one}[[policy]]\ntask = 'Exchange\\Get-Box'\napproval = 'auto'\n");
     let pattern = format!("{one}[[policy]]\ntask = 'Exchange\\Get-*'\napproval = 'auto'\n");
     let by_role = format!(
-        "{one}[[role]]\nname = 'r'\ntasks = ['Exchange\\Get-Box']\n[[policy]]\nrole = 'r'\napproval = 'auto'\n"
+        "{one}[[role]]\nname = 'Exchange\\r'\ntasks = ['Exchange\\Get-Box']\n[[policy]]\nrole = 'Exchange\\r'\napproval = 'auto'\n"
     );
     for policies in [&exact, &by_role] {
         let named = world(policies, Ungoverned::Block);

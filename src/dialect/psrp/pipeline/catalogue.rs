@@ -70,12 +70,12 @@ const MAX_NAME_BYTES: usize = 256;
 /// The type of a command that is an alias.
 const ALIAS: i32 = 1;
 
-/// Whether the catalogue has all commands of the server.
+/// Whether the catalogue has all commands of the server, with all of their parameters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Coverage {
-    /// Names that are not in it are refused.
+    /// Names of commands that are not in it are refused; beginnings of parameters' names are completed, and positions named.
     All,
-    /// There may be others.
+    /// There may be others, so only whole names and aliases are known.
     #[default]
     Part,
 }
@@ -121,7 +121,7 @@ pub(super) enum Meaning<'a> {
 pub(super) enum Found {
     /// More than one.
     Ambiguous,
-    /// One, by name, alias or a beginning of its own; and whether it is a switch, if that is known.
+    /// One, by name, alias or, where all are known, a beginning of its own; and whether it is a switch, if that is known.
     One(ParameterName, Option<bool>),
     /// Nothing that is known.
     Unknown,
@@ -272,6 +272,9 @@ impl Catalogue {
             (Some(_), Some(_)) => return Found::Unknown,
             (None, _) => {}
         }
+        if !self.has_all_of(cmdlet) {
+            return Found::Unknown;
+        }
         let begins = |full: &str| {
             let start = full.as_bytes().get(..given.as_str().len());
             start.is_some_and(|it| it.eq_ignore_ascii_case(given.as_str().as_bytes()))
@@ -290,8 +293,17 @@ impl Catalogue {
         }
     }
 
-    /// The parameters of `cmdlet` that take values without a name, in their order.
+    /// Whether it has all parameters of `cmdlet`. What answers of a server tell need not be all: it shows each caller those
+    /// that their roles let them have, so another one's beginning or position may be that of a parameter that is not here.
+    fn has_all_of(&self, cmdlet: &CmdletName) -> bool {
+        self.coverage == Coverage::All || cmdlet.is_gateway_cmdlet()
+    }
+
+    /// The parameters of `cmdlet` that take values without a name, in their order, if all of its parameters are known.
     pub(super) fn positions(&self, cmdlet: &CmdletName) -> Vec<&ParameterName> {
+        if !self.has_all_of(cmdlet) {
+            return Vec::new();
+        }
         let parameters = self.shape(cmdlet).map_or(&[][..], |it| &it.parameters);
         let mut placed: Vec<_> = parameters
             .iter()

@@ -1,5 +1,7 @@
 //! Names: what listings teach, what is left over, and what is refused whatever a policy says.
 
+use crate::model::{OwnCmdlet, OwnParameter, OwnParameterKind};
+
 use super::*;
 
 /// A listing's word on a command: its parameters, each with its aliases.
@@ -70,7 +72,7 @@ fn a_name_that_no_listing_taught_could_be_an_alias() {
         judged(&known, &["identity", "FORWARDTO"]),
         "Identity Forwarding"
     );
-    assert_eq!(judged(&known, &["Redir"]), "Forwarding");
+    assert_eq!(judged(&known, &["Redir", "ident"]), "[Redir] [ident]");
     assert_eq!(judged(&known, &["Identity", "Other"]), "Identity [Other]");
     // What is left to the server when the arguments are written `-Name`, `value` is marked as well.
     let dashed = [(Some("-Other"), Item::Nil)];
@@ -109,7 +111,7 @@ fn a_listing_takes_nothing_back_that_another_taught() {
     }
     assert_eq!(
         judged(&learnt(&[shorter()]), &given),
-        "Identity [ForwardTo]"
+        "[Id] [ForwardTo]"
     );
 }
 
@@ -137,6 +139,50 @@ fn where_listings_contradict_each_other_the_name_is_not_known() {
     assert_eq!(
         outcome(&learnt(&[alias("Set-It"), alias("Set-Other")])),
         "- command-contradicted"
+    );
+}
+
+/// A listing that does not show all parameters says nothing of those that it does not show.
+#[test]
+fn no_listing_completes_names_or_places_values() {
+    let set = Item::of_properties([("Position", Item::i32(0))]);
+    let shown_first = Item::of_properties([
+        ("Name", text("Company")),
+        ("SwitchParameter", Item::Bool(false)),
+        ("ParameterSets", Item::table(vec![("Default".to_owned(), set)])),
+    ]);
+    let less = Item::of_properties([
+        ("Name", text("Set-It")),
+        (
+            "Parameters",
+            Item::table(vec![("Company".to_owned(), shown_first)]),
+        ),
+    ]);
+    let known = learnt(&[less, listed("Set-It", &[("PhoneticDisplayName", &[])])]);
+    assert_eq!(judged(&known, &["Phone"]), "[Phone]");
+    let sent = message(vec![command("Set-It", &[(None, text("x"))])]);
+    assert_eq!(
+        outcome_with(&sent, &known),
+        "Set-It UnnamedArgument1=x (unknown)"
+    );
+    let written = |item: &Item| clixml::write(&read(item, &known).unwrap().write());
+    assert!(written(&sent).contains(r#"<Nil N="N"/><S N="V">x</S>"#), "{}", written(&sent));
+    // The gateway knows all of its own.
+    let own = [OwnCmdlet {
+        name: "New-ElevatedAccessRequest".parse().unwrap(),
+        parameters: vec![OwnParameter {
+            name: "Reason".parse().unwrap(),
+            kind: OwnParameterKind::Value,
+        }],
+    }];
+    let own = Catalogue::default().with_own(&own);
+    let begun = [(Some("Reas"), text("x"))];
+    assert_eq!(
+        outcome_with(
+            &message(vec![command("New-ElevatedAccessRequest", &begun)]),
+            &own
+        ),
+        "New-ElevatedAccessRequest Reason=x"
     );
 }
 
