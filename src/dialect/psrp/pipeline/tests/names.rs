@@ -149,7 +149,10 @@ fn no_listing_completes_names_or_places_values() {
     let shown_first = Item::of_properties([
         ("Name", text("Company")),
         ("SwitchParameter", Item::Bool(false)),
-        ("ParameterSets", Item::table(vec![("Default".to_owned(), set)])),
+        (
+            "ParameterSets",
+            Item::table(vec![("Default".to_owned(), set)]),
+        ),
     ]);
     let less = Item::of_properties([
         ("Name", text("Set-It")),
@@ -166,7 +169,11 @@ fn no_listing_completes_names_or_places_values() {
         "Set-It UnnamedArgument1=x (unknown)"
     );
     let written = |item: &Item| clixml::write(&read(item, &known).unwrap().write());
-    assert!(written(&sent).contains(r#"<Nil N="N"/><S N="V">x</S>"#), "{}", written(&sent));
+    assert!(
+        written(&sent).contains(r#"<Nil N="N"/><S N="V">x</S>"#),
+        "{}",
+        written(&sent)
+    );
     // The gateway knows all of its own.
     let own = [OwnCmdlet {
         name: "New-ElevatedAccessRequest".parse().unwrap(),
@@ -276,6 +283,8 @@ fn cmdlets_and_aliases_that_run_program_text_or_change_names_do_not_pass() {
         Register-PSSessionConfiguration Add-PSSnapin Set-ItemProperty Remove-Alias Export-ModuleMember Import-PowerShellDataFile \
         Register-ArgumentCompleter Set-PSDebug Start-Transcript Enter-PSHostProcess Debug-Runspace Connect-PSSession \
         Receive-PSSession New-PSDrive Add-Member New-Event Use-Transaction Update-List Remove-Module Set-ExecutionPolicy \
+        Import-PackageProvider Invoke-CommandInDesktopPackage Start-AppvVirtualProcess Invoke-TroubleshootingPack Invoke-CauRun \
+        Add-ClusterGenericScriptRole Set-ClusterParameter Set-BitsTransfer Set-JobTrigger Add-AppxPackage Use-WindowsUnattend \
         New-WebServiceProxy Invoke-WebRequest Invoke-RestMethod Add-History Set-Location Remove-TypeData Save-Module \
         iex icm % ? foreach where sajb sal nal ipal epal ipmo nmo rmo sv nv clv rv set ii saps start sasv tee sc ac ni mi \
         cp copy mv ren rd rm del ri iwr irm curl wget ihy r ipsn epsn etsn nsn asnp rsnp trcm"
