@@ -35,6 +35,9 @@ pub const PIPELINE_INPUT: &str = "PipelineInput";
 /// What values without a name are called, with a number behind it.
 pub const UNNAMED_ARGUMENT: &str = "UnnamedArgument";
 
+/// What a value is called that stands behind a name, and is that parameter's only if it is no switch.
+pub const POSSIBLE_VALUE: &str = "PossibleValue";
+
 /// A pipeline, understood.
 ///
 /// INVARIANT: it has at least one statement, and each has at least one command.
@@ -243,7 +246,11 @@ impl Invocation {
             if let Some(name) = waiting.take() {
                 names = Names::Unknown;
                 let value = match argument {
-                    Argument::Unnamed(plain) => Some(plain.value.clone()),
+                    // Not as the parameter's own: for a switch it is another's.
+                    Argument::Unnamed(plain) => Some(Value::Table(vec![(
+                        POSSIBLE_VALUE.into(),
+                        plain.value.clone(),
+                    )])),
                     Argument::Named(..) | Argument::NameOnly(_) => None,
                 };
                 add(
