@@ -228,7 +228,10 @@ fn decide_command(command: &Command, facts: &Facts<'_>) -> Decision {
     let hidden = match (&unclear, exemption) {
         (None, _) => None,
         // Rules on parameters do not bind who is exempt; `never` does, whatever it depends on.
-        (Some(_), Some(_)) => facts.policies.possible(task).find(|it| is_never(it)),
+        (Some(_), Some(_)) => facts
+            .policies
+            .possible(task)
+            .find(|it| is_never(it) && !it.report_only),
         (Some(_), None) => hidden_policy(command, governing, facts.policies),
     };
     if let (Some(policy), Some(breach)) = (hidden, &unclear) {
@@ -370,25 +373,28 @@ fn unclear_names<'a>(command: &'a Command, policies: &PolicySet) -> Option<Breac
     })
 }
 
-/// The policy whose word depends on parameters with [`unclear_names`]: the one of a more severe effect that one of them might
-/// have, or the governing one, if it counts what they name.
+/// The policy whose word depends on parameters with [`unclear_names`]: one of a more severe effect that one of them might have, or
+/// the governing one, if it counts what they name. A report-only policy would let pass what the others, who might govern as
+/// well, do not: only those that are enforced count.
 fn hidden_policy<'a>(
     command: &Command,
     governing: Option<&'a Policy>,
     policies: &'a PolicySet,
 ) -> Option<&'a Policy> {
+    let mut possible = policies.possible(&command.task);
+    let is_governing = |it: &Policy| governing.is_some_and(|policy| policy.id == it.id);
+    let severer = possible
+        .by_ref()
+        .take_while(|it| !is_governing(it))
+        .find(|it| !it.report_only);
+    if severer.is_some() {
+        return severer;
+    }
     let parameters = &command.parameters;
     let names = parameters.names();
-    let worst = policies.possible(&command.task).next()?;
-    match governing {
-        Some(policy) if policy.id == worst.id => {
-            let may_name = names == Names::Unknown || parameters.get(COUNTED_PARAMETER).is_none();
-            let is_counted =
-                |it: Spread| names == Names::Piped || it.counts_identities() && may_name;
-            policy.spread.is_some_and(is_counted).then_some(policy)
-        }
-        Some(_) | None => Some(worst),
-    }
+    let may_name = names == Names::Unknown || parameters.get(COUNTED_PARAMETER).is_none();
+    let is_counted = |it: Spread| names == Names::Piped || it.counts_identities() && may_name;
+    governing.filter(|it| it.spread.is_some_and(is_counted))
 }
 
 /// The parameter that names what a command is about: `spread` counts its values. It is never an alias of another.

@@ -501,6 +501,26 @@ fn a_cmdlet_that_could_be_an_alias_passes_only_where_nothing_is_governed() {
 }
 
 #[test]
+fn a_report_only_policy_of_an_effect_opens_nothing_that_others_block() {
+    let task = r"Exchange\Set-Mailbox";
+    let milder = "[[policy]]\neffect = 'change'\napproval = 'manual'\n";
+    let observed =
+        "[[policy]]\neffect = 'grant-privilege'\napproval = 'manual'\nreport_only = true\n";
+    let never = "[[policy]]\neffect = 'exfiltrate'\napproval = 'never'\n";
+    for names in [Names::Unknown, Names::Piped] {
+        for (policies, expected) in [
+            (format!("{observed}{milder}"), Rule::NeedsApproval),
+            (format!("{observed}{never}"), Rule::ParameterRule),
+            // The endpoint's word on what no policy governs.
+            (observed.to_owned(), Rule::UngovernedBlocked),
+        ] {
+            let world = World::new(&policies);
+            assert_eq!(world.unclear(task, names), expected, "{policies}");
+        }
+    }
+}
+
+#[test]
 fn a_name_that_could_be_an_alias_stands_for_no_parameter_that_matters() {
     let mut world = World::new(
         "[[policy]]\ntask = 'X\\Set-Free'\napproval = 'manual'\n\

@@ -109,10 +109,7 @@ fn a_listing_takes_nothing_back_that_another_taught() {
         assert_eq!(known.len(), 1);
         assert_eq!(judged(&known, &given), "Identity Forwarding");
     }
-    assert_eq!(
-        judged(&learnt(&[shorter()]), &given),
-        "[Id] [ForwardTo]"
-    );
+    assert_eq!(judged(&learnt(&[shorter()]), &given), "[Id] [ForwardTo]");
 }
 
 #[test]
