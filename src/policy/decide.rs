@@ -8,13 +8,15 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::model::{Command, Names, ParameterName, PolicyId, Principal, PrincipalId, Task};
+use crate::model::{
+    CmdletIs, Command, Names, ParameterName, PolicyId, Principal, PrincipalId, Task,
+};
 
 use super::explain::Blocked;
 use super::parameters::{Breach, is_common};
 use super::{
-    Approval, Decision, Judgement, OwnCall, ParameterRules, Permit, Policy, PolicySet, Refusal,
-    Rule, Spread, Verdict, explain,
+    Approval, Decision, Exemption, Judgement, OwnCall, ParameterRules, Permit, Policy, PolicySet,
+    Refusal, Rule, Spread, Verdict, explain,
 };
 
 /// What the whole gateway does with decisions (`[access_control] mode`).
@@ -218,6 +220,11 @@ fn decide_command(command: &Command, facts: &Facts<'_>) -> Decision {
     let exemption = facts
         .policies
         .exemption(facts.principal, task, facts.source, facts.now);
+    if command.parameters.cmdlet() == CmdletIs::PerhapsAlias
+        && let Some(decision) = hidden_cmdlet(command, governing, exemption, facts)
+    {
+        return decision;
+    }
     let hidden = match (&unclear, exemption) {
         (None, _) => None,
         // Rules on parameters do not bind who is exempt; `never` does, whatever it depends on.
@@ -311,6 +318,46 @@ pub(super) fn counts_unnamed(command: &Command, policy: &Policy) -> bool {
 
 fn is_never(policy: &Policy) -> bool {
     policy.approval == Approval::Never
+}
+
+/// The block of a command whose name could be an alias, where what it could stand for is governed otherwise than the name: by
+/// any policy, or for the exempt by one that binds them too. A name that a policy or the catalogue has in full is a cmdlet's.
+fn hidden_cmdlet(
+    command: &Command,
+    governing: Option<&Policy>,
+    exemption: Option<&Exemption>,
+    facts: &Facts<'_>,
+) -> Option<Decision> {
+    let task = &command.task;
+    if facts.policies.names_in_full(task) {
+        return None;
+    }
+    // An exemption for some tasks says nothing of what the name could stand for.
+    let is_exempt = exemption.is_some_and(|it| it.tasks.is_empty());
+    let others_pass = is_exempt || facts.endpoint.ungoverned == Ungoverned::Allow;
+    if !others_pass && governing.is_none() && exemption.is_none() {
+        return None;
+    }
+    let policies = facts.policies.policies().iter();
+    let mut hidden = policies.filter(|it| !is_exempt || is_never(it)).peekable();
+    if others_pass && hidden.peek().is_none() {
+        return None;
+    }
+    let decision = block(
+        Rule::UngovernedBlocked,
+        None,
+        facts,
+        explain::perhaps_alias(task),
+    );
+    // What all policies only report is no more than reported.
+    Some(if others_pass && hidden.all(|it| it.report_only) {
+        Decision {
+            verdict: Verdict::ReportOnly,
+            ..decision
+        }
+    } else {
+        decision
+    })
 }
 
 /// What is wrong with the parameters' names, if they cannot be told apart ([`Names`]) or could be aliases.

@@ -127,6 +127,15 @@ pub(super) fn ungoverned(task: &Task) -> String {
     )
 }
 
+pub(super) fn perhaps_alias(task: &Task) -> String {
+    format!(
+        "{} is blocked: no list of the server's commands has this name, so it could be an alias of a cmdlet that is governed. \
+         Load the list and run it again (`Import-PSSession`), or send the cmdlet by its own name. If it has to run without, \
+         ask those who keep the gateway's policies to name '{task}' in a policy or `[[cmdlet]]`",
+        task.cmdlet
+    )
+}
+
 pub(super) fn outside_window(blocked: Blocked<'_>, now: DateTime<Utc>) -> String {
     let (cmdlet, scope) = blocked.names();
     let opens = match blocked.policy.windows.next_opening_text(now) {

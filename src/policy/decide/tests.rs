@@ -455,6 +455,77 @@ fn a_parameter_without_a_clear_name_passes_no_rule() {
 }
 
 #[test]
+fn a_cmdlet_that_could_be_an_alias_passes_only_where_nothing_is_governed() {
+    let decided = |world: &World, task: &str| {
+        let mut parameters = Parameters::default();
+        parameters.set_cmdlet(CmdletIs::PerhapsAlias);
+        let task = task.parse().unwrap();
+        let command = Command { task, parameters };
+        let judgement = decide(command, |it| Subject::Command(it), &world.facts());
+        let decision = judgement.decision();
+        format!("{:?} {:?}", decision.verdict, decision.rule)
+    };
+    let world = |policies: &str, ungoverned: Ungoverned| {
+        let mut world = World::new(policies);
+        world.endpoint.ungoverned = ungoverned;
+        world
+    };
+    let allowed = "Allow UngovernedAllowed";
+    let blocked = "Block UngovernedBlocked";
+    let alias = r"Exchange\Get-Box";
+    let one = "[[policy]]\ntask = 'Exchange\\Remove-Mailbox'\napproval = 'manual'\n";
+    assert_eq!(decided(&world("", Ungoverned::Allow), alias), allowed);
+    let some = world(one, Ungoverned::Allow);
+    assert_eq!(some.decide(alias, &[]).decision().verdict, Verdict::Allow);
+    assert_eq!(decided(&some, alias), blocked);
+    // The catalogue has these, the policy that.
+    assert_eq!(decided(&some, r"Exchange\get-mailbox"), allowed);
+    assert_eq!(decided(&some, r"Mail\Get-Mailbox"), allowed);
+    assert_eq!(
+        decided(&some, r"Exchange\Remove-Mailbox"),
+        "Block NeedsApproval"
+    );
+    let extended = format!("{one}[[cmdlet]]\ntasks = ['Exchange\\Get-Box']\neffect = 'read'\n");
+    assert_eq!(
+        decided(&world(&extended, Ungoverned::Allow), alias),
+        allowed
+    );
+    let exact = format!("{one}[[policy]]\ntask = 'Exchange\\Get-Box'\napproval = 'auto'\n");
+    let pattern = format!("{one}[[policy]]\ntask = 'Exchange\\Get-*'\napproval = 'auto'\n");
+    let by_role = format!(
+        "{one}[[role]]\nname = 'Exchange\\r'\ntasks = ['Exchange\\Get-Box']\n[[policy]]\nrole = 'Exchange\\r'\napproval = 'auto'\n"
+    );
+    for policies in [&exact, &by_role] {
+        let named = world(policies, Ungoverned::Block);
+        assert_ne!(decided(&named, alias), blocked);
+    }
+    assert_eq!(decided(&world(&pattern, Ungoverned::Block), alias), blocked);
+    // Policies that only report have it reported, unless what none governs is blocked.
+    let reported = one.to_owned() + "report_only = true\n";
+    assert_eq!(
+        decided(&world(&reported, Ungoverned::Allow), alias),
+        "ReportOnly UngovernedBlocked"
+    );
+    assert_eq!(
+        decided(&world(&reported, Ungoverned::Block), alias),
+        blocked
+    );
+    // Who is exempt is bound by `never` alone.
+    let exempt = format!("{one}{EXEMPTION}");
+    assert_eq!(
+        decided(&world(&exempt, Ungoverned::Block), alias),
+        "Allow Exempt"
+    );
+    let never = exempt.replace("'manual'", "'never'");
+    assert_eq!(decided(&world(&never, Ungoverned::Allow), alias), blocked);
+    let for_some = exempt + "tasks = ['Exchange\\Get-*']\n";
+    assert_eq!(
+        decided(&world(&for_some, Ungoverned::Allow), alias),
+        blocked
+    );
+}
+
+#[test]
 fn a_report_only_policy_of_an_effect_opens_nothing_that_others_block() {
     let task = r"Exchange\Set-Mailbox";
     let milder = "[[policy]]\neffect = 'change'\napproval = 'manual'\n";

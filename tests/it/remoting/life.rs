@@ -179,9 +179,11 @@ async fn a_wrong_call_of_a_gateway_cmdlet_is_an_error_record() {
 async fn a_listing_has_the_gateways_cmdlets_and_teaches_it_the_servers() {
     let lab = Lab::start().await;
     let session = lab.open("ana").await;
-    let unnamed: [(Option<&str>, Item); 1] = [(None, Item::text("anna"))];
+    // What follows a name is its value, unless the name is a switch.
+    let unclear: [(Option<&str>, Item); 2] =
+        [(Some("-Identity"), Item::Nil), (None, Item::text("anna"))];
     session
-        .run(&lab.gateway, &[("Get-Mailbox", &unnamed)])
+        .run(&lab.gateway, &[("Get-Mailbox", &unclear)])
         .await;
     let id = Uuid::now_v7();
     let kind = Item::enumeration("System.Management.Automation.CommandTypes", "Cmdlet", 8);
@@ -208,10 +210,13 @@ async fn a_listing_has_the_gateways_cmdlets_and_teaches_it_the_servers() {
     let all = listed.output.concat();
     assert!(all.contains("Approve-ElevatedAccessRequest") && all.contains("Get-Mailbox"));
     session
-        .run(&lab.gateway, &[("get-mailbox", &unnamed)])
+        .run(&lab.gateway, &[("get-mailbox", &unclear)])
         .await;
     let calls = lab.decisions("Get-Mailbox");
-    assert_eq!(calls[0]["parameters"], json!({"UnnamedArgument1": "anna"}));
+    assert_eq!(
+        calls[0]["parameters"],
+        json!({"Identity": {"PossibleValue": "anna"}})
+    );
     assert_eq!(calls[1]["parameters"], json!({"Identity": "anna"}));
 }
 
