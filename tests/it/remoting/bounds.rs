@@ -198,17 +198,17 @@ async fn what_the_server_runs_though_it_did_not_say_so_is_ended_when_it_is_there
     // The start comes later, or so the server says twice.
     lab.server.weaken(Weakness::KnowsNothing);
     let id = Uuid::now_v7();
-    let calls: [Call<'_>; 1] = [("Wait-Doubt", &[])];
+    let calls: [Call<'_>; 1] = [("Test-Doubt", &[])];
     let Response::Fault(fault) = session.start(&lab.gateway, id, &calls, Input::None).await else {
         panic!("it does not say that it is started");
     };
     assert_eq!(fault.subcode, Subcode::TimedOut);
     assert_eq!(
         lab.server.journal()[1..3],
-        ["run Wait-Doubt", "knows nothing"]
+        ["run Test-Doubt", "knows nothing"]
     );
     assert!(metric(&lab, "portcullis_pipelines").ends_with(" 0"));
-    let outcome = lab.outcome(&lab.decisions("Wait-Doubt")[0]);
+    let outcome = lab.outcome(&lab.decisions("Test-Doubt")[0]);
     assert_eq!(outcome["result"], "upstream-broken");
     // Nobody asks for its output.
     lab.server.weaken(Weakness::None);
