@@ -11,8 +11,8 @@ use crate::audit::{CallContext, Recordable};
 use crate::identity::Authenticated;
 use crate::model::{CmdletName, Command, GrantState, RequestState};
 use crate::policy::{
-    Decision, Facts, Judgement, OnBlock, Permit, Refusal, Rule, Spread, Subject, Withheld, decide,
-    withhold,
+    Decision, Effect, Facts, Judgement, OnBlock, Permit, Refusal, Rule, Spread, Subject, Withheld,
+    decide, withhold,
 };
 use crate::state::{BlockedRequest, CallMark, NotTaken, Snapshot, Taking};
 
@@ -86,7 +86,9 @@ impl Scene<'_> {
         context: &CallContext,
     ) -> Result<(Judgement<C>, Option<Receipt>), Rejection> {
         let uses = &self.worker.gate.uses;
-        let continued = if uses.remembers() {
+        // What leaves a trace would leave it once more with each of its pages.
+        let may_go_on = !call.is_page() || call.command().is_some_and(|it| self.only_reads(it));
+        let continued = if uses.remembers() && may_go_on {
             self.mark(&call, context)
                 .and_then(|mark| uses.continued(&mark))
         } else {
@@ -224,10 +226,23 @@ impl Scene<'_> {
     }
 
     fn mark<C: Judged>(&self, call: &C, context: &CallContext) -> Option<CallMark> {
-        let id = context.client_request_id.as_deref();
         let command = call.command()?;
-        let principal = self.caller.principal.id;
-        Some(CallMark::new(principal, command, id, call.is_page()))
+        Some(CallMark {
+            principal: self.caller.principal.id,
+            endpoint: Arc::clone(&context.endpoint),
+            command: CallMark::digest(command),
+            client_request_id: context.client_request_id.clone(),
+            is_page: call.is_page(),
+        })
+    }
+
+    /// Whether a command changes nothing, as the catalogue knows it with the parameters that it has.
+    fn only_reads(&self, command: &Command) -> bool {
+        self.snapshot
+            .policies
+            .catalogue()
+            .effect_of_command(command)
+            == Effect::Read
     }
 
     /// The grant of which a permitted call needs a use, and the bound of its policy.
@@ -235,7 +250,9 @@ impl Scene<'_> {
         let decision = permit.decision();
         let grant = passes_by(decision)?;
         let command = permit.subject().command()?;
-        if permit.subject().is_trial() && !command.reads() {
+        // A cmdlet that reads, by its verb or as the catalogue knows it, asks no trial's question: it would just run.
+        let may_be_trial = !command.reads() && !self.only_reads(command);
+        if permit.subject().is_trial() && may_be_trial {
             return None;
         }
         let policy = self.snapshot.policies.policy(decision.policy.as_deref()?)?;

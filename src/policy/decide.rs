@@ -262,6 +262,10 @@ fn decide_command(command: &Command, facts: &Facts<'_>) -> Decision {
         let explanation = explain::parameter_rule(blocked, &breach);
         return block(Rule::ParameterRule, governing, facts, explanation);
     }
+    if counts_unnamed(command, policy) {
+        let explanation = explain::unnamed(blocked);
+        return block(Rule::ParameterRule, governing, facts, explanation);
+    }
     let is_open = policy.windows.is_open(facts.now);
     let found = look_for_grant(command, policy, is_open, facts);
     if let Found::Covers { grant, rule } = found {
@@ -297,6 +301,12 @@ fn decide_command(command: &Command, facts: &Facts<'_>) -> Decision {
             block(Rule::NeedsApproval, governing, facts, explanation)
         }
     }
+}
+
+/// Whether `policy` counts what commands are about, and `command` names nothing.
+pub(super) fn counts_unnamed(command: &Command, policy: &Policy) -> bool {
+    let spread = policy.spread;
+    spread.is_some_and(|it| !it.can_count(&command.parameters))
 }
 
 fn is_never(policy: &Policy) -> bool {

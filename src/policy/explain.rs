@@ -108,6 +108,17 @@ pub(super) fn parameter_rule(blocked: Blocked<'_>, breach: &Breach<'_>) -> Strin
     )
 }
 
+pub(super) fn unnamed(blocked: Blocked<'_>) -> String {
+    let (cmdlet, scope) = blocked.names();
+    format!(
+        "{cmdlet} is blocked by policy '{scope}', which limits how many identities are named: {UNNAMED}. \
+         Name what it is about and run it again"
+    )
+}
+
+/// What is wrong with a command that names nothing, where that is counted.
+pub(super) const UNNAMED: &str = "it has neither -Identity nor -Mailbox";
+
 pub(super) fn ungoverned(task: &Task) -> String {
     format!(
         "{} is blocked: no policy governs '{task}', and only governed tasks pass here. \

@@ -86,6 +86,32 @@ impl<'a> Arguments<'a> {
         WorkflowError::Invalid(format!("{} needs {}", self.cmdlet, listed(&dashed(names))))
     }
 
+    /// Refuses parameters that narrow something down and say nothing, as a variable that was never set does: without them,
+    /// more would be had than was meant.
+    pub(super) fn none_empty(&self, names: &[&str]) -> Result<(), WorkflowError> {
+        let is_empty = |name: &&str| match self.parameters.get(name) {
+            Some(Value::Table(members)) => members.iter().all(|(name, _)| name.contains('@')),
+            Some(Value::List(items)) => items.is_empty(),
+            Some(Value::Bool(_) | Value::Null | Value::Number(_) | Value::Text(_)) => {
+                !self.has(name)
+            }
+            None => false,
+        };
+        let empty: Vec<&str> = names.iter().copied().filter(is_empty).collect();
+        if empty.is_empty() {
+            return Ok(());
+        }
+        let (verb, them) = if empty.len() == 1 {
+            ("is", "it")
+        } else {
+            ("are", "them")
+        };
+        Err(WorkflowError::Invalid(format!(
+            "{} {verb} given and empty: give {them} a value, or leave {them} out",
+            listed(&dashed(&empty))
+        )))
+    }
+
     /// Whether a parameter is there and says something: `$null` and blank texts do not.
     pub(super) fn has(&self, name: &str) -> bool {
         self.value(name).is_some()

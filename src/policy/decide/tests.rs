@@ -384,7 +384,7 @@ fn a_parameter_without_a_clear_name_passes_no_rule() {
     for (task, clear, unclear) in [
         (r"X\Set-Free", Rule::Granted, Rule::Granted),
         (r"X\Set-Ruled", Rule::Granted, Rule::ParameterRule),
-        (r"X\Set-Counted", Rule::Granted, Rule::ParameterRule),
+        (r"X\Set-Counted", Rule::ParameterRule, Rule::ParameterRule),
         // One of its parameters could forward mail, and no policy governs it without that.
         (
             r"Exchange\Set-Mailbox",
@@ -402,6 +402,21 @@ fn a_parameter_without_a_clear_name_passes_no_rule() {
             assert_eq!(world.unclear(task, names), unclear, "{task}");
         }
     }
+    // Nothing is counted that is not named.
+    let by_one = |name: &str, value: &str| {
+        let decision = world.decide(r"X\Set-Counted", &[(name, Value::text(value))]);
+        decision.decision().clone()
+    };
+    for (name, value, rule) in [
+        ("Identity", "a", Rule::Granted),
+        ("mailbox", "a", Rule::Granted),
+        ("Identity", " ", Rule::ParameterRule),
+        ("Name", "a", Rule::ParameterRule),
+        ("Mail", "a", Rule::ParameterRule),
+    ] {
+        assert_eq!(by_one(name, value).rule, rule, "{name}");
+    }
+    insta::assert_snapshot!(by_one("Name", "a").explanation, @r"Set-Counted is blocked by policy 'X\Set-Counted', which limits how many identities are named: it has neither -Identity nor -Mailbox. Name what it is about and run it again");
     // What is counted is what is named.
     let paced = r"X\Set-Paced";
     assert_eq!(world.unclear(paced, Names::Unknown), Rule::Granted);
