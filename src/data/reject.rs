@@ -236,7 +236,7 @@ impl Rejection {
             RefusedReason::Limit,
             StatusCode::SERVICE_UNAVAILABLE,
             "session-busy",
-            "too many requests of this session wait for output at once; wait for some to end",
+            "too many requests of this session wait at once; wait for some to end",
         )
     }
 

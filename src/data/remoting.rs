@@ -9,6 +9,7 @@ mod closing;
 mod decide;
 mod going;
 mod hold;
+mod lanes;
 mod own;
 mod reply;
 mod shells;

@@ -60,8 +60,22 @@ enum Judged {
 }
 
 impl Visit<'_> {
-    /// Decides on a proposal and carries out what comes of it.
+    /// Decides on a proposal, by the policies and grants of this moment, and carries out what comes of it: its request may have
+    /// come long ago, and waited for what came before it or for output.
     pub(super) async fn decide(
+        &mut self,
+        kept: &Kept,
+        proposal: Box<Proposal>,
+    ) -> Result<Response, Rejection> {
+        let snapshot = self.arrival.scene.worker.gate.state.snapshot();
+        let arrival = self.arrival.with(&snapshot);
+        let mut now = self.at(&arrival);
+        let answer = now.decide_now(kept, proposal).await;
+        self.decided = now.decided;
+        answer
+    }
+
+    async fn decide_now(
         &mut self,
         kept: &Kept,
         proposal: Box<Proposal>,

@@ -18,6 +18,7 @@ use super::Remoting;
 use super::clearance::Cleared;
 use super::decide::{answer, record_end, unknown};
 use super::hold::stopping;
+use super::lanes::NoTurn;
 use super::shells::{Kept, NoRoom};
 use super::standing::{Act, CREATE, DELETE};
 use super::upstream::{Heard, Line};
@@ -47,13 +48,21 @@ impl Visit<'_> {
             return Err(Rejection::session_busy());
         }
         // What goes in goes on in its order. Waiting for output and signals wait for nobody.
-        let _lane = match &self.request.operation {
-            Operation::Command { command, .. } => kept.lane(Some(*command)).await,
-            Operation::Send { command, .. } => kept.lane(*command).await,
+        let leaving = self.arrival.leaving;
+        let turn = match &self.request.operation {
+            Operation::Command { command, .. } => {
+                Some(kept.lanes.turn(Some(*command), leaving).await)
+            }
+            Operation::Send { command, .. } => Some(kept.lanes.turn(*command, leaving).await),
             Operation::Create { .. }
             | Operation::Delete
             | Operation::Receive { .. }
             | Operation::Signal { .. } => None,
+        };
+        let _turn = match turn.transpose() {
+            Ok(turn) => turn,
+            Err(NoTurn::Busy) => return Err(Rejection::session_busy()),
+            Err(NoTurn::Left) => return Ok(stopping()),
         };
         let step = {
             let catalogue = self.remoting.catalogue();
@@ -223,6 +232,11 @@ impl Visit<'_> {
     pub(super) fn context(&self, command: Option<Uuid>) -> CallContext {
         self.arrival
             .context(command.map(|it| it.hyphenated().to_string()))
+    }
+
+    /// The same request at an arrival with other policies and settings.
+    pub(super) fn at<'v>(&'v self, arrival: &'v Arrival<'v>) -> Visit<'v> {
+        Visit { arrival, ..*self }
     }
 
     pub(super) fn seen_decided(&mut self) {
