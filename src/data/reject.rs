@@ -231,6 +231,11 @@ impl Rejection {
         )
     }
 
+    /// The client of what ends a pipeline or a session went away, and the server did not answer soon.
+    pub(super) fn not_waited_for() -> Self {
+        Self::upstream_answer("the server behind the gateway did not answer soon enough")
+    }
+
     pub(super) fn session_busy() -> Self {
         Self::new(
             RefusedReason::Limit,

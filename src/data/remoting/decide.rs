@@ -23,8 +23,8 @@ use super::clearance::Cleared;
 use super::hold::Held;
 use super::shells::Kept;
 use super::standing::{Act, LISTING, Permitted, Standing};
-use super::upstream::{Heard, status};
-use super::visit::Visit;
+use super::upstream::{CLOSE, Heard, status};
+use super::visit::{Visit, unless_left};
 
 /// A proposal that is being decided on: dropped before that, because the client went away or the record cannot be written, a
 /// pipeline that has not begun never was.
@@ -295,8 +295,10 @@ impl Visit<'_> {
             go
         };
         kept.changed.notify_waiters();
-        let answer = self.line(kept).send_ending(Cleared::refused(go)).await;
-        answer.unwrap_or_else(unknown)
+        let line = self.line(kept);
+        let ending = line.send_ending(Cleared::refused(go));
+        let answer = unless_left(self.arrival.leaving, CLOSE, ending).await;
+        answer.flatten().unwrap_or_else(unknown)
     }
 }
 
