@@ -97,9 +97,10 @@ mod tests {
         // The lane of the session itself is shared by some pipelines, and not by others.
         let mut second = Box::pin(lanes.turn(Some(Uuid::nil()), &stays));
         assert!(poll!(&mut second).is_pending());
-        lanes.turn(Some(Uuid::from_u128(1)), &stays).await.unwrap();
+        let other = lanes.turn(Some(Uuid::from_u128(1)), &stays).await;
+        assert!(other.is_ok());
         drop(first);
-        second.await.unwrap();
+        drop(second.await.unwrap());
     }
 
     #[tokio::test]
@@ -119,7 +120,7 @@ mod tests {
         assert!(poll!(&mut fourth).is_pending());
         drop(first);
         drop(second.await.unwrap());
-        fourth.await.unwrap();
+        drop(fourth.await.unwrap());
     }
 
     #[tokio::test]
