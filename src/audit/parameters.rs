@@ -32,7 +32,15 @@ pub(super) fn write(out: &mut Vec<u8>, command: &Command, redaction: &Redaction)
         if index > 0 {
             out.push(b',');
         }
-        walk.member(out, parameter.name.as_str(), &parameter.value);
+        let name = parameter.name.as_str();
+        // What the server may complete is hidden as what it may become.
+        let is_unresolved = command.parameters.unresolved().contains(&parameter.name);
+        let is_hidden = is_unresolved && redaction.hides_beginning(name);
+        if is_hidden && parameter.value != Value::Null {
+            walk.hidden(out, name);
+        } else {
+            walk.member(out, name, &parameter.value);
+        }
     }
     out.push(b'}');
     bound(out, start, "parameters");
@@ -93,6 +101,15 @@ impl<'a> Walk<'a> {
         } else {
             self.value(out, value);
         }
+        self.path.pop();
+    }
+
+    fn hidden(&mut self, out: &mut Vec<u8>, name: &'a str) {
+        json::text(out, name);
+        out.push(b':');
+        self.path.push(name);
+        self.removed();
+        json::text(out, REDACTED);
         self.path.pop();
     }
 
@@ -201,6 +218,38 @@ mod tests {
             );
             prop_assert_eq!(&shown["redacted"], &serde_json::json!(removed));
         }
+    }
+
+    #[test]
+    fn a_name_that_the_server_may_complete_is_redacted_as_what_it_may_become() {
+        let mut parameters = Parameters::default();
+        let names: Vec<crate::model::ParameterName> = ["Passwor", "Office", "Token"]
+            .map(|it| it.parse().unwrap())
+            .into();
+        for name in &names {
+            let parameter = Parameter {
+                name: name.clone(),
+                value: Value::text("geheim"),
+                type_annotation: None,
+            };
+            parameters.push(parameter).unwrap();
+        }
+        parameters.set_unresolved(names);
+        let command = Command {
+            task: r"Exchange\Set-Mailbox".parse().unwrap(),
+            parameters,
+        };
+        let mut out = b"{".to_vec();
+        write(&mut out, &command, &Redaction::default());
+        out.push(b'}');
+        let record: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(
+            record,
+            serde_json::json!({
+                "parameters": {"Passwor": "[redacted]", "Office": "geheim", "Token": "[redacted]"},
+                "redacted": ["Passwor", "Token"],
+            })
+        );
     }
 
     #[test]

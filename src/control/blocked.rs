@@ -57,7 +57,8 @@ pub(super) async fn file_for_blocked(
     Ok(BlockedRequest {
         id: request.id,
         state: request.state,
-        grant: grant.map(|it| it.state(now)),
+        // It starts when it was approved, which is after `now`.
+        grant: grant.map(|it| it.state(desk.now())),
         is_earlier: false,
     })
 }

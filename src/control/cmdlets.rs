@@ -36,6 +36,7 @@ pub(super) async fn answer(
 ) -> Result<Vec<Object>, WorkflowError> {
     let arguments = Arguments::new(command);
     let arguments = &arguments;
+    arguments.clear()?;
     match command.task.cmdlet.as_str().to_ascii_lowercase().as_str() {
         "new-elevatedaccessrequest" => requests::file(desk, caller, arguments).await,
         "get-elevatedaccessrequest" => requests::list(desk, caller, arguments).await,

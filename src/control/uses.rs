@@ -15,7 +15,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use dashmap::DashMap;
 use uuid::Uuid;
 
-use crate::model::{Command, Grant, GrantState, HowClosed, NoticeKind};
+use crate::model::{Command, Grant, GrantState, HowClosed, NoticeKind, PrincipalId};
 use crate::policy::{Spread, SpreadLimit, Withheld};
 use crate::state::{CallMark, NotTaken, Taking};
 use crate::store::{StoreError, Write};
@@ -60,9 +60,6 @@ const MOST_RECENT: usize = 100_000;
 /// How many identities one call may name, where a policy bounds them.
 const MOST_NAMED: usize = 10_000;
 
-/// The parameter that names what a command is about.
-const IDENTITY: &str = "identity";
-
 impl Uses {
     /// Forgets what is over at `now_ms`.
     pub(super) fn sweep(&self, now_ms: i64) {
@@ -104,7 +101,7 @@ impl Uses {
 
     fn remember(&self, taking: Taking<'_>, now_ms: i64) {
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        recent.add(taking.mark, taking.grant, taking.command.reads(), now_ms);
+        recent.add(taking.mark, taking.grant, now_ms);
         self.remembered.store(true, Ordering::Relaxed);
     }
 }
@@ -288,13 +285,12 @@ fn count(most: u32) -> usize {
     usize::try_from(most).unwrap_or(usize::MAX)
 }
 
-/// Digests of the identities that a command names, in lower case; one that names none is about everything, which counts as
-/// one more. A beginning of the parameter's name may be completed by the server, so it counts as well.
+/// Digests of the identities that a command names, in lower case; one that names none, which no decision lets pass, would be
+/// about everything, and one more. A beginning of the parameter's name may be completed by the server, so it counts as well.
 fn identities(command: &Command) -> HashSet<String> {
     let mut named = HashSet::new();
     for parameter in &command.parameters {
-        let name = parameter.name.as_str().to_ascii_lowercase();
-        if !IDENTITY.starts_with(&name) {
+        if !Spread::may_name(parameter.name.as_str()) {
             continue;
         }
         parameter.value.for_each_leaf(&mut |scalar| {
@@ -325,24 +321,28 @@ struct Recent {
     order: VecDeque<(i64, CallKey)>,
 }
 
-/// Calls that are alike: caller, command, and the client's id.
-type CallKey = (crate::model::PrincipalId, [u8; 32], Option<String>);
+/// Calls that are alike: caller, endpoint, command, and the client's id.
+type CallKey = (PrincipalId, Arc<str>, [u8; 32], Option<String>);
 
 #[derive(Debug)]
 struct Taken {
     grant: Uuid,
     at_ms: i64,
-    has_pages: bool,
     /// The upstream did not take the call, and it was not repeated since.
     has_failed: bool,
 }
 
 fn key(mark: &CallMark) -> CallKey {
-    (mark.principal, mark.command, mark.client_request_id.clone())
+    (
+        mark.principal,
+        Arc::clone(&mark.endpoint),
+        mark.command,
+        mark.client_request_id.clone(),
+    )
 }
 
 impl Recent {
-    fn add(&mut self, mark: &CallMark, grant: Uuid, has_pages: bool, now_ms: i64) {
+    fn add(&mut self, mark: &CallMark, grant: Uuid, now_ms: i64) {
         self.forget(now_ms);
         if self.order.len() >= MOST_RECENT {
             self.forget_first();
@@ -352,7 +352,6 @@ impl Recent {
         self.by_call.entry(key).or_default().push(Taken {
             grant,
             at_ms: now_ms,
-            has_pages,
             has_failed: false,
         });
     }
@@ -361,7 +360,7 @@ impl Recent {
         let taken = self.by_call.get_mut(&key(mark))?.iter_mut();
         let mut taken = taken.rev().filter(|it| now_ms - it.at_ms < GOES_ON);
         if mark.is_page {
-            return taken.find(|it| it.has_pages).map(|it| it.grant);
+            return taken.next().map(|it| it.grant);
         }
         // Without the client's id, a repetition cannot be told from a call of its own.
         mark.client_request_id.as_ref()?;

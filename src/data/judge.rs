@@ -11,13 +11,14 @@ use crate::audit::{CallContext, Recordable};
 use crate::identity::Authenticated;
 use crate::model::{CmdletName, Command, GrantState, RequestState};
 use crate::policy::{
-    Decision, Facts, Judgement, OnBlock, Permit, Rule, Spread, Subject, Withheld, decide, withhold,
+    Decision, Effect, Facts, Judgement, OnBlock, Permit, Refusal, Rule, Spread, Subject, Withheld,
+    decide, withhold,
 };
 use crate::state::{BlockedRequest, CallMark, NotTaken, Snapshot, Taking};
 
 use super::gate::{Route, Worker};
 use super::reject::Rejection;
-use super::uses::{Continuing, Receipt, Spoken, passes_by};
+use super::uses::{Continuing, Others, Receipt, Spoken, passes_by};
 
 /// How often a call is decided anew because the grant that covered it was over or used up a moment later: more often than
 /// anybody has grants under one policy. After that it is refused.
@@ -85,7 +86,9 @@ impl Scene<'_> {
         context: &CallContext,
     ) -> Result<(Judgement<C>, Option<Receipt>), Rejection> {
         let uses = &self.worker.gate.uses;
-        let continued = if uses.remembers() {
+        // What leaves a trace would leave it once more with each of its pages.
+        let may_go_on = !call.is_page() || call.command().is_some_and(|it| self.only_reads(it));
+        let continued = if uses.remembers() && may_go_on {
             self.mark(&call, context)
                 .and_then(|mark| uses.continued(&mark))
         } else {
@@ -104,6 +107,21 @@ impl Scene<'_> {
     ) -> Judgement<C> {
         let spoken = Spoken {
             continued,
+            ..Spoken::default()
+        };
+        self.with_facts(context, spoken, |facts| decide(call, C::subject, facts))
+    }
+
+    /// Decides anew what runs already: of the caller's grants only `stands_on` counts, the one that it passed by.
+    pub(super) fn decided_again<C: Judged>(
+        &self,
+        call: C,
+        context: &CallContext,
+        stands_on: Option<Uuid>,
+    ) -> Judgement<C> {
+        let spoken = Spoken {
+            continued: stands_on,
+            others: Others::DoNotCount,
             ..Spoken::default()
         };
         self.with_facts(context, spoken, |facts| decide(call, C::subject, facts))
@@ -208,10 +226,23 @@ impl Scene<'_> {
     }
 
     fn mark<C: Judged>(&self, call: &C, context: &CallContext) -> Option<CallMark> {
-        let id = context.client_request_id.as_deref();
         let command = call.command()?;
-        let principal = self.caller.principal.id;
-        Some(CallMark::new(principal, command, id, call.is_page()))
+        Some(CallMark {
+            principal: self.caller.principal.id,
+            endpoint: Arc::clone(&context.endpoint),
+            command: CallMark::digest(command),
+            client_request_id: context.client_request_id.clone(),
+            is_page: call.is_page(),
+        })
+    }
+
+    /// Whether a command changes nothing, as the catalogue knows it with the parameters that it has.
+    fn only_reads(&self, command: &Command) -> bool {
+        self.snapshot
+            .policies
+            .catalogue()
+            .effect_of_command(command)
+            == Effect::Read
     }
 
     /// The grant of which a permitted call needs a use, and the bound of its policy.
@@ -219,7 +250,9 @@ impl Scene<'_> {
         let decision = permit.decision();
         let grant = passes_by(decision)?;
         let command = permit.subject().command()?;
-        if permit.subject().is_trial() && !command.reads() {
+        // A cmdlet that reads, by its verb or as the catalogue knows it, asks no trial's question: it would just run.
+        let may_be_trial = !command.reads() && !self.only_reads(command);
+        if permit.subject().is_trial() && may_be_trial {
             return None;
         }
         let policy = self.snapshot.policies.policy(decision.policy.as_deref()?)?;
@@ -272,15 +305,16 @@ impl Scene<'_> {
     }
 
     /// Files the request that a blocked command needs, if its policy says that it does.
-    pub(super) async fn file_request(
+    pub(super) async fn file_request<C: Judged>(
         &self,
-        command: &Command,
-        blocked: &Decision,
+        refusal: &Refusal<C>,
         decision: Uuid,
         context: &CallContext,
     ) -> Option<Filed> {
+        let (call, blocked) = (refusal.subject(), refusal.decision());
+        let command = call.command()?;
         let policy = self.snapshot.policies.policy(blocked.policy.as_deref()?)?;
-        if policy.on_block == OnBlock::Block || !may_be_asked_for(blocked) || command.is_trial() {
+        if policy.on_block == OnBlock::Block || !may_be_asked_for(blocked) || call.is_trial() {
             return None;
         }
         let filed = self

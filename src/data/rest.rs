@@ -252,14 +252,7 @@ impl Rest<'_> {
     ) -> Reply {
         let command = refusal.subject().command();
         let target = command.map_or(String::new(), |it| it.task.cmdlet.to_string());
-        let filed = match command {
-            Some(command) => {
-                self.scene
-                    .file_request(command, refusal.decision(), decision, context)
-                    .await
-            }
-            None => None,
-        };
+        let filed = self.scene.file_request(refusal, decision, context).await;
         let filed = filed.map(|it| it.text());
         let text = filed.as_deref().unwrap_or(&refusal.decision().explanation);
         // No outcome: a block is complete by its decision's record.

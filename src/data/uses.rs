@@ -20,10 +20,22 @@ pub(super) struct Spoken<'a> {
     pub(super) continued: Option<Uuid>,
     /// What stands beside the call needs a use of each of these, as often as they are named.
     pub(super) claimed: &'a [Uuid],
+    /// What the caller's further grants are to the call.
+    pub(super) others: Others,
 }
 
-/// The grants in force: nothing is left to count of the one of which the call goes on with a use, and less of those that are
-/// claimed.
+/// What grants are to a call besides the one with which it goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Others {
+    /// It may pass by them, too.
+    #[default]
+    Count,
+    /// It began without them: going on by one would take no use of it, and be on no record.
+    DoNotCount,
+}
+
+/// The grants in force: nothing is left to count of the one of which the call goes on with a use, less of those that are
+/// claimed, and the others are there or not.
 pub(super) struct Continuing<'a> {
     pub(super) grants: &'a GrantTable,
     pub(super) spoken: Spoken<'a>,
@@ -40,11 +52,22 @@ impl HeldGrants for Continuing<'_> {
         policy: PolicyId,
         look: &mut dyn FnMut(HeldGrant<'_>) -> ControlFlow<()>,
     ) {
-        let Spoken { continued, claimed } = self.spoken;
-        if continued.is_none() && claimed.is_empty() {
-            return self.grants.each(principal, policy, look);
+        let Spoken {
+            continued,
+            claimed,
+            others,
+        } = self.spoken;
+        match (continued, others) {
+            (None, Others::DoNotCount) => return,
+            (None, Others::Count) if claimed.is_empty() => {
+                return self.grants.each(principal, policy, look);
+            }
+            (None | Some(_), Others::Count) | (Some(_), Others::DoNotCount) => {}
         }
         self.grants.each(principal, policy, &mut |grant| {
+            if others == Others::DoNotCount && continued != Some(grant.id) {
+                return ControlFlow::Continue(());
+            }
             let claims = claimed.iter().filter(|it| **it == grant.id).count();
             let claims = u32::try_from(claims).unwrap_or(u32::MAX);
             let left = grant.uses_left.filter(|_| continued != Some(grant.id));

@@ -32,7 +32,17 @@ pub enum Names {
     Unknown,
 }
 
-/// The parameters of a command, in the caller's order.
+/// Whether a command's name is known to be a cmdlet's own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CmdletIs {
+    /// It is.
+    #[default]
+    Known,
+    /// Nobody here knows: for the server it could be an alias of another cmdlet.
+    PerhapsAlias,
+}
+
+/// The parameters of a command, in the caller's order, and what its dialect could not tell of names.
 ///
 /// INVARIANT: no two have the same name, compared without case.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,6 +50,7 @@ pub struct Parameters {
     items: Vec<Parameter>,
     names: Names,
     unresolved: Vec<ParameterName>,
+    cmdlet: CmdletIs,
 }
 
 impl Parameters {
@@ -60,6 +71,16 @@ impl Parameters {
     /// Whether the names are all known.
     pub fn names(&self) -> Names {
         self.names
+    }
+
+    /// Says whether the cmdlet's name, which they are for, is known to be its own.
+    pub fn set_cmdlet(&mut self, cmdlet: CmdletIs) {
+        self.cmdlet = cmdlet;
+    }
+
+    /// Whether the cmdlet's name, which they are for, is known to be its own.
+    pub fn cmdlet(&self) -> CmdletIs {
+        self.cmdlet
     }
 
     /// Says which of the names nobody here knows to be a parameter's own.

@@ -79,6 +79,23 @@ pub fn is_sensitive(name: &str) -> bool {
     }) || names.iter().any(|it| it.eq_ignore_ascii_case(name))
 }
 
+/// Whether `given`, which may be a beginning of a parameter's name, could be that of one that holds a secret: it begins such a
+/// name, or ends with three letters or more that begin a mark, as `RoomMailboxPass` does.
+fn could_be_sensitive(given: &str) -> bool {
+    const FEWEST: usize = 3;
+    let begins = |start: &[u8], full: &str| {
+        let full = full.as_bytes().get(..start.len());
+        full.is_some_and(|it| it.eq_ignore_ascii_case(start))
+    };
+    let Marks { parts, names } = marks();
+    let given = given.as_bytes();
+    let starts_mark = |start: &[u8]| parts.iter().flatten().any(|it| begins(start, it));
+    let last = given.len().saturating_sub(FEWEST);
+    starts_mark(given)
+        || names.iter().any(|it| begins(given, it))
+        || (1..=last).any(|at| given.get(at..).is_some_and(starts_mark))
+}
+
 /// What is kept out of records, messages and listings: what [`is_sensitive`] names, and the names that the operator adds
 /// (`[audit] redact`), compared without ASCII case. Cheap to copy.
 #[derive(Clone, Debug, Default)]
@@ -97,6 +114,15 @@ impl Redaction {
     /// Whether the value of a parameter or member of this name is not shown.
     pub fn hides(&self, name: &str) -> bool {
         is_sensitive(name) || self.added.iter().any(|it| it.eq_ignore_ascii_case(name))
+    }
+
+    /// Whether the value of a parameter is not shown whose name may be the beginning of another.
+    pub fn hides_beginning(&self, name: &str) -> bool {
+        let begins = |full: &String| {
+            let start = full.as_bytes().get(..name.len());
+            start.is_some_and(|it| it.eq_ignore_ascii_case(name.as_bytes()))
+        };
+        self.hides(name) || could_be_sensitive(name) || self.added.iter().any(begins)
     }
 
     /// A copy of `value` fit to be shown, with secrets inside replaced by [`REDACTED`], and the paths of what was replaced
@@ -197,6 +223,30 @@ mod tests {
             "é",
         ] {
             assert!(!is_sensitive(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_could_begin_a_secrets_name_is_hidden() {
+        let redaction = Redaction::new(&["CostCentre".to_owned()]);
+        for name in [
+            "Passwor",
+            "pas",
+            "P",
+            "Password",
+            "NewPass",
+            "RoomMailboxPasswor",
+            "RemoteCred",
+            "OAuthC",
+            "costc",
+        ] {
+            assert!(redaction.hides_beginning(name), "{name}");
+        }
+        for name in ["Identity", "Force", "Office", "NewPa", "DisplayName", "é"] {
+            assert!(!redaction.hides_beginning(name), "{name}");
+        }
+        for name in ["Passwor", "OAuthC", "costc"] {
+            assert!(!redaction.hides(name), "{name}");
         }
     }
 

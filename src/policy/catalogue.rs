@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock};
 
 use serde::Deserialize;
 
-use crate::model::{Command, Task};
+use crate::model::{CmdletName, Command, Task};
 
 use super::folded::FoldedMap;
 use super::index::FoldedTask;
@@ -145,6 +145,13 @@ impl Catalogue {
         &shipped().catalogue
     }
 
+    /// Whether what is part of the program has a cmdlet of this name.
+    pub(super) fn shipped_cmdlet(cmdlet: &CmdletName) -> bool {
+        let shipped = shipped();
+        let task = format!("{}\\{cmdlet}", shipped.workload).to_ascii_lowercase();
+        shipped.catalogue.names.find(task.as_bytes()).is_some()
+    }
+
     /// The version of what is part of the program.
     pub fn shipped_version() -> &'static str {
         &shipped().version
@@ -279,6 +286,7 @@ pub(super) struct Extension {
 /// What is part of the program.
 struct Shipped {
     version: String,
+    workload: String,
     verbs: Vec<(String, Effect)>,
     catalogue: Arc<Catalogue>,
 }
@@ -373,10 +381,12 @@ impl RawCatalogue {
                 })
             },
         );
+        let catalogue = Arc::new(Catalogue::new(entries.collect(), undo));
         Shipped {
             version,
+            workload,
             verbs: verbs.collect(),
-            catalogue: Arc::new(Catalogue::new(entries.collect(), undo)),
+            catalogue,
         }
     }
 }

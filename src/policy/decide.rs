@@ -8,13 +8,15 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::model::{Command, Names, ParameterName, PolicyId, Principal, PrincipalId, Task};
+use crate::model::{
+    CmdletIs, Command, Names, ParameterName, PolicyId, Principal, PrincipalId, Task,
+};
 
 use super::explain::Blocked;
 use super::parameters::{Breach, is_common};
 use super::{
-    Approval, Decision, Judgement, OwnCall, ParameterRules, Permit, Policy, PolicySet, Refusal,
-    Rule, Spread, Verdict, explain,
+    Approval, Decision, Exemption, Judgement, OwnCall, ParameterRules, Permit, Policy, PolicySet,
+    Refusal, Rule, Spread, Verdict, explain,
 };
 
 /// What the whole gateway does with decisions (`[access_control] mode`).
@@ -218,10 +220,18 @@ fn decide_command(command: &Command, facts: &Facts<'_>) -> Decision {
     let exemption = facts
         .policies
         .exemption(facts.principal, task, facts.source, facts.now);
+    if command.parameters.cmdlet() == CmdletIs::PerhapsAlias
+        && let Some(decision) = hidden_cmdlet(command, governing, exemption, facts)
+    {
+        return decision;
+    }
     let hidden = match (&unclear, exemption) {
         (None, _) => None,
         // Rules on parameters do not bind who is exempt; `never` does, whatever it depends on.
-        (Some(_), Some(_)) => facts.policies.possible(task).find(|it| is_never(it)),
+        (Some(_), Some(_)) => facts
+            .policies
+            .possible(task)
+            .find(|it| is_never(it) && !it.report_only),
         (Some(_), None) => hidden_policy(command, governing, facts.policies),
     };
     if let (Some(policy), Some(breach)) = (hidden, &unclear) {
@@ -257,6 +267,10 @@ fn decide_command(command: &Command, facts: &Facts<'_>) -> Decision {
     };
     if let Err(breach) = policy.parameters.check(&command.parameters) {
         let explanation = explain::parameter_rule(blocked, &breach);
+        return block(Rule::ParameterRule, governing, facts, explanation);
+    }
+    if counts_unnamed(command, policy) {
+        let explanation = explain::unnamed(blocked);
         return block(Rule::ParameterRule, governing, facts, explanation);
     }
     let is_open = policy.windows.is_open(facts.now);
@@ -296,8 +310,54 @@ fn decide_command(command: &Command, facts: &Facts<'_>) -> Decision {
     }
 }
 
+/// Whether `policy` counts what commands are about, and `command` names nothing.
+pub(super) fn counts_unnamed(command: &Command, policy: &Policy) -> bool {
+    let spread = policy.spread;
+    spread.is_some_and(|it| !it.can_count(&command.parameters))
+}
+
 fn is_never(policy: &Policy) -> bool {
     policy.approval == Approval::Never
+}
+
+/// The block of a command whose name could be an alias, where what it could stand for is governed otherwise than the name: by
+/// any policy, or for the exempt by one that binds them too. A name that a policy or the catalogue has in full is a cmdlet's.
+fn hidden_cmdlet(
+    command: &Command,
+    governing: Option<&Policy>,
+    exemption: Option<&Exemption>,
+    facts: &Facts<'_>,
+) -> Option<Decision> {
+    let task = &command.task;
+    if facts.policies.names_in_full(task) {
+        return None;
+    }
+    // An exemption for some tasks says nothing of what the name could stand for.
+    let is_exempt = exemption.is_some_and(|it| it.tasks.is_empty());
+    let others_pass = is_exempt || facts.endpoint.ungoverned == Ungoverned::Allow;
+    if !others_pass && governing.is_none() && exemption.is_none() {
+        return None;
+    }
+    let policies = facts.policies.policies().iter();
+    let mut hidden = policies.filter(|it| !is_exempt || is_never(it)).peekable();
+    if others_pass && hidden.peek().is_none() {
+        return None;
+    }
+    let decision = block(
+        Rule::UngovernedBlocked,
+        None,
+        facts,
+        explain::perhaps_alias(task),
+    );
+    // What all policies only report is no more than reported.
+    Some(if others_pass && hidden.all(|it| it.report_only) {
+        Decision {
+            verdict: Verdict::ReportOnly,
+            ..decision
+        }
+    } else {
+        decision
+    })
 }
 
 /// What is wrong with the parameters' names, if they cannot be told apart ([`Names`]) or could be aliases.
@@ -323,25 +383,28 @@ fn unclear_names<'a>(command: &'a Command, policies: &PolicySet) -> Option<Breac
     })
 }
 
-/// The policy whose word depends on parameters with [`unclear_names`]: the one of a more severe effect that one of them might
-/// have, or the governing one, if it counts what they name.
+/// The policy whose word depends on parameters with [`unclear_names`]: one of a more severe effect that one of them might have, or
+/// the governing one, if it counts what they name. A report-only policy would let pass what the others, who might govern as
+/// well, do not: only those that are enforced count.
 fn hidden_policy<'a>(
     command: &Command,
     governing: Option<&'a Policy>,
     policies: &'a PolicySet,
 ) -> Option<&'a Policy> {
+    let mut possible = policies.possible(&command.task);
+    let is_governing = |it: &Policy| governing.is_some_and(|policy| policy.id == it.id);
+    let severer = possible
+        .by_ref()
+        .take_while(|it| !is_governing(it))
+        .find(|it| !it.report_only);
+    if severer.is_some() {
+        return severer;
+    }
     let parameters = &command.parameters;
     let names = parameters.names();
-    let worst = policies.possible(&command.task).next()?;
-    match governing {
-        Some(policy) if policy.id == worst.id => {
-            let may_name = names == Names::Unknown || parameters.get(COUNTED_PARAMETER).is_none();
-            let is_counted =
-                |it: Spread| names == Names::Piped || it.counts_identities() && may_name;
-            policy.spread.is_some_and(is_counted).then_some(policy)
-        }
-        Some(_) | None => Some(worst),
-    }
+    let may_name = names == Names::Unknown || parameters.get(COUNTED_PARAMETER).is_none();
+    let is_counted = |it: Spread| names == Names::Piped || it.counts_identities() && may_name;
+    governing.filter(|it| it.spread.is_some_and(is_counted))
 }
 
 /// The parameter that names what a command is about: `spread` counts its values. It is never an alias of another.

@@ -7,8 +7,9 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDate, Utc};
 use ipnet::IpNet;
 
-use crate::model::{PolicyId, Principal, Task};
+use crate::model::{Parameters, PolicyId, Principal, Task, Value};
 
+use super::parameters::is_beginning;
 use super::pattern::Pattern;
 use super::reason::ReasonRule;
 use super::scopes::Reach;
@@ -197,7 +198,7 @@ impl OnBlock {
     }
 }
 
-/// How many calls may pass under a grant, and how many different objects they may name (their parameter `Identity`).
+/// How many calls may pass under a grant, and how many different objects they may name ([`Spread::NAMING`]).
 ///
 /// INVARIANT: at least one is set, and none is zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -213,6 +214,29 @@ pub struct Spread {
 }
 
 impl Spread {
+    /// The parameters that name what a command is about. `Name` is none of them: it also names requests and assignments,
+    /// whose object is elsewhere.
+    pub const NAMING: [&'static str; 2] = ["Identity", "Mailbox"];
+
+    /// Whether a parameter of this name may name what a command is about: by itself, or once the server completes it.
+    pub fn may_name(given: &str) -> bool {
+        Self::NAMING.iter().any(|it| is_beginning(given, it))
+    }
+
+    /// Whether it lets a command with these parameters pass: where identities are counted, one has to be named.
+    pub(super) fn can_count(self, parameters: &Parameters) -> bool {
+        let is_named = |name: &&str| {
+            let mut says_any = false;
+            if let Some(value) = parameters.get(name) {
+                value.for_each_leaf(&mut |it| {
+                    says_any |= *it != Value::Null && !it.display().trim().is_empty();
+                });
+            }
+            says_any
+        };
+        !self.counts_identities() || Self::NAMING.iter().any(is_named)
+    }
+
     /// Whether it bounds how many different identities are named.
     pub fn counts_identities(&self) -> bool {
         self.identities_per_minute.is_some() || self.identities_per_grant.is_some()

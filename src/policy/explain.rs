@@ -5,7 +5,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::model::{CmdletName, Command, Task};
+use crate::model::{CmdletName, Command, Task, is_sensitive};
 
 use super::decide::SpreadLimit;
 use super::parameters::Breach;
@@ -26,13 +26,23 @@ impl Blocked<'_> {
     }
 
     /// The command that requests a grant for it. Where a policy governs it for one of its parameters, the request has to name
-    /// that one.
+    /// that one; what holds a secret no request can name, so there it is for all that the policy governs, which the text says.
     fn request(&self) -> String {
         let task = &self.command.task;
         let raising = self.policies.raising_parameter(self.command, self.policy);
-        let parameters = match raising {
-            Some(name) => format!(" -Parameters @{{{name}='…'}}"),
-            None => String::new(),
+        let scope = &self.policy.scope.text;
+        let (asked, remark) = match raising {
+            Some(name) if is_sensitive(name) => (
+                format!("'{scope}'"),
+                format!(
+                    " (for all that policy '{scope}' governs, since {name} holds a secret and no request can name it)"
+                ),
+            ),
+            Some(name) => (
+                format!("'{task}' -Parameters @{{{name}='…'}}"),
+                String::new(),
+            ),
+            None => (format!("'{task}'"), String::new()),
         };
         let reason = if self.policy.reason.required {
             " -Reason '…'"
@@ -43,7 +53,7 @@ impl Blocked<'_> {
             Some(hours) => format!(" -DurationHours {hours}"),
             None => String::new(),
         };
-        format!("New-ElevatedAccessRequest -Task '{task}'{parameters}{reason}{hours}")
+        format!("New-ElevatedAccessRequest -Task {asked}{reason}{hours}{remark}")
     }
 }
 
@@ -98,10 +108,30 @@ pub(super) fn parameter_rule(blocked: Blocked<'_>, breach: &Breach<'_>) -> Strin
     )
 }
 
+pub(super) fn unnamed(blocked: Blocked<'_>) -> String {
+    let (cmdlet, scope) = blocked.names();
+    format!(
+        "{cmdlet} is blocked by policy '{scope}', which limits how many identities are named: {UNNAMED}. \
+         Name what it is about and run it again"
+    )
+}
+
+/// What is wrong with a command that names nothing, where that is counted.
+pub(super) const UNNAMED: &str = "it has neither -Identity nor -Mailbox";
+
 pub(super) fn ungoverned(task: &Task) -> String {
     format!(
         "{} is blocked: no policy governs '{task}', and only governed tasks pass here. \
          If it has to run, ask those who keep the gateway's policies to add one",
+        task.cmdlet
+    )
+}
+
+pub(super) fn perhaps_alias(task: &Task) -> String {
+    format!(
+        "{} is blocked: no list of the server's commands has this name, so it could be an alias of a cmdlet that is governed. \
+         Load the list and run it again (`Import-PSSession`), or send the cmdlet by its own name. If it has to run without, \
+         ask those who keep the gateway's policies to name '{task}' in a policy or `[[cmdlet]]`",
         task.cmdlet
     )
 }

@@ -26,6 +26,7 @@ pub fn lint(set: &PolicySet, ungoverned: Ungoverned, today: NaiveDate) -> Vec<Po
     unknown(set, &known, &mut warnings);
     unruled(set, &known, &mut warnings);
     lax(set, &mut warnings);
+    unnamed(set, &known, &mut warnings);
     exemptions(set, today, &mut warnings);
     approvers::lint(set, &mut warnings);
     warnings.sort_by(|one, two| {
@@ -314,6 +315,47 @@ fn lax(set: &PolicySet, warnings: &mut Vec<PolicyProblem>) {
                     "ask at least for the same approval",
                 ));
             }
+        }
+    }
+}
+
+/// Policies that count identities, of cmdlets that make something: most of those name it by neither of the parameters that
+/// count, and are blocked.
+fn unnamed(set: &PolicySet, known: &Known, warnings: &mut Vec<PolicyProblem>) {
+    // Those of the catalogue that have `Identity` or `Mailbox`.
+    const NAMING: [&str; 5] = [
+        "New-InboxRule",
+        "New-MailboxExportRequest",
+        "New-MailboxImportRequest",
+        "New-MailboxRepairRequest",
+        "New-MoveRequest",
+    ];
+    let mut making: BTreeMap<usize, Vec<String>> = BTreeMap::new();
+    for task in &known.tasks {
+        let cmdlet = task.cmdlet.as_str();
+        let is_naming = NAMING.iter().any(|it| it.eq_ignore_ascii_case(cmdlet));
+        let Some(policy) = set.governing(task) else {
+            continue;
+        };
+        let counts = policy.approval != Approval::Never
+            && policy.spread.is_some_and(|it| it.counts_identities());
+        if counts
+            && task.cmdlet.verb().eq_ignore_ascii_case("new")
+            && !is_naming
+            && let Some(number) = known.places.get(&policy.id)
+        {
+            making.entry(*number).or_default().push(cmdlet.to_owned());
+        }
+    }
+    for (number, cmdlets) in making {
+        if let Some(policy) = set.policies().get(number) {
+            let message = format!(
+                "policy `{}` limits identities, and blocks calls without -Identity and -Mailbox, which these may not have: {}",
+                policy.scope.text,
+                listed(&cmdlets)
+            );
+            let hint = "limit their calls with `calls_per_minute` and `calls_per_grant`, in a policy of their own";
+            warnings.push(warning(place_of(policy), message, hint));
         }
     }
 }

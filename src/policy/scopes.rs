@@ -36,6 +36,16 @@ pub(super) enum Reach {
 }
 
 impl Reach {
+    /// Whether it has this task, in lower case, by its whole name.
+    pub(super) fn names(&self, task: &[u8]) -> bool {
+        let is_it = |it: &Pattern| it.is_exact() && it.matches(task);
+        match self {
+            Self::Effect(_) => false,
+            Self::Role(tasks) | Self::RoleGroup(tasks) => tasks.iter().any(is_it),
+            Self::Task(task) => is_it(task),
+        }
+    }
+
     pub(super) fn kind(&self) -> ScopeKind {
         match self {
             Self::Effect(_) => ScopeKind::Effect,

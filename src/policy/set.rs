@@ -262,6 +262,15 @@ impl PolicySet {
         &self.catalogue
     }
 
+    /// Whether the catalogue or the scope of a policy has this very name, so that it is a cmdlet's and no alias. Those of
+    /// Exchange are Exchange's under whatever name the workload has.
+    pub(super) fn names_in_full(&self, task: &Task) -> bool {
+        let is_shipped = || Catalogue::shipped_cmdlet(&task.cmdlet);
+        let folded = FoldedTask::new(task);
+        let is_named = |it: &Policy| it.reach.names(folded.as_bytes());
+        self.catalogue.facts(task).is_some() || is_shipped() || self.policies.iter().any(is_named)
+    }
+
     /// All persons, in file order.
     pub fn persons(&self) -> &[Person] {
         &self.persons

@@ -3,10 +3,10 @@
 //! The verdict is [`decide`]'s; the steps are only told, and a property test holds the two together: the step that is said to
 //! decide is the one whose rule the decision names.
 
-use super::decide::decide;
+use super::decide::{counts_unnamed, decide};
 use super::{
     Approval, Decision, Effect, Facts, Judgement, Mode, OnBlock, Policy, PolicySet, Rule, Subject,
-    Ungoverned, Whereabouts,
+    Ungoverned, Whereabouts, explain,
 };
 use crate::model::Command;
 
@@ -114,6 +114,9 @@ impl Teller {
             return;
         };
         let found = match policy.parameters.check(&command.parameters) {
+            Ok(()) if counts_unnamed(command, policy) => {
+                format!("identities are counted, and {}", explain::UNNAMED)
+            }
             Ok(()) if policy.parameters.is_empty() => "the policy has none".to_owned(),
             Ok(()) => "all hold".to_owned(),
             Err(breach) => breach.to_string(),

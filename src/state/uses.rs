@@ -1,5 +1,7 @@
 //! The port through which the hot path takes uses of grants that count them, and how a call is recognised again.
 
+use std::sync::Arc;
+
 use aws_lc_rs::digest::{Context, SHA256};
 
 use uuid::Uuid;
@@ -15,7 +17,7 @@ pub trait GrantUses: Send + Sync {
     fn remembers(&self) -> bool;
 
     /// The grant of which `mark`'s call goes on with an earlier use: a further page of it, or a repetition of a call that the
-    /// upstream did not take. Each failed call is repeated once for its use.
+    /// upstream did not take. Each failed call is repeated once for its use. Whether the call has pages is the caller's to know.
     fn continued(&self, mark: &CallMark) -> Option<Uuid>;
 
     /// Takes a use; stored when it returns.
@@ -49,11 +51,14 @@ pub enum NotTaken {
     Withheld(Withheld),
 }
 
-/// What a call is recognised by: its caller, its command with all parameters, and the client's own id for it.
+/// What a call is recognised by: its caller, the endpoint that it came to, its command with all parameters, and the client's
+/// own id for it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CallMark {
     /// Who calls.
     pub principal: PrincipalId,
+    /// The path of the endpoint: no page of one endpoint's call is at another.
+    pub endpoint: Arc<str>,
     /// SHA-256 of the task in lower case and the parameters as they go upstream.
     pub command: [u8; 32],
     /// `client-request-id`, which a client keeps over pages and retries.
@@ -63,13 +68,8 @@ pub struct CallMark {
 }
 
 impl CallMark {
-    /// That of a call.
-    pub fn new(
-        principal: PrincipalId,
-        command: &Command,
-        client_request_id: Option<&str>,
-        is_page: bool,
-    ) -> Self {
+    /// What a command is recognised by.
+    pub fn digest(command: &Command) -> [u8; 32] {
         let mut digest = Context::new(&SHA256);
         digest.update(command.task.folded().as_bytes());
         let mut json = Vec::new();
@@ -91,11 +91,6 @@ impl CallMark {
         for (to, from) in hash.iter_mut().zip(digest.finish().as_ref()) {
             *to = *from;
         }
-        Self {
-            principal,
-            command: hash,
-            client_request_id: client_request_id.map(str::to_owned),
-            is_page,
-        }
+        hash
     }
 }

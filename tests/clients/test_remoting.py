@@ -8,6 +8,7 @@ import uuid
 import httpx
 import pytest
 import winrm
+from exchange import cmdlets
 from pypsrp.complex_objects import ObjectMeta, PSInvocationState, RunspacePoolState
 from pypsrp.exceptions import AuthenticationError, WSManFaultError
 from pypsrp.host import PSHost, PSHostUserInterface
@@ -219,8 +220,19 @@ def test_errors_that_end_nothing_and_errors_that_do_are_the_servers_own(runspace
     assert shell.state == PSInvocationState.COMPLETED
     assert "couldn't be found" in str(shell.streams.error[0])
     assert shell.streams.error[0].fq_error.endswith("GetMailbox") or "Mailbox" in shell.streams.error[0].fq_error
-    shell = run(runspaces, "Get-Nothing")
-    assert (shell.state, shell.streams.error[0].fq_error) == (PSInvocationState.FAILED, "CommandNotFoundException")
+    shell = run(runspaces, "Get-Mailbox", Nothing="x")
+    assert shell.state == PSInvocationState.FAILED
+    assert shell.streams.error[0].fq_error.startswith("NamedParameterNotFound")
+
+
+def test_a_cmdlet_that_no_list_has_could_be_an_alias_and_is_blocked(remote, runspaces, monkeypatch):
+    monkeypatch.setitem(cmdlets.ALIASES, "purge-box", "Remove-Mailbox")
+    since = len(remote.exchange.journal)
+    shell = run(runspaces, "Purge-Box", Identity="x", Confirm=False)
+    assert shell.streams.error[0].fq_error == "PortcullisBlocked"
+    assert "could be an alias" in str(shell.streams.error[0])
+    assert len(remote.exchange.journal) == since
+    assert names(run(runspaces, "Get-Mailbox", Identity="x")) == ["Xenia Dahl"], "the session goes on"
 
 
 def test_a_pipeline_is_stopped_in_the_middle(remote, granted):

@@ -160,6 +160,69 @@ async fn pages_go_on_with_the_use_of_their_call() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_more_than_reads_has_no_pages_for_one_use() {
+    let more = r#"
+[[cmdlet]]
+tasks = ['Exchange\Get-Mailbox']
+dangerous = { Anr = "exfiltrate" }
+[[cmdlet]]
+tasks = ['Exchange\Start-Report']
+effect = "read"
+[[policy]]
+task = 'Exchange\Search-Mailbox'
+approval = "manual"
+approvers = ["mbmanagers"]
+max_uses = 1
+[[policy]]
+task = 'Exchange\Get-Mailbox'
+approval = "manual"
+approvers = ["mbmanagers"]
+max_uses = 1
+[[policy]]
+task = 'Exchange\Start-Report'
+approval = "manual"
+approvers = ["mbmanagers"]
+max_uses = 1
+"#;
+    let gateway = Gateway::with(Setup {
+        policies: format!("{POLICIES}\n{more}"),
+        ..Setup::default()
+    })
+    .await;
+    let calls = [
+        (
+            "Search-Mailbox",
+            json!({"Identity": "ana", "DeleteContent": true}),
+        ),
+        ("Get-Mailbox", json!({"Anr": "a"})),
+        // A trial of what reads as the catalogue knows it takes a use as well.
+        ("Start-Report", json!({"Confirm": true})),
+    ];
+    for (cmdlet, parameters) in calls {
+        let task = format!(r"Exchange\{cmdlet}");
+        grant(&gateway, "ana", json!({"Task": task, "Reason": "r"})).await;
+        let body = command(cmdlet, parameters).to_string();
+        let ask = async |path: &str| {
+            let mut page = request("ana", Method::POST, path, body.clone());
+            let headers = page.headers_mut();
+            headers.insert("client-request-id", "c1".parse().unwrap());
+            gateway.send(Http::One, page).await.status
+        };
+        ask(&invoke_path()).await;
+        let again = if cmdlet == "Start-Report" {
+            invoke_path()
+        } else {
+            format!("{}?$skiptoken=1", invoke_path())
+        };
+        for _ in 0..2 {
+            assert_eq!(ask(&again).await, StatusCode::FORBIDDEN, "{cmdlet}");
+        }
+        let expected = ["granted", "used-up", "used-up"];
+        assert_eq!(rules(&gateway, cmdlet), expected, "{cmdlet}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_the_upstream_did_not_take_is_repeated_for_the_same_use() {
     let asked = Arc::new(AtomicUsize::new(0));
     let upstream = Scripted::start(Speaks::TlsHttp1, {

@@ -21,6 +21,14 @@ pub(super) const CONFIGURATION: &str = "Microsoft.Exchange";
 
 /// Policies beside the usual ones.
 const MORE: &str = r#"
+[[cmdlet]]
+tasks = ['Exchange\Test-Death', 'Exchange\Test-Failure', 'Exchange\Test-Silence']
+effect = "read"
+
+[[cmdlet]]
+tasks = ['Exchange\Remove-Silence', 'Exchange\Remove-Waiting']
+effect = "destroy"
+
 [[policy]]
 task = 'Exchange\Wait-Release'
 approval = "auto"

@@ -13,7 +13,6 @@ use super::{MOST_TEXT, message};
 pub(super) struct Arguments<'a> {
     cmdlet: &'a CmdletName,
     parameters: &'a Parameters,
-    is_trial: bool,
 }
 
 /// PowerShell's common parameters ([about_CommonParameters]), which clients may send with any cmdlet.
@@ -50,7 +49,6 @@ impl<'a> Arguments<'a> {
         Self {
             cmdlet: &command.task.cmdlet,
             parameters: &command.parameters,
-            is_trial: command.is_trial(),
         }
     }
 
@@ -86,6 +84,32 @@ impl<'a> Arguments<'a> {
     /// The refusal of a call without these.
     pub(super) fn missing(&self, names: &[&str]) -> WorkflowError {
         WorkflowError::Invalid(format!("{} needs {}", self.cmdlet, listed(&dashed(names))))
+    }
+
+    /// Refuses parameters that narrow something down and say nothing, as a variable that was never set does: without them,
+    /// more would be had than was meant.
+    pub(super) fn none_empty(&self, names: &[&str]) -> Result<(), WorkflowError> {
+        let is_empty = |name: &&str| match self.parameters.get(name) {
+            Some(Value::Table(members)) => members.iter().all(|(name, _)| name.contains('@')),
+            Some(Value::List(items)) => items.is_empty(),
+            Some(Value::Bool(_) | Value::Null | Value::Number(_) | Value::Text(_)) => {
+                !self.has(name)
+            }
+            None => false,
+        };
+        let empty: Vec<&str> = names.iter().copied().filter(is_empty).collect();
+        if empty.is_empty() {
+            return Ok(());
+        }
+        let (verb, them) = if empty.len() == 1 {
+            ("is", "it")
+        } else {
+            ("are", "them")
+        };
+        Err(WorkflowError::Invalid(format!(
+            "{} {verb} given and empty: give {them} a value, or leave {them} out",
+            listed(&dashed(&empty))
+        )))
     }
 
     /// Whether a parameter is there and says something: `$null` and blank texts do not.
@@ -299,16 +323,19 @@ impl<'a> Arguments<'a> {
     /// What to answer to a call that only asks whether it would run. `-WhatIf` is told what would happen; Exchange's
     /// validation call with `Confirm` true is answered with nothing, and the client then asks its user.
     pub(super) fn trial(&self, what: &str) -> Option<Vec<Object>> {
-        if !self.is_trial {
-            return None;
+        let is_set = |name| self.truth(name).is_ok_and(|it| it == Some(true));
+        if is_set("WhatIf") {
+            let text = format!("What if: {} would {what}. Nothing was done.", self.cmdlet);
+            return Some(vec![message(text)]);
         }
-        match self.value("WhatIf").map(Value::display) {
-            Some(set) if ["true", "$true"].contains(&set.to_ascii_lowercase().as_str()) => {
-                let text = format!("What if: {} would {what}. Nothing was done.", self.cmdlet);
-                Some(vec![message(text)])
-            }
-            _ => Some(Vec::new()),
-        }
+        is_set("Confirm").then(Vec::new)
+    }
+
+    /// Refuses a call that does not say clearly whether it is a trial.
+    pub(super) fn clear(&self) -> Result<(), WorkflowError> {
+        self.truth("Confirm")?;
+        self.truth("WhatIf")?;
+        Ok(())
     }
 
     fn value(&self, name: &str) -> Option<&Value> {

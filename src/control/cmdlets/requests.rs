@@ -17,6 +17,15 @@ use super::{MOST_IDENTITY, MOST_TEXT, id, id_in, objects, required_id};
 /// The most uses that can be asked for.
 const MOST_USES: u32 = 1_000_000;
 
+/// The parameters that bound what a grant will cover.
+const NARROWING: &[&str] = &[
+    "DurationHours",
+    "Parameters",
+    "StartTimeUtc",
+    "Task",
+    "Uses",
+];
+
 /// `New-ElevatedAccessRequest`
 pub(super) async fn file(
     desk: &Desk,
@@ -37,6 +46,7 @@ pub(super) async fn file(
         "ExternalIdentity",
         "RequestContext",
     ])?;
+    arguments.none_empty(NARROWING)?;
     let manner = if arguments.switch("BreakGlass")? {
         Manner::BreakGlass
     } else {
@@ -157,6 +167,7 @@ pub(super) async fn approve(
         "Parameters",
         "Task",
     ])?;
+    arguments.none_empty(NARROWING)?;
     let task = arguments.text("Task", MOST_TEXT)?;
     let narrowing = Narrowing {
         duration: hours(arguments)?,

@@ -46,6 +46,10 @@ async fn wrong_parameters_are_refused_with_what_would_be_right() {
             "-Uses must be a whole number from 1 to 1000000",
         ),
         (
+            r"New-ElevatedAccessRequest -Role 'Exchange\Recipient Reader' -Task '  ' -Reason r",
+            "-Task is given and empty: give it a value, or leave it out",
+        ),
+        (
             r"New-ElevatedAccessRequest -Task Exchange\New-MoveRequest -Reason r -BreakGlass yes",
             "-BreakGlass must be $true or $false",
         ),
@@ -144,6 +148,12 @@ async fn a_trial_changes_nothing() {
         .await
         .unwrap();
     assert_eq!(told, []);
+    for name in ["Confirm", "WhatIf"] {
+        assert_eq!(
+            world.refusal("ann", &format!("{ask} -{name} 1")).await,
+            format!("-{name} must be $true or $false")
+        );
+    }
     assert_eq!(world.ledger.kinds(), Vec::<String>::new());
     world
         .call(
@@ -228,4 +238,47 @@ async fn the_cmdlets_that_are_listed_are_those_that_there_are_with_their_paramet
         known.sort_unstable();
         assert_eq!(told, known, "{}: {said}", cmdlet.name);
     }
+}
+
+/// What narrows nothing is not taken for nothing to narrow.
+#[tokio::test]
+async fn an_approval_with_an_empty_narrowing_is_refused() {
+    let place = Place::sqlite();
+    let world = World::open(&place).await;
+    let ask = r"New-ElevatedAccessRequest -Task Exchange\New-MoveRequest -Reason r";
+    let filed = world.call("bob", ask).await.unwrap();
+    let id = world::property(&filed, "Identity");
+    let empty = [
+        Value::Null,
+        Value::text(" "),
+        Value::List(Vec::new()),
+        Value::Table(Vec::new()),
+        Value::Table(vec![("x@odata.type".to_owned(), Value::text("a"))]),
+    ];
+    for (name, value) in [
+        "DurationHours",
+        "Parameters",
+        "StartTimeUtc",
+        "Task",
+        "Uses",
+    ]
+    .iter()
+    .flat_map(|name| empty.iter().map(move |value| (*name, value.clone())))
+    {
+        let parameters = vec![
+            ("RequestId".to_owned(), Value::text(id.as_str())),
+            (name.to_owned(), value),
+        ];
+        let refused = world
+            .answer(&person("amy"), "Approve-ElevatedAccessRequest", parameters)
+            .await;
+        assert_eq!(
+            refused.unwrap_err().to_string(),
+            format!("-{name} is given and empty: give it a value, or leave it out")
+        );
+    }
+    assert_eq!(world.in_force(), 0);
+    let approve = format!("Approve-ElevatedAccessRequest -RequestId {id}");
+    world.call("amy", &approve).await.unwrap();
+    assert_eq!(world.in_force(), 1);
 }

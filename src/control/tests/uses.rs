@@ -12,10 +12,14 @@ use crate::state::{BlockedRequest, CallMark, GrantUses as _, NotTaken, OwnCmdlet
 use crate::store::testing::on_each_engine;
 
 fn command(task: &str, identity: &str) -> Command {
+    named(task, "Identity", identity)
+}
+
+fn named(task: &str, parameter: &str, identity: &str) -> Command {
     let mut parameters = Parameters::default();
     parameters
         .push(Parameter {
-            name: "Identity".parse().unwrap(),
+            name: parameter.parse().unwrap(),
             value: Value::List(identity.split(',').map(Value::text).collect()),
             type_annotation: None,
         })
@@ -27,7 +31,13 @@ fn command(task: &str, identity: &str) -> Command {
 }
 
 fn mark(command: &Command, id: Option<&str>) -> CallMark {
-    CallMark::new(PrincipalId(1), command, id, false)
+    CallMark {
+        principal: PrincipalId(1),
+        endpoint: "/powershell".into(),
+        command: CallMark::digest(command),
+        client_request_id: id.map(str::to_owned),
+        is_page: false,
+    }
 }
 
 /// The id of a grant of `task` that bob was given, with `more` in the request.
@@ -43,13 +53,16 @@ async fn grant(world: &World, task: &str, more: &str) -> Uuid {
 }
 
 async fn take(world: &World, grant: Uuid, task: &str, identity: &str) -> Result<(), NotTaken> {
-    let command = command(task, identity);
-    let scope = task.to_ascii_lowercase();
+    take_for(world, grant, &command(task, identity)).await
+}
+
+async fn take_for(world: &World, grant: Uuid, command: &Command) -> Result<(), NotTaken> {
+    let scope = command.task.folded();
     let snapshot = world.state.snapshot();
     let taking = Taking {
         grant,
-        command: &command,
-        mark: &mark(&command, None),
+        command,
+        mark: &mark(command, None),
         spread: snapshot.policies.policy(&scope).unwrap().spread,
     };
     world.control.take(taking).await
@@ -132,7 +145,7 @@ async fn pages_and_repetitions_of_a_failed_call_go_on_with_its_use() {
         let read = command(r"Exchange\Get-Mailbox", "a");
         let write = command(r"Exchange\Set-Mailbox", "a");
         let control = &world.control;
-        for (command, has_pages) in [(&read, true), (&write, false)] {
+        for command in [&read, &write] {
             let first = mark(command, Some("c1"));
             let page = CallMark {
                 is_page: true,
@@ -146,15 +159,23 @@ async fn pages_and_repetitions_of_a_failed_call_go_on_with_its_use() {
                 spread: None,
             };
             control.take(taking).await.unwrap();
-            // A page may come often, but only of a command that reads, of the same caller, with the same parameters.
+            // A page may come often, but only of the same caller, at the same endpoint, with the same parameters.
             for _ in 0..3 {
-                assert_eq!(control.continued(&page), has_pages.then_some(grant));
+                assert_eq!(control.continued(&page), Some(grant));
             }
-            let other = CallMark {
-                principal: PrincipalId(2),
-                ..page.clone()
-            };
-            assert_eq!(control.continued(&other), None);
+            let others = [
+                CallMark {
+                    principal: PrincipalId(2),
+                    ..page.clone()
+                },
+                CallMark {
+                    endpoint: "/adminapi".into(),
+                    ..page.clone()
+                },
+            ];
+            for other in others {
+                assert_eq!(control.continued(&other), None);
+            }
             // The same call again is a call of its own, unless the upstream did not take the first: then once.
             assert_eq!(control.continued(&first), None);
             control.failed(&first);
@@ -198,6 +219,12 @@ async fn no_more_calls_pass_and_no_more_identities_are_named_than_the_policy_all
             withheld(identities(grant_limit(2)))
         );
         assert_eq!(take(&world, read, task, "b").await, Ok(()));
+        // Whatever names them.
+        let by_mailbox = named(task, "Mailbox", "c");
+        assert_eq!(
+            take_for(&world, read, &by_mailbox).await,
+            withheld(identities(grant_limit(2)))
+        );
 
         let task = r"Exchange\Set-Contact";
         let write = grant(&world, task, "").await;
@@ -309,4 +336,19 @@ async fn a_blocked_call_learns_what_became_of_the_grant_and_asks_again_if_that_i
         assert!(second.id != first.id && second.state == RequestState::Pending);
     })
     .await;
+}
+
+#[tokio::test]
+async fn what_a_policy_approves_at_once_is_in_force_at_once() {
+    let place = crate::store::testing::Place::sqlite();
+    let world = World::open(&place).await;
+    world.let_the_clock_run();
+    let who = person("bob");
+    let call = command(r"Exchange\Get-MessageTrace", "a");
+    let source = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let policy = r"exchange\get-messagetrace";
+    let filed = world
+        .control
+        .blocked(&who, source, &call, policy, Uuid::now_v7());
+    assert_eq!(filed.await.unwrap().grant, Some(GrantState::Active));
 }

@@ -124,6 +124,8 @@ pub(super) struct World {
     notify: config::Notify,
     hidden: Vec<String>,
     now_ms: Arc<AtomicI64>,
+    /// How far the clock goes on each time that it is looked at.
+    stride_ms: Arc<AtomicI64>,
     running: Option<(CancellationToken, JoinHandle<()>)>,
 }
 
@@ -168,11 +170,13 @@ impl World {
         hidden: Vec<String>,
         now_ms: Arc<AtomicI64>,
     ) -> Self {
+        let stride_ms = Arc::new(AtomicI64::new(0));
         let clock: Clock = {
-            let now_ms = Arc::clone(&now_ms);
+            let (now_ms, stride_ms) = (Arc::clone(&now_ms), Arc::clone(&stride_ms));
             // The part below a millisecond must be of no consequence.
             Arc::new(move || {
-                let ms = now_ms.load(Ordering::Relaxed);
+                let stride_ms = stride_ms.load(Ordering::Relaxed);
+                let ms = now_ms.fetch_add(stride_ms, Ordering::Relaxed);
                 DateTime::<Utc>::from_timestamp_millis(ms).unwrap() + Duration::microseconds(7)
             })
         };
@@ -204,6 +208,7 @@ impl World {
             notify,
             hidden,
             now_ms,
+            stride_ms,
             running: None,
         }
     }
@@ -260,6 +265,11 @@ impl World {
     /// The same with other settings of whom to tell, after a restart.
     pub(super) fn tell(&mut self, notify: config::Notify) {
         self.notify = notify;
+    }
+
+    /// Has the clock go on by a millisecond each time that it is looked at.
+    pub(super) fn let_the_clock_run(&self) {
+        self.stride_ms.store(1, Ordering::Relaxed);
     }
 
     /// Lets time pass, and has the keeper look.

@@ -10,7 +10,7 @@ use http::StatusCode;
 use uuid::Uuid;
 
 use crate::audit::{CallContext, Recorded};
-use crate::data::judge::{Filed, Judged as _, may_be_asked_for, recordable};
+use crate::data::judge::{Filed, may_be_asked_for, recordable};
 use crate::data::outcome::OutcomeGuard;
 use crate::data::reject::Rejection;
 use crate::data::uses::passes_by;
@@ -245,14 +245,7 @@ impl Visit<'_> {
         }
         let mut filed = Vec::with_capacity(refusals.len());
         for (id, refusal) in refusals {
-            filed.push(match refusal.subject().command() {
-                Some(command) => {
-                    scene
-                        .file_request(command, refusal.decision(), *id, context)
-                        .await
-                }
-                None => None,
-            });
+            filed.push(scene.file_request(refusal, *id, context).await);
         }
         filed
     }

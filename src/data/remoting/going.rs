@@ -1,5 +1,8 @@
 //! A pipeline that runs: each further step of it is decided again, and so is the wait for its output whenever policies or
 //! grants change.
+//!
+//! INVARIANT: it goes on by the grants that it began by, or where none is needed by now. Of another of the caller's grants
+//! it took no use, and none of its records names that.
 
 use std::sync::Arc;
 
@@ -18,8 +21,11 @@ use super::standing::Act;
 use super::upstream::Heard;
 use super::visit::Visit;
 
+/// What a client reads besides a block whose pipeline the caller could begin now.
+const RUN_AGAIN: &str = "\nA pipeline goes on only by what it began by, and that is over. Another grant of yours covers it: run it again";
+
 impl Visit<'_> {
-    /// A pipeline goes on, if it would be permitted now.
+    /// A pipeline goes on, if what it began by still permits it.
     pub(super) async fn go_on(
         &mut self,
         mut pending: Pending<'_>,
@@ -30,12 +36,16 @@ impl Visit<'_> {
         let grants = kept.grants_of(pending.command());
         let mut permits: Vec<Permit<Act>> = Vec::new();
         let mut refused = Vec::new();
+        let mut is_covered_otherwise = true;
         let acts = pending.acts();
         for (index, act) in acts.iter().cloned().enumerate() {
             let grant = grants.get(index).copied().flatten();
-            match scene.decided(act, context, grant) {
+            match scene.decided_again(act.clone(), context, grant) {
                 Judgement::Permitted(permit) => permits.push(permit),
-                refusal @ (Judgement::Own(_) | Judgement::Refused(_)) => refused.push(refusal),
+                refusal @ (Judgement::Own(_) | Judgement::Refused(_)) => {
+                    is_covered_otherwise &= is_permitted(&scene.decided(act, context, None));
+                    refused.push(refusal);
+                }
             }
         }
         if refused.is_empty() {
@@ -77,7 +87,11 @@ impl Visit<'_> {
                         Recorded::Own(..) | Recorded::Permitted(_) => None,
                     })
                     .collect();
-                refusals.join("\n")
+                let mut text = refusals.join("\n");
+                if is_covered_otherwise {
+                    text.push_str(RUN_AGAIN);
+                }
+                text
             }
             Err(unavailable) => format!("the pipeline may not go on any more, and {unavailable}"),
         };
@@ -107,14 +121,14 @@ impl Visit<'_> {
         }
     }
 
-    /// Whether a pipeline would be permitted by the policies and grants of this moment.
+    /// Whether a pipeline is still permitted by the policies of this moment and the grants that it began by.
     fn would_go_on(&self, acts: &[Act], grants: &[Option<Uuid>]) -> bool {
         let snapshot = self.arrival.scene.worker.gate.state.snapshot();
         let arrival = self.arrival.with(&snapshot);
         let context = arrival.context(None);
         acts.iter().enumerate().all(|(index, act)| {
             let grant = grants.get(index).copied().flatten();
-            is_permitted(&arrival.scene.decided(act.clone(), &context, grant))
+            is_permitted(&arrival.scene.decided_again(act.clone(), &context, grant))
         })
     }
 

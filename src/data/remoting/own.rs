@@ -11,7 +11,7 @@ use crate::data::reject::Rejection;
 use crate::dialect::psrp::answer::Failure;
 use crate::dialect::psrp::session::Go;
 use crate::dialect::psrp::soap::Response;
-use crate::model::Command;
+use crate::model::{Command, Value};
 use crate::state::OwnCmdletError;
 
 use super::decide::{Pending, block_text, unknown};
@@ -44,10 +44,14 @@ impl Visit<'_> {
             }
         };
         let mut outcome = OutcomeGuard::new(&gate.audit, decision);
-        let result = gate
-            .own_cmdlets
-            .answer(&context.principal, context.source, &command, decision)
-            .await;
+        let result = match unasked(&command) {
+            Some(text) => Err(OwnCmdletError::Invalid(text)),
+            None => {
+                gate.own_cmdlets
+                    .answer(&context.principal, context.source, &command, decision)
+                    .await
+            }
+        };
         outcome.answers(StatusCode::OK.as_u16());
         let Some(proposal) = pending.proposal.take() else {
             return Ok(unknown());
@@ -75,5 +79,65 @@ impl Visit<'_> {
         pending.kept.changed.notify_waiters();
         let Go { answer, .. } = go;
         Ok(answer.unwrap_or_else(unknown))
+    }
+}
+
+/// Why a cmdlet does nothing whose caller wants to be asked before. Over REST a call with `Confirm` is the client's own, and
+/// another follows when its user said yes; in a session it is the only one, and there is nobody here who asks.
+fn unasked(command: &Command) -> Option<String> {
+    let is_refused = match command.parameters.get("Confirm") {
+        None | Some(Value::Bool(false) | Value::Null) => false,
+        Some(Value::Text(text)) => !["$false", "false"]
+            .iter()
+            .any(|it| text.eq_ignore_ascii_case(it)),
+        Some(Value::Bool(true) | Value::List(_) | Value::Number(_) | Value::Table(_)) => true,
+    };
+    (is_refused && !command.reads() && !command.is_what_if()).then(|| {
+        format!(
+            "{} does not ask for confirmation in a session, so nothing was done: run it without -Confirm, or with -WhatIf to read what it would do",
+            command.task.cmdlet
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Number, Parameter, Parameters};
+
+    #[test]
+    fn only_what_would_have_to_be_asked_for_is_refused() {
+        let refused = |cmdlet: &str, parameters: &[(&str, Value)]| {
+            let mut command = Command {
+                task: format!(r"Exchange\{cmdlet}").parse().unwrap(),
+                parameters: Parameters::default(),
+            };
+            for (name, value) in parameters {
+                let parameter = Parameter {
+                    name: name.parse().unwrap(),
+                    value: value.clone(),
+                    type_annotation: None,
+                };
+                command.parameters.push(parameter).unwrap();
+            }
+            unasked(&command).is_some()
+        };
+        let revoke = "Revoke-ElevatedAccessAuthorization";
+        for value in [
+            Value::Bool(true),
+            Value::text("true"),
+            Value::text(" $True "),
+            Value::Number(Number::new("1").unwrap()),
+        ] {
+            assert!(refused(revoke, &[("Confirm", value.clone())]), "{value:?}");
+        }
+        assert!(!refused(revoke, &[]));
+        for value in [Value::Bool(false), Value::text("$False")] {
+            assert!(!refused(revoke, &[("confirm", value.clone())]), "{value:?}");
+        }
+        let confirm = ("Confirm", Value::Bool(true));
+        let what_if = ("WhatIf", Value::Bool(true));
+        assert!(!refused(revoke, &[confirm.clone(), what_if]));
+        assert!(!refused("Get-ElevatedAccessRequest", &[confirm]));
     }
 }

@@ -20,7 +20,9 @@ mod write;
 mod tests;
 
 use crate::dialect::Unreadable;
-use crate::model::{Command, Names, Parameter, ParameterName, Parameters, Task, Value, Workload};
+use crate::model::{
+    CmdletIs, Command, Names, Parameter, ParameterName, Parameters, Task, Value, Workload,
+};
 
 use super::clixml::Item;
 
@@ -32,6 +34,9 @@ pub(super) use self::value::credential;
 pub const PIPELINE_INPUT: &str = "PipelineInput";
 /// What values without a name are called, with a number behind it.
 pub const UNNAMED_ARGUMENT: &str = "UnnamedArgument";
+
+/// What a value is called that stands behind a name, and is that parameter's only if it is no switch.
+pub const POSSIBLE_VALUE: &str = "PossibleValue";
 
 /// A pipeline, understood.
 ///
@@ -56,6 +61,7 @@ pub enum Input {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Invocation {
     task: Task,
+    cmdlet_is: CmdletIs,
     arguments: Vec<Argument>,
     /// Names that are not known to be a parameter's own.
     unresolved: Vec<ParameterName>,
@@ -240,7 +246,11 @@ impl Invocation {
             if let Some(name) = waiting.take() {
                 names = Names::Unknown;
                 let value = match argument {
-                    Argument::Unnamed(plain) => Some(plain.value.clone()),
+                    // Not as the parameter's own: for a switch it is another's.
+                    Argument::Unnamed(plain) => Some(Value::Table(vec![(
+                        POSSIBLE_VALUE.into(),
+                        plain.value.clone(),
+                    )])),
                     Argument::Named(..) | Argument::NameOnly(_) => None,
                 };
                 add(
@@ -273,6 +283,7 @@ impl Invocation {
             add(&mut parameters, own_name(PIPELINE_INPUT)?, value)?;
         }
         parameters.set_names(names);
+        parameters.set_cmdlet(self.cmdlet_is);
         parameters.set_unresolved(self.unresolved.clone());
         Ok(Command {
             task: self.task.clone(),

@@ -326,6 +326,16 @@ fn explanations_say_what_to_do_next() {
 }
 
 #[test]
+fn what_no_request_can_name_is_requested_by_its_effect() {
+    let world = World::new(
+        "[[policy]]\neffect = 'grant-privilege'\napproval = 'manual'\nreason = { required = false }\n",
+    );
+    let parameters = [("Password", Value::text("x"))];
+    let judgement = world.decide(r"Exchange\Set-Mailbox", &parameters);
+    insta::assert_snapshot!(judgement.decision().explanation, @"Set-Mailbox needs approval. Request it with: New-ElevatedAccessRequest -Task 'effect:grant-privilege' -DurationHours 4 (for all that policy 'effect:grant-privilege' governs, since Password holds a secret and no request can name it)");
+}
+
+#[test]
 fn a_dangerous_parameter_brings_its_effects_policy_and_the_request_names_it() {
     let mut world = World::new(
         "[[policy]]\neffect = 'change'\napproval = 'auto'\non_block = 'request'\n\
@@ -374,7 +384,7 @@ fn a_parameter_without_a_clear_name_passes_no_rule() {
     for (task, clear, unclear) in [
         (r"X\Set-Free", Rule::Granted, Rule::Granted),
         (r"X\Set-Ruled", Rule::Granted, Rule::ParameterRule),
-        (r"X\Set-Counted", Rule::Granted, Rule::ParameterRule),
+        (r"X\Set-Counted", Rule::ParameterRule, Rule::ParameterRule),
         // One of its parameters could forward mail, and no policy governs it without that.
         (
             r"Exchange\Set-Mailbox",
@@ -392,6 +402,21 @@ fn a_parameter_without_a_clear_name_passes_no_rule() {
             assert_eq!(world.unclear(task, names), unclear, "{task}");
         }
     }
+    // Nothing is counted that is not named.
+    let by_one = |name: &str, value: &str| {
+        let decision = world.decide(r"X\Set-Counted", &[(name, Value::text(value))]);
+        decision.decision().clone()
+    };
+    for (name, value, rule) in [
+        ("Identity", "a", Rule::Granted),
+        ("mailbox", "a", Rule::Granted),
+        ("Identity", " ", Rule::ParameterRule),
+        ("Name", "a", Rule::ParameterRule),
+        ("Mail", "a", Rule::ParameterRule),
+    ] {
+        assert_eq!(by_one(name, value).rule, rule, "{name}");
+    }
+    insta::assert_snapshot!(by_one("Name", "a").explanation, @r"Set-Counted is blocked by policy 'X\Set-Counted', which limits how many identities are named: it has neither -Identity nor -Mailbox. Name what it is about and run it again");
     // What is counted is what is named.
     let paced = r"X\Set-Paced";
     assert_eq!(world.unclear(paced, Names::Unknown), Rule::Granted);
@@ -426,6 +451,97 @@ fn a_parameter_without_a_clear_name_passes_no_rule() {
     for names in [Names::Unknown, Names::Piped] {
         assert_eq!(never.unclear(task, names), Rule::ParameterRule);
         assert_eq!(never.unclear(r"Exchange\Get-Mailbox", names), Rule::Exempt);
+    }
+}
+
+#[test]
+fn a_cmdlet_that_could_be_an_alias_passes_only_where_nothing_is_governed() {
+    let decided = |world: &World, task: &str| {
+        let mut parameters = Parameters::default();
+        parameters.set_cmdlet(CmdletIs::PerhapsAlias);
+        let task = task.parse().unwrap();
+        let command = Command { task, parameters };
+        let judgement = decide(command, |it| Subject::Command(it), &world.facts());
+        let decision = judgement.decision();
+        format!("{:?} {:?}", decision.verdict, decision.rule)
+    };
+    let world = |policies: &str, ungoverned: Ungoverned| {
+        let mut world = World::new(policies);
+        world.endpoint.ungoverned = ungoverned;
+        world
+    };
+    let allowed = "Allow UngovernedAllowed";
+    let blocked = "Block UngovernedBlocked";
+    let alias = r"Exchange\Get-Box";
+    let one = "[[policy]]\ntask = 'Exchange\\Remove-Mailbox'\napproval = 'manual'\n";
+    assert_eq!(decided(&world("", Ungoverned::Allow), alias), allowed);
+    let some = world(one, Ungoverned::Allow);
+    assert_eq!(some.decide(alias, &[]).decision().verdict, Verdict::Allow);
+    assert_eq!(decided(&some, alias), blocked);
+    // The catalogue has these, the policy that.
+    assert_eq!(decided(&some, r"Exchange\get-mailbox"), allowed);
+    assert_eq!(decided(&some, r"Mail\Get-Mailbox"), allowed);
+    assert_eq!(
+        decided(&some, r"Exchange\Remove-Mailbox"),
+        "Block NeedsApproval"
+    );
+    let extended = format!("{one}[[cmdlet]]\ntasks = ['Exchange\\Get-Box']\neffect = 'read'\n");
+    assert_eq!(
+        decided(&world(&extended, Ungoverned::Allow), alias),
+        allowed
+    );
+    let exact = format!("{one}[[policy]]\ntask = 'Exchange\\Get-Box'\napproval = 'auto'\n");
+    let pattern = format!("{one}[[policy]]\ntask = 'Exchange\\Get-*'\napproval = 'auto'\n");
+    let by_role = format!(
+        "{one}[[role]]\nname = 'Exchange\\r'\ntasks = ['Exchange\\Get-Box']\n[[policy]]\nrole = 'Exchange\\r'\napproval = 'auto'\n"
+    );
+    for policies in [&exact, &by_role] {
+        let named = world(policies, Ungoverned::Block);
+        assert_ne!(decided(&named, alias), blocked);
+    }
+    assert_eq!(decided(&world(&pattern, Ungoverned::Block), alias), blocked);
+    // Policies that only report have it reported, unless what none governs is blocked.
+    let reported = one.to_owned() + "report_only = true\n";
+    assert_eq!(
+        decided(&world(&reported, Ungoverned::Allow), alias),
+        "ReportOnly UngovernedBlocked"
+    );
+    assert_eq!(
+        decided(&world(&reported, Ungoverned::Block), alias),
+        blocked
+    );
+    // Who is exempt is bound by `never` alone.
+    let exempt = format!("{one}{EXEMPTION}");
+    assert_eq!(
+        decided(&world(&exempt, Ungoverned::Block), alias),
+        "Allow Exempt"
+    );
+    let never = exempt.replace("'manual'", "'never'");
+    assert_eq!(decided(&world(&never, Ungoverned::Allow), alias), blocked);
+    let for_some = exempt + "tasks = ['Exchange\\Get-*']\n";
+    assert_eq!(
+        decided(&world(&for_some, Ungoverned::Allow), alias),
+        blocked
+    );
+}
+
+#[test]
+fn a_report_only_policy_of_an_effect_opens_nothing_that_others_block() {
+    let task = r"Exchange\Set-Mailbox";
+    let milder = "[[policy]]\neffect = 'change'\napproval = 'manual'\n";
+    let observed =
+        "[[policy]]\neffect = 'grant-privilege'\napproval = 'manual'\nreport_only = true\n";
+    let never = "[[policy]]\neffect = 'exfiltrate'\napproval = 'never'\n";
+    for names in [Names::Unknown, Names::Piped] {
+        for (policies, expected) in [
+            (format!("{observed}{milder}"), Rule::NeedsApproval),
+            (format!("{observed}{never}"), Rule::ParameterRule),
+            // The endpoint's word on what no policy governs.
+            (observed.to_owned(), Rule::UngovernedBlocked),
+        ] {
+            let world = World::new(&policies);
+            assert_eq!(world.unclear(task, names), expected, "{policies}");
+        }
     }
 }
 

@@ -232,3 +232,18 @@ fn a_severe_effect_that_is_easier_to_get_is_told() {
         ask at least for the same approval
     ");
 }
+
+#[test]
+fn what_cannot_name_an_identity_has_no_policy_that_limits_them() {
+    let policy = |task: &str, spread: &str| {
+        of(&format!(
+            "[[policy]]\ntask = 'Exchange\\{task}'\napproval = 'auto'\nspread = {{ {spread} = 1 }}\n"
+        ))
+    };
+    for spread in ["identities_per_grant", "identities_per_minute"] {
+        assert!(policy("New-Mailbox", spread).contains("these may not have: `New-Mailbox`\n"));
+        assert_eq!(policy("New-MailboxExportRequest", spread), "");
+        assert_eq!(policy("Set-Mailbox", spread), "");
+    }
+    assert_eq!(policy("New-Mailbox", "calls_per_grant"), "");
+}

@@ -133,6 +133,18 @@ pub(super) fn on_block(text: Option<&Located<String>>, report: &mut Report<'_>) 
     word("on_block", text, all, OnBlock::as_str, report).unwrap_or_default()
 }
 
+/// Refuses requests that blocked calls file for themselves, and nobody looks at, where people would have to say why: the
+/// reason of such a request is the gateway's own text.
+pub(super) fn refuse_reasonless(at: At, reason: &ReasonRule, report: &mut Report<'_>) {
+    if reason.required && (reason.min_length > 0 || reason.pattern.is_some()) {
+        report.problem_with_hint(
+            at,
+            "`on_block` files requests without a person's reason, `reason` asks for one, and with `approval = \"auto\"` nobody would see that it lacks",
+            "take `on_block` out: the text of a block says how to ask; or write required = false in `reason`",
+        );
+    }
+}
+
 /// How long a call waits for its approval.
 pub(super) fn hold(
     seconds: Option<&Located<i64>>,

@@ -166,6 +166,7 @@ fn lower_one(
         report,
     );
     let reason = options::reason(reason, report);
+    let filing = on_block.as_ref().map(|it| it.at);
     let requesters = options::groups("requesters", "requester group", requesters, groups, report);
     let approver_comment = options::comment(approver_comment.as_ref(), report);
     let windows = options::windows(windows, report);
@@ -178,6 +179,12 @@ fn lower_one(
     );
     let on_block = options::on_block(on_block.as_ref(), report);
     let hold = options::hold(hold_seconds.as_ref(), on_block, report);
+    if approval == Some(Approval::Auto)
+        && on_block != OnBlock::Block
+        && let Some(at) = filing
+    {
+        options::refuse_reasonless(at, &reason, report);
+    }
     let max_uses = options::max_uses(max_uses.as_ref(), report);
     let spread = options::spread(spread, report);
     let scope = RawScope {

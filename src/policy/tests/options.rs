@@ -123,3 +123,41 @@ nam = 'x'
     );
     insta::assert_snapshot!(problems(&[&text], None));
 }
+
+#[test]
+fn no_policy_that_asks_a_person_why_approves_what_a_call_files_for_itself() {
+    let told = |terms: &str| {
+        let text = format!("{GROUPS}\n[[policy]]\ntask = 'X\\Get-A'\n{terms}\n");
+        let set = PolicySet::load(
+            &[PolicyFile {
+                path: "a.toml".to_owned(),
+                text,
+            }],
+            &[],
+            Some("ops"),
+            &Interner::default(),
+        );
+        set.err().map(|it| it[0].message.clone())
+    };
+    for reason in [
+        "min_length = 10",
+        "pattern = 'CHG'",
+        "required = true, min_length = 1",
+    ] {
+        for on_block in ["hold", "request"] {
+            let terms =
+                format!("approval = 'auto'\non_block = '{on_block}'\nreason = {{ {reason} }}");
+            let message = told(&terms).unwrap();
+            assert!(message.contains("without a person's reason"), "{message}");
+        }
+    }
+    for terms in [
+        "approval = 'auto'\non_block = 'block'\nreason = { min_length = 10 }",
+        "approval = 'auto'\nreason = { min_length = 10 }",
+        "approval = 'auto'\non_block = 'hold'\nreason = { required = false, min_length = 10 }",
+        "approval = 'auto'\non_block = 'hold'",
+        "approval = 'manual'\non_block = 'hold'\nreason = { min_length = 10 }",
+    ] {
+        assert_eq!(told(terms), None, "{terms}");
+    }
+}

@@ -179,9 +179,11 @@ async fn a_wrong_call_of_a_gateway_cmdlet_is_an_error_record() {
 async fn a_listing_has_the_gateways_cmdlets_and_teaches_it_the_servers() {
     let lab = Lab::start().await;
     let session = lab.open("ana").await;
-    let unnamed: [(Option<&str>, Item); 1] = [(None, Item::text("anna"))];
+    // What follows a name is its value, unless the name is a switch.
+    let unclear: [(Option<&str>, Item); 2] =
+        [(Some("-Identity"), Item::Nil), (None, Item::text("anna"))];
     session
-        .run(&lab.gateway, &[("Get-Mailbox", &unnamed)])
+        .run(&lab.gateway, &[("Get-Mailbox", &unclear)])
         .await;
     let id = Uuid::now_v7();
     let kind = Item::enumeration("System.Management.Automation.CommandTypes", "Cmdlet", 8);
@@ -208,10 +210,13 @@ async fn a_listing_has_the_gateways_cmdlets_and_teaches_it_the_servers() {
     let all = listed.output.concat();
     assert!(all.contains("Approve-ElevatedAccessRequest") && all.contains("Get-Mailbox"));
     session
-        .run(&lab.gateway, &[("get-mailbox", &unnamed)])
+        .run(&lab.gateway, &[("get-mailbox", &unclear)])
         .await;
     let calls = lab.decisions("Get-Mailbox");
-    assert_eq!(calls[0]["parameters"], json!({"UnnamedArgument1": "anna"}));
+    assert_eq!(
+        calls[0]["parameters"],
+        json!({"Identity": {"PossibleValue": "anna"}})
+    );
     assert_eq!(calls[1]["parameters"], json!({"Identity": "anna"}));
 }
 
@@ -402,6 +407,90 @@ async fn a_revoke_stops_a_running_pipeline_at_its_next_step() {
         session.cmdlet(&lab.gateway, "Get-Mailbox", &[]).await.state,
         4
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pipeline_does_not_go_on_by_another_grant() {
+    let lab = Lab::start().await;
+    let session = lab.open("ana").await;
+    let task = (Some("Task"), Item::text("Exchange\\Wait-Release"));
+    let reason = (Some("Reason"), Item::text("because"));
+    let ask = async |more: &[(Option<&str>, Item)]| {
+        let parameters = [&[task.clone(), reason.clone()], more].concat();
+        let calls: [(&str, &[_]); 1] = [("New-ElevatedAccessRequest", &parameters)];
+        let asked = session.run(&lab.gateway, &calls).await;
+        asked.property("Identity")
+    };
+    let plain = ask(&[]).await;
+    ask(&[(Some("Uses"), Item::i32(1))]).await;
+    let calls: [(&str, &[_]); 1] = [("Wait-Release", &[])];
+    let (first, second) = (Uuid::now_v7(), Uuid::now_v7());
+    session
+        .start(&lab.gateway, first, &calls, Input::None)
+        .await;
+    let running = session
+        .fault(&lab.gateway, super::client::receive(first))
+        .await;
+    assert_eq!(running.subcode, Subcode::TimedOut);
+    let end = [
+        (Some("Identity"), Item::text(plain)),
+        (Some("End"), Item::Bool(true)),
+    ];
+    let calls_end: [(&str, &[_]); 1] = [("Set-ElevatedAccessAuthorization", &end)];
+    let ended = session.run(&lab.gateway, &calls_end).await;
+    assert_eq!(ended.state, 4, "{ended:?}");
+    let stopped = session.end(&lab.gateway, first).await;
+    assert_eq!(stopped.state, 5);
+    assert!(
+        stopped.error_text().ends_with("run it again"),
+        "{stopped:?}"
+    );
+    // The other grant has its use yet, and a pipeline that begins by it goes on by it.
+    session
+        .start(&lab.gateway, second, &calls, Input::None)
+        .await;
+    let running = session
+        .fault(&lab.gateway, super::client::receive(second))
+        .await;
+    assert_eq!(running.subcode, Subcode::TimedOut);
+    let records = lab.decisions("Wait-Release");
+    let rules: Vec<_> = records.iter().map(|it| it["rule"].clone()).collect();
+    assert_eq!(rules, ["granted", "needs-approval", "granted"]);
+    assert_ne!(records[0]["grant"], records[2]["grant"]);
+    assert_eq!(lab.outcome(&records[0])["result"], "blocked");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cmdlet_of_the_gateway_that_should_ask_first_says_that_it_does_not() {
+    let lab = Lab::start().await;
+    let session = lab.open("ana").await;
+    let ask = [("Task", "Exchange\\Wait-Release"), ("Reason", "because")];
+    let asked = session
+        .cmdlet(&lab.gateway, "New-ElevatedAccessRequest", &ask)
+        .await;
+    let end = |confirm| {
+        [
+            (Some("Identity"), Item::text(asked.property("Identity"))),
+            (Some("End"), Item::Bool(true)),
+            (Some("Confirm"), Item::Bool(confirm)),
+        ]
+    };
+    for (confirm, state) in [(true, 5), (false, 4)] {
+        let parameters = end(confirm);
+        let calls: [(&str, &[_]); 1] = [("Set-ElevatedAccessAuthorization", &parameters)];
+        let ended = session.run(&lab.gateway, &calls).await;
+        assert_eq!(ended.state, state, "{ended:?}");
+        assert_eq!(
+            ended.error_text().contains("run it without -Confirm"),
+            confirm
+        );
+    }
+    let records = lab.decisions("Set-ElevatedAccessAuthorization");
+    let results: Vec<_> = records
+        .iter()
+        .map(|it| lab.outcome(it)["result"].clone())
+        .collect();
+    assert_eq!(results, ["failed", "answered"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -75,6 +75,17 @@ async fn it_runs_under_the_same_id_once_it_is_approved() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_waits_too_where_the_server_would_ask_for_confirmation() {
+    let lab = Lab::start().await;
+    let session = lab.open("ana").await;
+    let confirm = [(Some("Confirm"), Item::Bool(true))];
+    let (id, request) = waiting_with(&lab, &session, &[("New-Mailbox", &confirm)]).await;
+    decide(&lab, "Approve-ElevatedAccessRequest", &request).await;
+    assert_eq!(session.end(&lab.gateway, id).await.state, 4);
+    assert_eq!(lab.server.ran(), ["New-Mailbox"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_fails_once_it_is_denied() {
     let lab = Lab::start().await;
     let session = lab.open("ana").await;

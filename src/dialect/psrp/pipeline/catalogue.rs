@@ -67,13 +67,15 @@ const MAX_COMMANDS: usize = 8192;
 const MAX_PARAMETERS: usize = 512;
 const MAX_ALIASES: usize = 16;
 const MAX_NAME_BYTES: usize = 256;
+/// The type of a command that is an alias.
+const ALIAS: i32 = 1;
 
-/// Whether the catalogue has all commands of the server.
+/// Whether the catalogue has all commands of the server, with all of their parameters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Coverage {
-    /// Names that are not in it are refused.
+    /// Names of commands that are not in it are refused; beginnings of parameters' names are completed, and positions named.
     All,
-    /// There may be others.
+    /// There may be others, so only whole names and aliases are known.
     #[default]
     Part,
 }
@@ -83,7 +85,7 @@ pub enum Coverage {
 pub struct Catalogue {
     coverage: Coverage,
     commands: HashMap<String, CommandShape>,
-    /// What aliases of commands stand for; nothing, where answers contradict each other.
+    /// What aliases of commands stand for; nothing, where answers contradict each other or the target is no cmdlet.
     aliases: HashMap<String, Option<CmdletName>>,
 }
 
@@ -103,12 +105,23 @@ struct ParameterShape {
     position: Option<i32>,
 }
 
+/// What a command's name stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Meaning<'a> {
+    /// Answers contradict each other, or name a target that is no cmdlet.
+    Contradicted,
+    /// This cmdlet, as the server spells it.
+    One(&'a CmdletName),
+    /// No answer has it.
+    Unknown,
+}
+
 /// What a parameter's name stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Found {
     /// More than one.
     Ambiguous,
-    /// One, by name, alias or a beginning of its own; and whether it is a switch, if that is known.
+    /// One, by name, alias or, where all are known, a beginning of its own; and whether it is a switch, if that is known.
     One(ParameterName, Option<bool>),
     /// Nothing that is known.
     Unknown,
@@ -163,17 +176,19 @@ impl Catalogue {
         let folded = name.to_ascii_lowercase();
         let is_full = self.commands.len() + self.aliases.len() >= MAX_COMMANDS;
         let full = || Unreadable::bad("catalogue-full", "the server has too many commands");
-        if let Some(target) = object
+        let target = object
             .property("ResolvedCommandName")
             .and_then(Item::as_text)
-            && let Ok(target) = target.parse()
-        {
+            .filter(|it| !it.is_empty());
+        let is_alias = object.property("CommandType").and_then(Item::as_enum) == Some(ALIAS);
+        if is_alias || target.is_some() {
+            let target: Option<CmdletName> = target.and_then(|it| it.parse().ok());
             match self.aliases.get_mut(&folded) {
-                Some(known) if known.as_ref() == Some(&target) => {}
+                Some(known) if *known == target => {}
                 Some(known) => *known = None,
                 None if is_full => return Err(full()),
                 None => {
-                    self.aliases.insert(folded, Some(target));
+                    self.aliases.insert(folded, target);
                 }
             }
             return Ok(());
@@ -213,13 +228,29 @@ impl Catalogue {
         self.commands.is_empty()
     }
 
-    /// The command of this name or alias, as the server spells it.
-    pub(super) fn command(&self, name: &str) -> Option<&CmdletName> {
+    /// The command of this name or alias.
+    pub(super) fn command(&self, name: &str) -> Meaning<'_> {
         let folded = name.to_ascii_lowercase();
         match self.aliases.get(&folded) {
-            Some(target) => target.as_ref(),
-            None => self.commands.get(&folded).map(|it| &it.name),
+            // It is sent by its target's name, which must not be another alias then.
+            Some(Some(target))
+                if !self
+                    .aliases
+                    .contains_key(&target.as_str().to_ascii_lowercase()) =>
+            {
+                Meaning::One(target)
+            }
+            Some(_) => Meaning::Contradicted,
+            None => self
+                .commands
+                .get(&folded)
+                .map_or(Meaning::Unknown, |it| Meaning::One(&it.name)),
         }
+    }
+
+    /// Whether an answer has this cmdlet itself, and not only as what an alias stands for.
+    pub(super) fn lists(&self, cmdlet: &CmdletName) -> bool {
+        self.shape(cmdlet).is_some()
     }
 
     /// What `given` stands for among the parameters of `cmdlet`.
@@ -241,6 +272,9 @@ impl Catalogue {
             (Some(_), Some(_)) => return Found::Unknown,
             (None, _) => {}
         }
+        if !self.has_all_of(cmdlet) {
+            return Found::Unknown;
+        }
         let begins = |full: &str| {
             let start = full.as_bytes().get(..given.as_str().len());
             start.is_some_and(|it| it.eq_ignore_ascii_case(given.as_str().as_bytes()))
@@ -259,8 +293,17 @@ impl Catalogue {
         }
     }
 
-    /// The parameters of `cmdlet` that take values without a name, in their order.
+    /// Whether it has all parameters of `cmdlet`. What answers of a server tell need not be all: it shows each caller those
+    /// that their roles let them have, so another one's beginning or position may be that of a parameter that is not here.
+    fn has_all_of(&self, cmdlet: &CmdletName) -> bool {
+        self.coverage == Coverage::All || cmdlet.is_gateway_cmdlet()
+    }
+
+    /// The parameters of `cmdlet` that take values without a name, in their order, if all of its parameters are known.
     pub(super) fn positions(&self, cmdlet: &CmdletName) -> Vec<&ParameterName> {
+        if !self.has_all_of(cmdlet) {
+            return Vec::new();
+        }
         let parameters = self.shape(cmdlet).map_or(&[][..], |it| &it.parameters);
         let mut placed: Vec<_> = parameters
             .iter()

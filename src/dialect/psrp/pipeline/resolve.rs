@@ -2,9 +2,9 @@
 
 use crate::dialect::psrp::clixml::Item;
 use crate::dialect::shown;
-use crate::model::{CmdletName, ParameterName, Task, Value, Workload};
+use crate::model::{CmdletIs, CmdletName, ParameterName, Task, Value, Workload};
 
-use super::catalogue::{Catalogue, Coverage, Found};
+use super::catalogue::{Catalogue, Coverage, Found, Meaning};
 use super::{Argument, Invocation, PipelineError, Plain, refused, shape, value};
 
 /// Modules that a name may be qualified with.
@@ -13,6 +13,35 @@ const MODULES: &[&str] = &[
     "Microsoft.Exchange.Management.PowerShell.E2010",
     "Microsoft.PowerShell.Core",
     "Microsoft.PowerShell.Utility",
+];
+
+/// Cmdlets of PowerShell's own that every session has, so that nobody gives another one of these names as an alias.
+const ENGINE: &[&str] = &[
+    "ConvertTo-Csv",
+    "ConvertTo-Html",
+    "ConvertTo-Json",
+    "ConvertTo-Xml",
+    "Exit-PSSession",
+    "Format-Custom",
+    "Format-List",
+    "Format-Table",
+    "Format-Wide",
+    "Get-Command",
+    "Get-Date",
+    "Get-FormatData",
+    "Get-Help",
+    "Get-Member",
+    "Get-Unique",
+    "Group-Object",
+    "Measure-Object",
+    "Out-Default",
+    "Out-Null",
+    "Out-String",
+    "Select-Object",
+    "Select-String",
+    "Sort-Object",
+    "Start-Sleep",
+    "Write-Output",
 ];
 
 pub(super) fn command(
@@ -26,7 +55,7 @@ pub(super) fn command(
             "a script among other commands is not let through; send each command by its name",
         ));
     }
-    let cmdlet = cmdlet(&command.text, catalogue)?;
+    let (cmdlet, cmdlet_is) = cmdlet(&command.text, catalogue)?;
     let mut unresolved = Vec::new();
     let arguments = arguments(&cmdlet, &command.arguments, catalogue, &mut unresolved)?;
     for argument in &arguments {
@@ -37,6 +66,7 @@ pub(super) fn command(
             workload: workload.clone(),
             cmdlet,
         },
+        cmdlet_is,
         arguments,
         unresolved,
         scope: command.scope,
@@ -44,7 +74,7 @@ pub(super) fn command(
     })
 }
 
-fn cmdlet(text: &str, catalogue: &Catalogue) -> Result<CmdletName, PipelineError> {
+fn cmdlet(text: &str, catalogue: &Catalogue) -> Result<(CmdletName, CmdletIs), PipelineError> {
     let name = match text.split_once('\\') {
         Some((module, name)) if MODULES.iter().any(|it| it.eq_ignore_ascii_case(module)) => name,
         Some((module, _)) => {
@@ -54,31 +84,47 @@ fn cmdlet(text: &str, catalogue: &Catalogue) -> Result<CmdletName, PipelineError
         None => text,
     };
     refused::cmdlet(name)?;
-    let known = catalogue.command(name);
-    // PowerShell tries a name without hyphen once more with `Get-` before it.
-    let implied = || catalogue.command(&format!("Get-{name}"));
-    let found = match (known, name.contains('-')) {
-        (Some(known), _) => known.clone(),
-        (None, false) => implied().cloned().ok_or_else(|| {
+    let mut meaning = catalogue.command(name);
+    if meaning == Meaning::Unknown && !name.contains('-') {
+        // PowerShell tries a name without hyphen once more with `Get-` before it.
+        meaning = catalogue.command(&format!("Get-{name}"));
+    }
+    let (found, cmdlet_is) = match meaning {
+        Meaning::Contradicted => {
+            let text = format!(
+                "the server's lists of commands contradict each other on what `{}` is; send the cmdlet by its own name",
+                shown(name)
+            );
+            return Err(PipelineError::refused("command-contradicted", text));
+        }
+        Meaning::One(known) if catalogue.lists(known) => (known.clone(), CmdletIs::Known),
+        Meaning::One(target) => unlisted(target.as_str(), catalogue)?,
+        Meaning::Unknown if name.contains('-') => unlisted(name, catalogue)?,
+        Meaning::Unknown => {
             let text = format!(
                 "`{}` is not a cmdlet's whole name, such as `Get-Mailbox`",
                 shown(name)
             );
-            PipelineError::refused("unknown-command", text)
-        })?,
-        (None, true) => {
-            let cmdlet: CmdletName = name
-                .parse()
-                .map_err(|error| PipelineError::refused("unknown-command", format!("{error}")))?;
-            if catalogue.coverage() == Coverage::All && !cmdlet.is_gateway_cmdlet() {
-                let text = format!("the server has no command `{cmdlet}`");
-                return Err(PipelineError::refused("unknown-command", text));
-            }
-            cmdlet
+            return Err(PipelineError::refused("unknown-command", text));
         }
     };
     refused::cmdlet(found.as_str())?;
-    Ok(found)
+    Ok((found, cmdlet_is))
+}
+
+/// A name that no list of the server's has.
+fn unlisted(name: &str, catalogue: &Catalogue) -> Result<(CmdletName, CmdletIs), PipelineError> {
+    let cmdlet: CmdletName = name
+        .parse()
+        .map_err(|error| PipelineError::refused("unknown-command", format!("{error}")))?;
+    if cmdlet.is_gateway_cmdlet() || ENGINE.iter().any(|it| it.eq_ignore_ascii_case(name)) {
+        return Ok((cmdlet, CmdletIs::Known));
+    }
+    if catalogue.coverage() == Coverage::All {
+        let text = format!("the server has no command `{cmdlet}`");
+        return Err(PipelineError::refused("unknown-command", text));
+    }
+    Ok((cmdlet, CmdletIs::PerhapsAlias))
 }
 
 fn arguments(

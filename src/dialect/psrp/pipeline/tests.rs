@@ -293,7 +293,7 @@ fn without_metadata_what_could_be_two_things_is_marked() {
     );
     assert_eq!(
         of(&[(Some("-Force"), Item::Nil), (None, text("x"))]),
-        "Get-Mailbox Force=x (unknown)"
+        "Get-Mailbox Force=@{PossibleValue=x} (unknown)"
     );
     assert_eq!(of(&[(Some("-Force"), Item::Nil)]), "Get-Mailbox Force=True");
     assert_eq!(

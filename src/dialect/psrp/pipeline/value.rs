@@ -4,8 +4,8 @@
 //! flag, an Exchange object becomes the text that names it: nothing is left that a server would make an object of its own
 //! types from. Program text and all other objects are refused.
 //!
-//! What can be spelled in several ways is judged, and goes on, in one ([`canonical`]); a URI goes on as the text that it is
-//! judged as, since the server would show another (`%40` is `@` to it).
+//! What can be spelled in several ways is judged, and goes on, in one ([`canonical`]); a URI and a character go on as the text
+//! that they are judged as, since the server would make others of them (`%40` is `@` to it, and the character `9` can be 57).
 
 use crate::dialect::psrp::clixml::{Base, Item, Object};
 use crate::dialect::{psrp::binary, shown};
@@ -24,7 +24,8 @@ pub(super) fn plain(item: &Item) -> Result<Plain, PipelineError> {
         Item::Bytes(bytes) => Value::Text(format!("bytes:{}", binary::encode(bytes))),
         Item::Char(unit) => {
             let one = char::from_u32(u32::from(*unit)).ok_or_else(|| odd("half a character"))?;
-            Value::Text(one.to_string())
+            // To a server the character `9` is the number 57, too: it goes on as the text that it is judged as.
+            return Ok(same(Item::Text, one.to_string()));
         }
         Item::DateTime(text) => {
             let text = canonical::date_time(text).ok_or_else(|| {

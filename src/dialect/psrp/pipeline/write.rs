@@ -54,6 +54,7 @@ fn command(invocation: &Invocation) -> Item {
     let Invocation {
         task,
         arguments,
+        cmdlet_is: _,
         unresolved: _,
         scope,
         merges,

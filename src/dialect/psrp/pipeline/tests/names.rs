@@ -1,5 +1,7 @@
 //! Names: what listings teach, what is left over, and what is refused whatever a policy says.
 
+use crate::model::{OwnCmdlet, OwnParameter, OwnParameterKind};
+
 use super::*;
 
 /// A listing's word on a command: its parameters, each with its aliases.
@@ -70,7 +72,7 @@ fn a_name_that_no_listing_taught_could_be_an_alias() {
         judged(&known, &["identity", "FORWARDTO"]),
         "Identity Forwarding"
     );
-    assert_eq!(judged(&known, &["Redir"]), "Forwarding");
+    assert_eq!(judged(&known, &["Redir", "ident"]), "[Redir] [ident]");
     assert_eq!(judged(&known, &["Identity", "Other"]), "Identity [Other]");
     // What is left to the server when the arguments are written `-Name`, `value` is marked as well.
     let dashed = [(Some("-Other"), Item::Nil)];
@@ -107,10 +109,7 @@ fn a_listing_takes_nothing_back_that_another_taught() {
         assert_eq!(known.len(), 1);
         assert_eq!(judged(&known, &given), "Identity Forwarding");
     }
-    assert_eq!(
-        judged(&learnt(&[shorter()]), &given),
-        "Identity [ForwardTo]"
-    );
+    assert_eq!(judged(&learnt(&[shorter()]), &given), "[Id] [ForwardTo]");
 }
 
 #[test]
@@ -136,8 +135,104 @@ fn where_listings_contradict_each_other_the_name_is_not_known() {
     );
     assert_eq!(
         outcome(&learnt(&[alias("Set-It"), alias("Set-Other")])),
-        "- unknown-command"
+        "- command-contradicted"
     );
+}
+
+/// A listing that does not show all parameters says nothing of those that it does not show.
+#[test]
+fn no_listing_completes_names_or_places_values() {
+    let set = Item::of_properties([("Position", Item::i32(0))]);
+    let shown_first = Item::of_properties([
+        ("Name", text("Company")),
+        ("SwitchParameter", Item::Bool(false)),
+        (
+            "ParameterSets",
+            Item::table(vec![("Default".to_owned(), set)]),
+        ),
+    ]);
+    let less = Item::of_properties([
+        ("Name", text("Set-It")),
+        (
+            "Parameters",
+            Item::table(vec![("Company".to_owned(), shown_first)]),
+        ),
+    ]);
+    let known = learnt(&[less, listed("Set-It", &[("PhoneticDisplayName", &[])])]);
+    assert_eq!(judged(&known, &["Phone"]), "[Phone]");
+    let sent = message(vec![command("Set-It", &[(None, text("x"))])]);
+    assert_eq!(
+        outcome_with(&sent, &known),
+        "Set-It UnnamedArgument1=x (unknown)"
+    );
+    let written = |item: &Item| clixml::write(&read(item, &known).unwrap().write());
+    assert!(
+        written(&sent).contains(r#"<Nil N="N"/><S N="V">x</S>"#),
+        "{}",
+        written(&sent)
+    );
+    // The gateway knows all of its own.
+    let own = [OwnCmdlet {
+        name: "New-ElevatedAccessRequest".parse().unwrap(),
+        parameters: vec![OwnParameter {
+            name: "Reason".parse().unwrap(),
+            kind: OwnParameterKind::Value,
+        }],
+    }];
+    let own = Catalogue::default().with_own(&own);
+    let begun = [(Some("Reas"), text("x"))];
+    assert_eq!(
+        outcome_with(
+            &message(vec![command("New-ElevatedAccessRequest", &begun)]),
+            &own
+        ),
+        "New-ElevatedAccessRequest Reason=x"
+    );
+}
+
+/// What is decided on of a command of this name: the cmdlet, and whether it could be an alias.
+fn cmdlet(catalogue: &Catalogue, name: &str) -> String {
+    let read = read(&message(vec![command(name, &[])]), catalogue);
+    match read.and_then(|it| it.commands()) {
+        Ok(commands) => match commands[0].parameters.cmdlet() {
+            CmdletIs::Known => commands[0].task.cmdlet.to_string(),
+            CmdletIs::PerhapsAlias => format!("{}?", commands[0].task.cmdlet),
+        },
+        Err(error) => reason(&error),
+    }
+}
+
+#[test]
+fn a_command_that_no_listing_taught_could_be_an_alias() {
+    let alias = |name: &str, target: Item| {
+        Item::of_properties([
+            ("Name", text(name)),
+            ("CommandType", Item::enumeration("CommandTypes", "Alias", 1)),
+            ("ResolvedCommandName", target),
+        ])
+    };
+    let nothing = Catalogue::default();
+    assert_eq!(cmdlet(&nothing, "Purge-Box"), "Purge-Box?");
+    assert_eq!(cmdlet(&nothing, "measure-OBJECT"), "measure-OBJECT");
+    assert_eq!(
+        cmdlet(&nothing, "Get-ElevatedAccessRequest"),
+        "Get-ElevatedAccessRequest"
+    );
+    let known = learnt(&[
+        listed("Set-It", &[]),
+        alias("Purge-Box", text("Set-It")),
+        alias("Split-Box", text("Set-It")),
+        alias("Split-Box", text("Get-It")),
+        alias("Lost-Box", Item::Nil),
+        alias("Odd-Box", text(r"Module\Set-It")),
+        alias("Second-Box", text("Purge-Box")),
+    ]);
+    assert_eq!(cmdlet(&known, "set-it"), "Set-It");
+    assert_eq!(cmdlet(&known, "Purge-Box"), "Set-It");
+    for name in ["Split-Box", "Lost-Box", "Odd-Box", "Second-Box"] {
+        assert_eq!(cmdlet(&known, name), "- command-contradicted", "{name}");
+    }
+    assert_eq!(cmdlet(&known, "Other-Box"), "Other-Box?");
 }
 
 #[test]
@@ -185,6 +280,8 @@ fn cmdlets_and_aliases_that_run_program_text_or_change_names_do_not_pass() {
         Register-PSSessionConfiguration Add-PSSnapin Set-ItemProperty Remove-Alias Export-ModuleMember Import-PowerShellDataFile \
         Register-ArgumentCompleter Set-PSDebug Start-Transcript Enter-PSHostProcess Debug-Runspace Connect-PSSession \
         Receive-PSSession New-PSDrive Add-Member New-Event Use-Transaction Update-List Remove-Module Set-ExecutionPolicy \
+        Import-PackageProvider Invoke-CommandInDesktopPackage Start-AppvVirtualProcess Invoke-TroubleshootingPack Invoke-CauRun \
+        Add-ClusterGenericScriptRole Set-ClusterParameter Set-BitsTransfer Set-JobTrigger Add-AppxPackage Use-WindowsUnattend \
         New-WebServiceProxy Invoke-WebRequest Invoke-RestMethod Add-History Set-Location Remove-TypeData Save-Module \
         iex icm % ? foreach where sajb sal nal ipal epal ipmo nmo rmo sv nv clv rv set ii saps start sasv tee sc ac ni mi \
         cp copy mv ren rd rm del ri iwr irm curl wget ihy r ipsn epsn etsn nsn asnp rsnp trcm"

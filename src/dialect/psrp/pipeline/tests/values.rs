@@ -55,7 +55,8 @@ fn values_are_judged_as_the_server_shows_them_and_sent_like_that() {
             "01:30:00",
             r#"<TS N="V">PT1H30M</TS>"#,
         ),
-        (Item::Char(64), "@", r#"<C N="V">64</C>"#),
+        (Item::Char(64), "@", r#"<S N="V">@</S>"#),
+        (Item::Char(57), "9", r#"<S N="V">9</S>"#),
         (
             Item::Bytes(vec![0x0c, 0x1d, 0x35]),
             "bytes:DB01",
