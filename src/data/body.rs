@@ -275,7 +275,7 @@ mod tests {
     async fn a_body_of_unknown_length_is_charged_with_what_has_come_of_it() {
         let total = charged(LIMIT);
         let budget = BodyBudget::new(total);
-        let patience = Duration::from_secs(60);
+        let patience = Duration::from_mins(1);
         let read = |count, length| {
             let body = pieces(count, length, &budget, total);
             read_whole(body, LIMIT, patience, &budget)

@@ -212,7 +212,7 @@ async fn who_says_nothing_does_not_keep_a_stop_from_closing_sessions() {
     let began = Instant::now();
     lab.gateway.signal("TERM");
     assert!(lab.gateway.wait().success());
-    assert!(began.elapsed() < Duration::from_secs(60));
+    assert!(began.elapsed() < Duration::from_mins(1));
     assert_eq!(lab.server.shells(), 0);
     drop(kept);
 }
