@@ -26,4 +26,4 @@ pub use body::BodyBudget;
 pub use connection::serve_connection;
 pub use credential::{CredentialError, UpstreamCredential};
 pub use gate::{Gate, Protocol, Route, Worker};
-pub use remoting::{Remoting, close_sessions, tend_sessions};
+pub use remoting::{Remoting, close_sessions, reserved_for_sessions, tend_sessions};

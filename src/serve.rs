@@ -21,7 +21,7 @@ use crate::config::{Config, Endpoint};
 use crate::control::{self, Control, NewPolicies};
 use crate::data::{
     BodyBudget, Gate, Protocol, Remoting, Route, UpstreamCredential, Worker, close_sessions,
-    serve_connection, tend_sessions,
+    reserved_for_sessions, serve_connection, tend_sessions,
 };
 use crate::dialect::exchange_rest::LinkHosts;
 use crate::identity::{Identities, Strangers};
@@ -241,14 +241,16 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
             info!("Draining: no new calls are taken");
             let began = Instant::now();
             let drain = config.proxy.timeouts.drain;
-            let drained = workers.drain(drain).await;
+            let reserved = reserved_for_sessions(&gate, drain);
+            let drained = workers.drain(drain.saturating_sub(reserved)).await;
             if drained.cut > 0 {
                 warn!(
                     connections = drained.cut,
                     "Connections were cut off at the end of the drain"
                 );
             }
-            close_sessions(&gate, drain.saturating_sub(began.elapsed())).await;
+            let left = drain.saturating_sub(began.elapsed());
+            close_sessions(&gate, left.max(reserved)).await;
             after.cancel();
             for task in background {
                 if let Err(error) = task.await {

@@ -16,11 +16,16 @@ use super::reply::{Broken, ReplyBody};
 pub(super) struct Activity {
     events: AtomicUsize,
     answering: AtomicUsize,
+    open: AtomicUsize,
 }
 
 /// A call that has no answer yet, or waits for the next piece of it.
 #[derive(Debug)]
 pub(super) struct Call(Arc<Activity>);
+
+/// A call whose answer is not yet handed on whole.
+#[derive(Debug)]
+pub(super) struct Open(Arc<Activity>);
 
 /// An answer on its way to a client. Its pieces are asked for as the client makes room for them.
 pub(super) struct Watched {
@@ -28,6 +33,8 @@ pub(super) struct Watched {
     activity: Arc<Activity>,
     /// The client has room, and there is no piece yet.
     waits: Option<Call>,
+    #[expect(dead_code, reason = "it is there to be dropped")]
+    open: Open,
 }
 
 impl Activity {
@@ -36,6 +43,17 @@ impl Activity {
         self.answering.fetch_add(1, Ordering::Relaxed);
         self.goes_on();
         Call(Arc::clone(self))
+    }
+
+    /// A call is open until the result is dropped.
+    pub(super) fn opened(self: &Arc<Self>) -> Open {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        Open(Arc::clone(self))
+    }
+
+    /// Whether there is a call, or an answer of which something is still to be handed on.
+    pub(super) fn has_open(&self) -> bool {
+        self.open.load(Ordering::Relaxed) > 0
     }
 
     /// Whether a client waits for the gateway: how long that may last is bounded elsewhere.
@@ -60,11 +78,18 @@ impl Drop for Call {
     }
 }
 
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Watched {
-    pub(super) fn new(body: ReplyBody, activity: Arc<Activity>) -> Self {
+    pub(super) fn new(body: ReplyBody, open: Open) -> Self {
         Self {
             body,
-            activity,
+            activity: Arc::clone(&open.0),
+            open,
             waits: None,
         }
     }

@@ -20,7 +20,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
@@ -43,6 +43,9 @@ const HYPERS_FIELDS: usize = 100;
 /// HTTP/2 resets that a peer may cause before the connection is dropped (CVE-2023-44487).
 const MAX_RESET_STREAMS: usize = 50;
 
+/// How long a connection on which nothing is answered when the gateway begins to stop may take to begin a request that is on its way.
+const LAST_WORD: Duration = Duration::from_secs(1);
+
 /// Serves one accepted connection to its end, and to that of what it began. When `drain` fires, requests in flight are finished and no
 /// more are taken.
 pub async fn serve_connection(
@@ -55,26 +58,46 @@ pub async fn serve_connection(
     let _open = gate.metrics.connection();
     let errands = Errands::at_most(gate.limits.streams);
     let result = match &gate.tls {
-        None => match speaks_http2(&stream, gate.timeouts.head).await {
+        None => match before(&drain, speaks_http2(&stream, gate.timeouts.head))
+            .await
+            .flatten()
+        {
             None => return,
             Some(true) => Box::pin(serve_http2(stream, peer, &worker, &errands, &drain)).await,
             Some(false) => Box::pin(serve_http1(stream, peer, &worker, &errands, &drain)).await,
         },
-        Some(tls) => match Box::pin(tls.accept(stream, gate.timeouts.handshake)).await {
-            Err(error) => {
-                debug!(%error, %peer, "TLS handshake failed");
-                return;
+        Some(tls) => {
+            match Box::pin(before(&drain, tls.accept(stream, gate.timeouts.handshake))).await {
+                None => return,
+                Some(Err(error)) => {
+                    debug!(%error, %peer, "TLS handshake failed");
+                    return;
+                }
+                Some(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
+                    Box::pin(serve_http2(stream, peer, &worker, &errands, &drain)).await
+                }
+                Some(Ok(stream)) => {
+                    Box::pin(serve_http1(stream, peer, &worker, &errands, &drain)).await
+                }
             }
-            Ok(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
-                Box::pin(serve_http2(stream, peer, &worker, &errands, &drain)).await
-            }
-            Ok(stream) => Box::pin(serve_http1(stream, peer, &worker, &errands, &drain)).await,
-        },
+        }
     };
     if let Err(error) = result {
         debug!(%error, %peer, "Connection ended with an error");
     }
     errands.ended().await;
+}
+
+/// What `work` comes to, unless the drain began [`LAST_WORD`] ago.
+async fn before<T>(drain: &CancellationToken, work: impl Future<Output = T>) -> Option<T> {
+    let over = async {
+        drain.cancelled().await;
+        sleep(LAST_WORD).await;
+    };
+    tokio::select! {
+        done = work => Some(done),
+        () = over => None,
+    }
 }
 
 /// Whether a plain connection begins with HTTP/2's preface; `None` if it ends or stays silent too long.
@@ -149,7 +172,17 @@ where
             () = sleep(wait) => {}
         }
     }
+    let answers = tap.phase() == Phase::Answering;
     connection.as_mut().graceful_shutdown();
+    if !answers {
+        tokio::select! {
+            result = connection.as_mut() => return result,
+            () = sleep(LAST_WORD) => {}
+        }
+        if tap.phase() != Phase::Answering {
+            return Ok(());
+        }
+    }
     connection.await
 }
 
@@ -197,12 +230,11 @@ where
         let activity = Arc::clone(&activity);
         service_fn(move |request| {
             let (worker, errands) = (Arc::clone(&worker), errands.clone());
-            let activity = Arc::clone(&activity);
-            let answering = activity.answering();
+            let (open, answering) = (activity.opened(), activity.answering());
             async move {
                 let answer = call::handle(&worker, &errands, peer, None, request).await;
                 drop(answering);
-                Ok::<_, Infallible>(answer.map(|body| Watched::new(body, activity)))
+                Ok::<_, Infallible>(answer.map(|body| Watched::new(body, open)))
             }
         })
     };
@@ -225,12 +257,24 @@ where
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut seen = None;
     let mut is_ending = false;
+    let (mut is_draining, mut answers) = (false, false);
+    let mut last_word = pin!(sleep(LAST_WORD));
     loop {
         tokio::select! {
             result = connection.as_mut() => return result,
-            () = drain.cancelled(), if !is_ending => {
+            () = drain.cancelled(), if !is_draining => {
+                is_draining = true;
                 is_ending = true;
+                answers = activity.has_open();
                 connection.as_mut().graceful_shutdown();
+                last_word.as_mut().reset(Instant::now() + LAST_WORD);
+            }
+            // A client that says nothing more leaves even the graceful end unanswered.
+            () = last_word.as_mut(), if is_draining && !answers => {
+                if !activity.has_open() {
+                    return Ok(());
+                }
+                answers = true;
             }
             _ = tick.tick() => {
                 let now = activity.so_far();

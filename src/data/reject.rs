@@ -231,12 +231,17 @@ impl Rejection {
         )
     }
 
+    /// The client of what ends a pipeline or a session went away, and the server did not answer soon.
+    pub(super) fn not_waited_for() -> Self {
+        Self::upstream_answer("the server behind the gateway did not answer soon enough")
+    }
+
     pub(super) fn session_busy() -> Self {
         Self::new(
             RefusedReason::Limit,
             StatusCode::SERVICE_UNAVAILABLE,
             "session-busy",
-            "too many requests of this session wait for output at once; wait for some to end",
+            "too many requests of this session wait at once; wait for some to end",
         )
     }
 

@@ -9,6 +9,7 @@ mod closing;
 mod decide;
 mod going;
 mod hold;
+mod lanes;
 mod own;
 mod reply;
 mod shells;
@@ -38,7 +39,7 @@ use super::reply::{ReplyBody, response};
 use self::shells::Shells;
 use self::visit::Visit;
 
-pub use self::closing::{close_sessions, tend_sessions};
+pub use self::closing::{close_sessions, reserved_for_sessions, tend_sessions};
 pub(super) use self::reply::refusal;
 
 /// What an endpoint for remoting keeps.

@@ -3,6 +3,7 @@
 mod bounds;
 mod client;
 mod life;
+mod order;
 mod server;
 mod waiting;
 

@@ -116,6 +116,15 @@ async fn close_idle(gate: &Gate) {
     }
 }
 
+/// How much of a drain is kept for closing sessions, so that no connection, whoever it is of, can use it up: none where there are no
+/// sessions.
+pub fn reserved_for_sessions(gate: &Gate, drain: Duration) -> Duration {
+    if remotings(gate).all(|it| it.1.shells.all().is_empty()) {
+        return Duration::ZERO;
+    }
+    CLOSE.min(drain / 2)
+}
+
 /// Closes all sessions: the gateway stops. The server is waited for as long as `left`, and no longer than it may take for one.
 pub async fn close_sessions(gate: &Gate, left: Duration) {
     let pool = Pool::new();

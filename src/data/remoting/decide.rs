@@ -23,8 +23,8 @@ use super::clearance::Cleared;
 use super::hold::Held;
 use super::shells::Kept;
 use super::standing::{Act, LISTING, Permitted, Standing};
-use super::upstream::{Heard, status};
-use super::visit::Visit;
+use super::upstream::{CLOSE, Heard, status};
+use super::visit::{Visit, unless_left};
 
 /// A proposal that is being decided on: dropped before that, because the client went away or the record cannot be written, a
 /// pipeline that has not begun never was.
@@ -60,8 +60,22 @@ enum Judged {
 }
 
 impl Visit<'_> {
-    /// Decides on a proposal and carries out what comes of it.
+    /// Decides on a proposal, by the policies and grants of this moment, and carries out what comes of it: its request may have
+    /// come long ago, and waited for what came before it or for output.
     pub(super) async fn decide(
+        &mut self,
+        kept: &Kept,
+        proposal: Box<Proposal>,
+    ) -> Result<Response, Rejection> {
+        let snapshot = self.arrival.scene.worker.gate.state.snapshot();
+        let arrival = self.arrival.with(&snapshot);
+        let mut now = self.at(&arrival);
+        let answer = now.decide_now(kept, proposal).await;
+        self.decided = now.decided;
+        answer
+    }
+
+    async fn decide_now(
         &mut self,
         kept: &Kept,
         proposal: Box<Proposal>,
@@ -274,8 +288,10 @@ impl Visit<'_> {
             go
         };
         kept.changed.notify_waiters();
-        let answer = self.line(kept).send_ending(Cleared::refused(go)).await;
-        answer.unwrap_or_else(unknown)
+        let line = self.line(kept);
+        let ending = line.send_ending(Cleared::refused(go));
+        let answer = unless_left(self.arrival.leaving, CLOSE, ending).await;
+        answer.flatten().unwrap_or_else(unknown)
     }
 }
 

@@ -134,18 +134,7 @@ impl Visit<'_> {
 
     /// Answers the request anew, by the policies and grants of this moment.
     async fn look_again(&mut self, kept: &Kept) -> Result<Response, Rejection> {
-        let snapshot = self.arrival.scene.worker.gate.state.snapshot();
-        let arrival = self.arrival.with(&snapshot);
-        let mut now = Visit {
-            arrival: &arrival,
-            remoting: self.remoting,
-            request: self.request,
-            target: self.target,
-            decided: self.decided,
-        };
-        let step = now.again(kept)?;
-        let answer = Box::pin(now.carry_out(kept, step)).await;
-        self.decided = now.decided;
-        answer
+        let step = self.again(kept)?;
+        Box::pin(self.carry_out(kept, step)).await
     }
 }

@@ -255,13 +255,7 @@ impl Visit<'_> {
         // What was waited for is in the grants and policies of this moment.
         let snapshot = self.arrival.scene.worker.gate.state.snapshot();
         let arrival = self.arrival.with(&snapshot);
-        let mut now = Visit {
-            arrival: &arrival,
-            remoting: self.remoting,
-            request: self.request,
-            target: self.target,
-            decided: self.decided,
-        };
+        let mut now = self.at(&arrival);
         let begun = Box::pin(now.begin_held(kept, proposal)).await;
         self.decided = now.decided;
         begun

@@ -19,11 +19,9 @@ use crate::model::Principal;
 use crate::telemetry::metrics::OpenShell;
 
 use super::hold::Held;
+use super::lanes::Lanes;
 use super::standing::Standing;
 use crate::data::body::Share;
-
-/// Input of one session goes upstream in order, by this many lanes: commands share them, so that there is a bound.
-const LANES: usize = 16;
 
 /// Why a session cannot be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +51,8 @@ pub(super) struct Kept {
     is_leaving: AtomicBool,
     /// Fires when something in it has changed that a waiting request may be interested in.
     pub(super) changed: Notify,
-    lanes: [tokio::sync::Mutex<()>; LANES],
+    /// The order of what goes in.
+    pub(super) lanes: Lanes,
     #[expect(dead_code, reason = "it is there to be dropped")]
     counted: OpenShell,
 }
@@ -109,7 +108,7 @@ impl Shells {
             // Of each pipeline its wait for output, input, an answer and a signal; of the session itself as many.
             most_busy: (limits.pipelines_per_shell + 1).saturating_mul(4),
             changed: Notify::new(),
-            lanes: Default::default(),
+            lanes: Lanes::new(limits.pipelines_per_shell),
             counted,
         });
         all.insert(kept.id, Arc::clone(&kept));
@@ -183,18 +182,6 @@ impl Kept {
     /// Whether so many of its requests are being answered that one more must not wait.
     pub(super) fn is_busy(&self) -> bool {
         self.busy.load(Ordering::Acquire) > self.most_busy
-    }
-
-    /// Waits until what came before on the same lane is done: for input of `command`, or of the session itself.
-    pub(super) async fn lane(
-        &self,
-        command: Option<Uuid>,
-    ) -> Option<tokio::sync::MutexGuard<'_, ()>> {
-        let number = command.map_or(0, |it| it.as_u128() % (LANES as u128));
-        let lane = usize::try_from(number)
-            .ok()
-            .and_then(|it| self.lanes.get(it))?;
-        Some(lane.lock().await)
     }
 }
 

@@ -1,7 +1,11 @@
 //! One request to a session, with all that it is answered by: what it means there, and how that is carried out.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::audit::{CallContext, Recorded};
@@ -18,9 +22,10 @@ use super::Remoting;
 use super::clearance::Cleared;
 use super::decide::{answer, record_end, unknown};
 use super::hold::stopping;
+use super::lanes::NoTurn;
 use super::shells::{Kept, NoRoom};
 use super::standing::{Act, CREATE, DELETE};
-use super::upstream::{Heard, Line};
+use super::upstream::{CLOSE, Heard, Line};
 
 /// One request to a session.
 pub(super) struct Visit<'a> {
@@ -47,13 +52,21 @@ impl Visit<'_> {
             return Err(Rejection::session_busy());
         }
         // What goes in goes on in its order. Waiting for output and signals wait for nobody.
-        let _lane = match &self.request.operation {
-            Operation::Command { command, .. } => kept.lane(Some(*command)).await,
-            Operation::Send { command, .. } => kept.lane(*command).await,
+        let leaving = self.arrival.leaving;
+        let turn = match &self.request.operation {
+            Operation::Command { command, .. } => {
+                Some(kept.lanes.turn(Some(*command), leaving).await)
+            }
+            Operation::Send { command, .. } => Some(kept.lanes.turn(*command, leaving).await),
             Operation::Create { .. }
             | Operation::Delete
             | Operation::Receive { .. }
             | Operation::Signal { .. } => None,
+        };
+        let _turn = match turn.transpose() {
+            Ok(turn) => turn,
+            Err(NoTurn::Busy) => return Err(Rejection::session_busy()),
+            Err(NoTurn::Left) => return Ok(stopping()),
         };
         let step = {
             let catalogue = self.remoting.catalogue();
@@ -94,8 +107,10 @@ impl Visit<'_> {
             Step::Answer(response) => Ok(response),
             Step::Decide(proposal) => self.decide(kept, proposal).await,
             Step::End(go) => {
-                let answer = self.line(kept).send_ending(Cleared::refused(go)).await;
-                Ok(answer.unwrap_or_else(unknown))
+                let line = self.line(kept);
+                let ending = line.send_ending(Cleared::refused(go));
+                let answer = unless_left(self.arrival.leaving, CLOSE, ending).await;
+                Ok(answer.flatten().unwrap_or_else(unknown))
             }
             Step::Forward(operations) => {
                 let cleared = Cleared::plumbing(operations).ok_or_else(Rejection::not_cleared)?;
@@ -186,20 +201,28 @@ impl Visit<'_> {
         };
         let mut outcome = OutcomeGuard::new(audit, permit.decision_id());
         let cleared = Cleared::session(operation, &permit).ok_or_else(Rejection::not_cleared)?;
-        let heard = self.line(kept).send(cleared).await;
+        let heard = self.wait_or_send(kept, cleared).await;
         record_end(&mut outcome, &heard);
         Ok(heard)
     }
 
-    /// Sends what was cleared; what only waits for output ends when its client goes away, or the gateway stops.
+    /// Sends what was cleared; what only waits for output ends when its client goes away, or the gateway stops, and what ends a
+    /// pipeline or a session soon after.
     pub(super) async fn wait_or_send(&self, kept: &Kept, cleared: Cleared) -> Heard {
         let line = self.line(kept);
-        if !self.waits_for_output() {
-            return line.send(cleared).await;
-        }
-        tokio::select! {
-            heard = line.send(cleared) => heard,
-            () = self.arrival.leaving.cancelled() => Heard::Answer(stopping()),
+        let leaving = self.arrival.leaving;
+        match self.request.operation {
+            Operation::Command { .. } | Operation::Create { .. } | Operation::Send { .. } => {
+                line.send(cleared).await
+            }
+            Operation::Delete | Operation::Signal { .. } => {
+                let heard = unless_left(leaving, CLOSE, line.send(cleared)).await;
+                heard.unwrap_or_else(|| Heard::Lost(Box::new(Rejection::not_waited_for())))
+            }
+            Operation::Receive { .. } => tokio::select! {
+                heard = line.send(cleared) => heard,
+                () = leaving.cancelled() => Heard::Answer(stopping()),
+            },
         }
     }
 
@@ -238,6 +261,11 @@ impl Visit<'_> {
             .context(command.map(|it| it.hyphenated().to_string()))
     }
 
+    /// The same request at an arrival with other policies and settings.
+    pub(super) fn at<'v>(&'v self, arrival: &'v Arrival<'v>) -> Visit<'v> {
+        Visit { arrival, ..*self }
+    }
+
     pub(super) fn seen_decided(&mut self) {
         self.decided = true;
     }
@@ -253,6 +281,41 @@ impl Visit<'_> {
     }
 }
 
+/// What `work` comes to; none if that takes longer than `patience` once `leaving` has fired: nobody waits for it any more.
+pub(super) async fn unless_left<T>(
+    leaving: &CancellationToken,
+    patience: Duration,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    let mut work = pin!(work);
+    tokio::select! {
+        done = &mut work => Some(done),
+        () = leaving.cancelled() => timeout(patience, work).await.ok(),
+    }
+}
+
 fn unknown_shell() -> Response {
     Response::Fault(Fault::unknown("such session"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use futures_util::poll;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_answer_that_nobody_waits_for_is_waited_for_a_little() {
+        let leaving = CancellationToken::new();
+        let mut stays = Box::pin(unless_left(&leaving, Duration::ZERO, pending::<()>()));
+        assert!(poll!(&mut stays).is_pending());
+        leaving.cancel();
+        assert_eq!(stays.await, None);
+        assert_eq!(
+            unless_left(&leaving, Duration::ZERO, ready(7)).await,
+            Some(7)
+        );
+    }
 }

@@ -8,12 +8,14 @@ use portcullis::dialect::psrp::clixml::Item;
 use portcullis::dialect::psrp::fragment;
 use portcullis::dialect::psrp::soap::{Operation, Response, Signal, Subcode};
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use uuid::Uuid;
 
 use super::Lab;
 use super::client::{Call, Input, Session, receive};
 use super::server::Weakness;
-use crate::client::{Http, try_connect};
+use crate::client::{Http, connect, try_connect};
 use crate::gateway::basic;
 
 const GET: [Call<'static>; 1] = [("Get-Mailbox", &[])];
@@ -175,6 +177,65 @@ async fn a_server_that_hangs_does_not_keep_the_gateway_from_stopping() {
         kinds.ends_with(&[Some("session.ended"), Some("gateway.stopped")]),
         "{kinds:?}"
     );
+}
+
+/// A connection's beginning, after which nothing more comes: no TLS, nothing in it, half of a head, or nothing after the preface.
+async fn silent(lab: &Lab) -> Vec<Box<dyn std::any::Any>> {
+    let ca = lab.gateway.path("certs/ca.pem");
+    let proxy = lab.gateway.proxy();
+    let bare = TcpStream::connect(proxy).await.unwrap();
+    let empty = connect(proxy, &ca, Http::One).await;
+    let mut half = connect(proxy, &ca, Http::One).await;
+    half.write_all(b"POST /PowerShell/ HTTP/1.1\r\nHost: x\r\n")
+        .await
+        .unwrap();
+    let mut preface = connect(proxy, &ca, Http::Two).await;
+    preface
+        .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
+        .await
+        .unwrap();
+    // The gateway's own settings show that it has read them.
+    preface.read_u8().await.unwrap();
+    vec![
+        Box::new(bare),
+        Box::new(empty),
+        Box::new(half),
+        Box::new(preface),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_says_nothing_does_not_keep_a_stop_from_closing_sessions() {
+    let mut lab = Lab::with_proxy("timeouts = { drain = \"120s\" }", "").await;
+    lab.open("ana").await;
+    let kept = silent(&lab).await;
+    let began = Instant::now();
+    lab.gateway.signal("TERM");
+    assert!(lab.gateway.wait().success());
+    assert!(began.elapsed() < Duration::from_mins(1));
+    assert_eq!(lab.server.shells(), 0);
+    drop(kept);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_lasts_to_the_end_of_the_drain_leaves_time_to_close_sessions() {
+    let mut lab = Lab::with_proxy("timeouts = { drain = \"4s\" }", "").await;
+    let session = lab.open("ana").await;
+    lab.server.weaken(Weakness::HoldsInput);
+    let id = Uuid::now_v7();
+    let slow: [Call<'_>; 1] = [("Test-Slow", &[])];
+    let stop = async {
+        wait_for(&lab, "input one").await;
+        lab.gateway.signal("TERM");
+    };
+    session.start(&lab.gateway, id, &slow, Input::Follows).await;
+    tokio::select! {
+        sent = session.input(&lab.gateway, id, &["one"]) => panic!("{sent:?}"),
+        () = stop => {}
+    }
+    assert!(lab.gateway.wait().success());
+    assert_eq!(lab.server.journal().last().unwrap(), "delete");
+    assert_eq!(lab.server.shells(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -17,6 +17,7 @@ use portcullis::dialect::psrp::soap::{
     CommandState, Fault, Operation, Peer, Received, Request, Response, Signal, read_request,
     write_response,
 };
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::CONFIGURATION;
@@ -40,6 +41,8 @@ struct World {
     journal: Vec<String>,
     shells: HashMap<Uuid, HashMap<Uuid, Job>>,
     is_released: bool,
+    /// Cancelled by the release.
+    released: CancellationToken,
     weakness: Weakness,
 }
 
@@ -48,6 +51,8 @@ struct World {
 pub(super) enum Weakness {
     /// It does not answer who closes a session, and does not close it.
     Hangs,
+    /// It takes input, and says so at the release.
+    HoldsInput,
     /// It does not answer who stops or ends a pipeline, and does neither.
     IgnoresSignals,
     /// Of whatever is asked for output or told to end it says that it is not there, but for sessions that are closed.
@@ -96,9 +101,11 @@ impl Server {
             .collect()
     }
 
-    /// Ends all `Wait-Release`.
+    /// Ends all `Wait-Release`, and answers to input that are held.
     pub(super) fn release(&self) {
-        self.world.lock().unwrap().is_released = true;
+        let mut world = self.world.lock().unwrap();
+        world.is_released = true;
+        world.released.cancel();
     }
 
     /// Forgets all sessions, as a server does that starts anew.
@@ -139,10 +146,14 @@ impl World {
             Some(request.frame.message),
             &PEER,
         );
+        let mut pieces = vec![Piece::Data(body.into())];
+        if self.weakness == Weakness::HoldsInput && matches!(response, Response::Sent) {
+            pieces.insert(0, Piece::Until(self.released.clone()));
+        }
         let answer = HttpResponse::builder()
             .status(status)
             .header("content-type", "application/soap+xml;charset=UTF-8")
-            .body(Pieces::new([Piece::Data(body.into())]))
+            .body(Pieces::new(pieces))
             .unwrap();
         Deed::Answer(answer)
     }

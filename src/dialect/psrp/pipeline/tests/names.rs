@@ -142,13 +142,13 @@ fn where_listings_contradict_each_other_the_name_is_not_known() {
 /// A listing that does not show all parameters says nothing of those that it does not show.
 #[test]
 fn no_listing_completes_names_or_places_values() {
-    let set = Item::of_properties([("Position", Item::i32(0))]);
+    let first = Item::of_properties([("Position", Item::i32(0))]);
     let shown_first = Item::of_properties([
         ("Name", text("Company")),
         ("SwitchParameter", Item::Bool(false)),
         (
             "ParameterSets",
-            Item::table(vec![("Default".to_owned(), set)]),
+            Item::table(vec![("Default".to_owned(), first)]),
         ),
     ]);
     let less = Item::of_properties([
