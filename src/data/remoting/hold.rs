@@ -188,7 +188,7 @@ impl Visit<'_> {
         if self.waits_for_output() {
             self.arrival.leaving.cancelled().await;
         } else {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 

@@ -219,7 +219,11 @@ impl Shell {
                 for (_, payload) in &output {
                     let how = work.watch.look(payload).map(|it| match it {
                         Ending::Stopped => Ending::Refused,
-                        other => other,
+                        other @ (Ending::Completed
+                        | Ending::Failed
+                        | Ending::NotFetched
+                        | Ending::Refused
+                        | Ending::Unclear) => other,
                     });
                     self.endings
                         .extend(how.and_then(|it| work.end(command, it)));
