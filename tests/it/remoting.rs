@@ -22,7 +22,7 @@ pub(super) const CONFIGURATION: &str = "Microsoft.Exchange";
 /// Policies beside the usual ones.
 const MORE: &str = r#"
 [[cmdlet]]
-tasks = ['Exchange\Test-Death', 'Exchange\Test-Doubt', 'Exchange\Test-Failure', 'Exchange\Test-Silence']
+tasks = ['Exchange\Test-Death', 'Exchange\Test-Doubt', 'Exchange\Test-Failure', 'Exchange\Test-Silence', 'Exchange\Test-Slow']
 effect = "read"
 
 [[cmdlet]]
