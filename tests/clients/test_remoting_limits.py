@@ -169,7 +169,7 @@ def test_a_session_has_so_many_requests_that_wait(remote, wire, session):
     def wait_for_output() -> None:
         answer = wsman.Session(wire(UNA), it.shell).receive(at, "PT60S")
         answers.append(answer)
-        if "too many requests of this session wait for output" in (answer.fault or ""):
+        if "too many requests of this session wait at once" in (answer.fault or ""):
             refused.set()
 
     threads = [in_background(wait_for_output) for _ in range(20)]
