@@ -8,7 +8,7 @@ use chrono::DateTime;
 use uuid::Uuid;
 
 use crate::model::{
-    Command, Interner, Parameters, PolicyId, Principal, PrincipalId, PrincipalKind, Task,
+    CmdletIs, Command, Interner, Parameters, PolicyId, Principal, PrincipalId, PrincipalKind, Task,
 };
 use crate::policy::{
     Approval, Endpoint, Facts, HeldGrant, HeldGrants, Judgement, Mode, PolicyFile, PolicySet, Rule,
@@ -71,13 +71,16 @@ impl HeldGrants for Everywhere {
     }
 }
 
-/// Where a policy governs everything, a command passes with a grant that has not ended, and with nothing else.
+/// Where a policy governs everything, a command passes with a grant that has not ended, and with nothing else; one under a name
+/// that could be an alias not even with that.
 pub(super) fn govern(command: &Command) {
     let (set, principal) = &*EVERYTHING;
     let is_ours = command.task.cmdlet.is_gateway_cmdlet();
+    let is_clear = command.parameters.cmdlet() != CmdletIs::PerhapsAlias;
     let active = Everywhere { ends_ms: 1 };
     let ended = Everywhere { ends_ms: 0 };
-    let cases: [(&dyn HeldGrants, bool); 3] = [(&Nothing, false), (&ended, false), (&active, true)];
+    let cases: [(&dyn HeldGrants, bool); 3] =
+        [(&Nothing, false), (&ended, false), (&active, is_clear)];
     for (grants, may) in cases {
         let judgement = judge(command, set, principal, grants);
         let permitted = matches!(judgement, Judgement::Permitted(_));
