@@ -67,7 +67,7 @@ impl Visit<'_> {
         kept: &Kept,
         proposal: Box<Proposal>,
     ) -> Result<Response, Rejection> {
-        let snapshot = self.arrival.scene.worker.gate.state.snapshot();
+        let snapshot = self.arrival.scene.gate.state.snapshot();
         let arrival = self.arrival.with(&snapshot);
         let mut now = self.at(&arrival);
         let answer = now.decide_now(kept, proposal).await;
@@ -207,7 +207,7 @@ impl Visit<'_> {
             .iter()
             .map(|it| passes_by(it.decision()))
             .collect();
-        let audit = &scene.worker.gate.audit;
+        let audit = &scene.gate.audit;
         let recorded = audit.record(context, judgements, recordable).await?;
         self.seen_decided();
         let mut permitted = Vec::new();

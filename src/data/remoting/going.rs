@@ -74,7 +74,7 @@ impl Visit<'_> {
         for judgement in &refused {
             scene.count(judgement.decision());
         }
-        let audit = &scene.worker.gate.audit;
+        let audit = &scene.gate.audit;
         let recorded = audit.record(context, refused, recordable).await;
         // A pipeline that may not go on is stopped, even if that cannot be recorded.
         let text = match &recorded {
@@ -106,7 +106,7 @@ impl Visit<'_> {
         acts: &[Act],
         grants: &[Option<Uuid>],
     ) -> Option<Heard> {
-        let state = &self.arrival.scene.worker.gate.state;
+        let state = &self.arrival.scene.gate.state;
         let mut waiting = std::pin::pin!(self.wait_or_send(kept, cleared));
         loop {
             let mut changed = std::pin::pin!(state.changes().notified());
@@ -123,7 +123,7 @@ impl Visit<'_> {
 
     /// Whether a pipeline is still permitted by the policies of this moment and the grants that it began by.
     fn would_go_on(&self, acts: &[Act], grants: &[Option<Uuid>]) -> bool {
-        let snapshot = self.arrival.scene.worker.gate.state.snapshot();
+        let snapshot = self.arrival.scene.gate.state.snapshot();
         let arrival = self.arrival.with(&snapshot);
         let context = arrival.context(None);
         acts.iter().enumerate().all(|(index, act)| {
