@@ -256,10 +256,7 @@ impl Scene<'_> {
         }
         let policy = self.snapshot.policies.policy(decision.policy.as_deref()?)?;
         let holder = self.principal.id;
-        let is_counted = self.gate
-            .state
-            .grants
-            .counts_uses(holder, policy.id, grant);
+        let is_counted = self.gate.state.grants.counts_uses(holder, policy.id, grant);
         (is_counted || policy.spread.is_some()).then_some((grant, policy.spread))
     }
 
@@ -314,7 +311,8 @@ impl Scene<'_> {
         if policy.on_block == OnBlock::Block || !may_be_asked_for(blocked) || call.is_trial() {
             return None;
         }
-        let filed = self.gate
+        let filed = self
+            .gate
             .own_cmdlets
             .blocked(
                 &context.principal,

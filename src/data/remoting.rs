@@ -14,6 +14,7 @@ mod own;
 mod reply;
 mod shells;
 mod standing;
+mod unasked;
 mod upstream;
 mod visit;
 
