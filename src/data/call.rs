@@ -205,11 +205,13 @@ impl Whole {
         let snapshot = gate.state.snapshot();
         let arrival = Arrival {
             scene: Scene {
-                worker,
+                gate,
                 route,
                 snapshot: &snapshot,
-                caller: &self.caller,
+                principal: &self.caller.principal,
             },
+            worker,
+            caller: &self.caller,
             parts: &self.parts,
             body: &self.body.bytes,
             authority: &self.authority,
@@ -229,6 +231,8 @@ impl Whole {
 /// A request of a known caller, whole, at an endpoint.
 pub(super) struct Arrival<'a> {
     pub(super) scene: Scene<'a>,
+    pub(super) worker: &'a Worker,
+    pub(super) caller: &'a Authenticated,
     pub(super) parts: &'a Parts,
     pub(super) body: &'a [u8],
     /// The host that the client named.
@@ -261,13 +265,13 @@ impl<'a> Arrival<'a> {
         let Scene {
             route,
             snapshot,
-            caller,
+            principal,
             ..
         } = self.scene;
         CallContext {
             request_id: self.request_id,
             client_request_id,
-            principal: Arc::clone(&caller.principal),
+            principal: Arc::clone(principal),
             source: self.source,
             endpoint: Arc::clone(&route.path),
             tenant: None,

@@ -5,6 +5,7 @@ mod client;
 mod life;
 mod order;
 mod server;
+mod unasked;
 mod waiting;
 
 use std::collections::BTreeMap;
@@ -85,6 +86,16 @@ impl Lab {
 
     /// With these lines in the proxy's section, and these in the endpoint's.
     async fn with_proxy(proxy: &str, lines: &str) -> Self {
+        let own = r#"{ mode = "basic", username = "svc@contoso.example", password_file = "upstream-token" }"#;
+        Self::with_credential(own, proxy, lines).await
+    }
+
+    /// With the callers' own credentials at the server.
+    async fn passing_through() -> Self {
+        Self::with_credential(r#"{ mode = "passthrough" }"#, "", "").await
+    }
+
+    async fn with_credential(credential: &str, proxy: &str, lines: &str) -> Self {
         let server = Server::start().await;
         let endpoint = format!(
             r#"
@@ -95,7 +106,7 @@ path = "/powershell"
 upstream = "{}"
 identity = ["people"]
 ungoverned = "allow"
-upstream_auth = {{ mode = "basic", username = "svc@contoso.example", password_file = "upstream-token" }}
+upstream_auth = {credential}
 {lines}
 "#,
             server.origin()
