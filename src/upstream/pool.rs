@@ -15,12 +15,13 @@ use tracing::debug;
 
 use super::body::{Live, UpstreamBody};
 use super::connect::{Connected, connect, timed_out};
+use super::turns::{Purpose, Reserved, Turn};
 use super::{Delivery, Keep, Target, Upstream, UpstreamError, http1, http2};
 
 /// New connections that are tried for one request, if each closes before the request is sent.
 const FRESH: usize = 2;
 
-/// HTTP/2 connections to one upstream. With all of them full, requests wait for a stream to end.
+/// HTTP/2 connections to one upstream for ordinary calls. With all of them full, requests wait for a stream to end.
 const MOST_HTTP2: usize = 8;
 
 /// How long a connection whose answer is complete may take to be ready for the next request, such as for the upstream to read the rest of this one.
@@ -42,7 +43,7 @@ impl Pool {
         Self::default()
     }
 
-    /// Sends `request` and waits for the head of the answer.
+    /// Sends `request`, an ordinary call, and waits for the head of the answer.
     ///
     /// Of the request's URI only path and query count; `Host` or `:authority` is always the upstream's own. Hop-by-hop headers are the caller's
     /// business. The request is sent at most once: it is tried on another connection only if not a byte of it had been sent. Dropping the future
@@ -51,32 +52,72 @@ impl Pool {
     /// # Errors
     ///
     /// No connection, no answer in time, or none that is HTTP; see [`UpstreamError::delivery`] for what that means.
-    pub async fn send(
+    pub fn send<'a>(
+        &'a self,
+        upstream: &'a Upstream,
+        request: Request<Full<Bytes>>,
+    ) -> impl Future<Output = Result<Response<UpstreamBody>, UpstreamError>> + Send + 'a {
+        self.send_by(upstream, None, request)
+    }
+
+    /// Sends `request` in its turn, to the upstream that the turn is of; it ends when the answer was read to its end, or dropped. Otherwise as
+    /// [`send`](Self::send) does.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`send`](Self::send).
+    pub async fn send_in_turn(
+        &self,
+        turn: Turn,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<UpstreamBody>, UpstreamError> {
+        let upstream = turn.upstream().clone();
+        self.send_by(&upstream, Some(turn), request).await
+    }
+
+    /// A turn for a request of `whose` to `upstream`, or none if there is none within `patience`.
+    ///
+    /// Requests of different purposes never wait for each other, and one person never keeps all turns from the others. Dropping the future gives
+    /// the wait up.
+    pub async fn turn(
         &self,
         upstream: &Upstream,
+        purpose: Purpose,
+        whose: &str,
+        patience: Duration,
+    ) -> Option<Turn> {
+        let rack = self.rack(&upstream.0);
+        rack.turn(upstream, purpose, whose, patience).await
+    }
+
+    async fn send_by(
+        &self,
+        upstream: &Upstream,
+        turn: Option<Turn>,
         mut request: Request<Full<Bytes>>,
     ) -> Result<Response<UpstreamBody>, UpstreamError> {
         let target = &*upstream.0;
         let rack = self.rack(target);
+        let purpose = turn.as_ref().map(Turn::purpose);
         let mut fresh = 0;
         loop {
-            let line = if let Some(line) = rack.take(target) {
+            let line = if let Some(line) = rack.take(target, purpose) {
                 line
             } else {
                 fresh += 1;
                 // Boxed because it is rare and large: the future of a request on a connection that exists stays small.
-                Box::pin(rack.connect(target)).await?
+                Box::pin(rack.connect(target, purpose)).await?
             };
             let failure = match line {
                 Line::Http1(mut connection) => match connection.send(target, request).await {
                     Ok(response) => {
-                        return answer(upstream, response, || Live::Http1(connection, rack));
+                        return answer(upstream, turn, response, || Live::Http1(connection, rack));
                     }
                     Err(failure) => failure,
                 },
                 Line::Http2(stream) => match stream.send(target, request).await {
                     Ok((response, place, timer)) => {
-                        return answer(upstream, response, || Live::Http2(place, timer));
+                        return answer(upstream, turn, response, || Live::Http2(place, timer));
                     }
                     Err(failure) => failure,
                 },
@@ -127,11 +168,11 @@ impl Pool {
             .count()
     }
 
-    /// HTTP/2 connections that could be used.
+    /// HTTP/2 connections that ordinary calls could use.
     pub(super) fn shared(&self, upstream: &Upstream) -> usize {
         let rack = self.rack(&upstream.0);
-        let shared = rack.shared();
-        shared
+        let connections = rack.calls.connections();
+        connections
             .iter()
             .filter(|connection| connection.is_alive(Instant::now(), upstream.0.keep.age))
             .count()
@@ -140,6 +181,7 @@ impl Pool {
 
 fn answer(
     upstream: &Upstream,
+    turn: Option<Turn>,
     response: Response<hyper::body::Incoming>,
     live: impl FnOnce() -> Live,
 ) -> Result<Response<UpstreamBody>, UpstreamError> {
@@ -150,7 +192,7 @@ fn answer(
             source: None,
         });
     }
-    Ok(response.map(|incoming| UpstreamBody::new(incoming, live(), upstream)))
+    Ok(response.map(|incoming| UpstreamBody::new(incoming, live(), turn, upstream)))
 }
 
 /// Why a connection gave no answer.
@@ -201,11 +243,26 @@ enum Line {
 /// One upstream's connections.
 #[derive(Debug)]
 pub(super) struct Rack {
-    /// HTTP/1.1 connections at rest, the longest unused first.
+    /// HTTP/1.1 connections at rest, the longest unused first: for whatever comes next, since each request has one for itself.
     resting: Mutex<VecDeque<Resting>>,
-    shared: Mutex<Vec<http2::Connection>>,
     /// Whether the upstream is known to speak HTTP/1.1, so that connecting needs no queue.
     speaks_http1: AtomicBool,
+    /// For ordinary calls,
+    calls: Shared,
+    /// for what clients end,
+    ends: Reserved,
+    /// for what the gateway ends,
+    enforcement: Reserved,
+    /// and for what waits.
+    waits: Reserved,
+}
+
+/// HTTP/2 connections that requests of one kind share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    connections: Mutex<Vec<http2::Connection>>,
+    /// How many there may be.
+    pub(super) most: usize,
     /// Lets one request at a time connect while it may turn out that all can share its connection.
     connecting: Semaphore,
 }
@@ -220,16 +277,46 @@ impl Default for Rack {
     fn default() -> Self {
         Self {
             resting: Mutex::default(),
-            shared: Mutex::default(),
             speaks_http1: AtomicBool::new(false),
+            calls: Shared::at_most(MOST_HTTP2),
+            ends: Reserved::new(Purpose::End),
+            enforcement: Reserved::new(Purpose::Enforce),
+            waits: Reserved::new(Purpose::Wait),
+        }
+    }
+}
+
+impl Shared {
+    pub(super) fn at_most(most: usize) -> Self {
+        Self {
+            connections: Mutex::default(),
+            most,
             connecting: Semaphore::new(1),
         }
+    }
+
+    /// The connection with the fewest requests, if it can take one more or there may be no more connections.
+    fn take(&self, now: Instant, age: Duration) -> Option<Line> {
+        let mut connections = self.connections();
+        connections.retain(|connection| connection.is_alive(now, age));
+        let enough = connections.len() >= self.most;
+        connections
+            .iter_mut()
+            .filter(|connection| enough || connection.has_room())
+            .min_by_key(|connection| connection.open())
+            .map(|connection| Line::Http2(connection.stream(now)))
+    }
+
+    fn connections(&self) -> MutexGuard<'_, Vec<http2::Connection>> {
+        self.connections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Rack {
     /// A connection that exists and can take a request now: the one used last, so that those not needed grow old.
-    fn take(&self, target: &Target) -> Option<Line> {
+    fn take(&self, target: &Target, purpose: Option<Purpose>) -> Option<Line> {
         let now = Instant::now();
         let Keep { age, .. } = target.keep;
         {
@@ -245,36 +332,33 @@ impl Rack {
         }
         // Without TLS there is no HTTP/2.
         target.tls.as_ref()?;
-        let mut shared = self.shared();
-        shared.retain(|connection| connection.is_alive(now, age));
-        let enough = shared.len() >= MOST_HTTP2;
-        shared
-            .iter_mut()
-            .filter(|connection| enough || connection.has_room())
-            .min_by_key(|connection| connection.open())
-            .map(|connection| Line::Http2(connection.stream(now)))
+        self.shared(purpose).take(now, age)
     }
 
     /// A new connection; or one that another request made or gave back while this one waited for its turn.
-    async fn connect(&self, target: &Target) -> Result<Line, UpstreamError> {
+    async fn connect(
+        &self,
+        target: &Target,
+        purpose: Option<Purpose>,
+    ) -> Result<Line, UpstreamError> {
         let began = Instant::now();
         if target.tls.is_none() || self.speaks_http1.load(Ordering::Relaxed) {
-            return Ok(self.keep(connect(target, began).await?, target));
+            return Ok(self.keep(connect(target, began).await?, target, purpose));
         }
         let deadline = began + target.timeouts.connect;
-        let Ok(turn) = timeout_at(deadline, self.connecting.acquire()).await else {
+        let Ok(turn) = timeout_at(deadline, self.shared(purpose).connecting.acquire()).await else {
             return Err(timed_out(target));
         };
         if self.speaks_http1.load(Ordering::Relaxed) {
             drop(turn);
         }
-        if let Some(line) = self.take(target) {
+        if let Some(line) = self.take(target, purpose) {
             return Ok(line);
         }
-        Ok(self.keep(connect(target, began).await?, target))
+        Ok(self.keep(connect(target, began).await?, target, purpose))
     }
 
-    fn keep(&self, connected: Connected, target: &Target) -> Line {
+    fn keep(&self, connected: Connected, target: &Target, purpose: Option<Purpose>) -> Line {
         match connected {
             Connected::Http1(connection) => {
                 self.speaks_http1.store(true, Ordering::Relaxed);
@@ -283,9 +367,9 @@ impl Rack {
             Connected::Http2(mut connection) => {
                 self.speaks_http1.store(false, Ordering::Relaxed);
                 let stream = connection.stream(Instant::now());
-                let mut shared = self.shared();
-                debug!(authority = %target.authority, shared = shared.len() + 1, "An HTTP/2 connection was made");
-                shared.push(connection);
+                let mut connections = self.shared(purpose).connections();
+                debug!(authority = %target.authority, ?purpose, shared = connections.len() + 1, "An HTTP/2 connection was made");
+                connections.push(connection);
                 Line::Http2(stream)
             }
         }
@@ -328,7 +412,19 @@ impl Rack {
         self.resting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn shared(&self) -> MutexGuard<'_, Vec<http2::Connection>> {
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The connections for this purpose; without one for ordinary calls.
+    fn shared(&self, purpose: Option<Purpose>) -> &Shared {
+        match purpose {
+            None => &self.calls,
+            Some(purpose) => &self.reserved(purpose).shared,
+        }
+    }
+
+    pub(super) fn reserved(&self, purpose: Purpose) -> &Reserved {
+        match purpose {
+            Purpose::End => &self.ends,
+            Purpose::Enforce => &self.enforcement,
+            Purpose::Wait => &self.waits,
+        }
     }
 }

@@ -23,7 +23,7 @@ use super::clearance::Cleared;
 use super::hold::Held;
 use super::shells::Kept;
 use super::standing::{Act, LISTING, Permitted, Standing};
-use super::upstream::{CLOSE, Heard, status};
+use super::upstream::{CLOSE, Ender, Heard, status};
 use super::visit::{Visit, unless_left};
 
 /// A proposal that is being decided on: dropped before that, because the client went away or the record cannot be written, a
@@ -289,7 +289,7 @@ impl Visit<'_> {
         };
         kept.changed.notify_waiters();
         let line = self.line(kept);
-        let ending = line.send_ending(Cleared::refused(go));
+        let ending = line.send_ending(Cleared::refused(go), Ender::Gateway);
         let answer = unless_left(self.arrival.leaving, CLOSE, ending).await;
         answer.flatten().unwrap_or_else(unknown)
     }
