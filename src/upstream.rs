@@ -14,6 +14,7 @@ mod error;
 mod http1;
 mod http2;
 mod pool;
+mod rack;
 mod shares;
 mod turns;
 

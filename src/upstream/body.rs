@@ -9,7 +9,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
-use super::pool::Rack;
+use super::rack::Rack;
 use super::turns::Turn;
 use super::{Phase, Upstream, UpstreamError, http1, http2};
 

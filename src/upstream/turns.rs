@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::pool::{Rack, Shared};
+use super::rack::{Rack, Shared};
 use super::shares::{Number, Shares};
 use super::{Upstream, http2};
 
