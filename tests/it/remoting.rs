@@ -5,6 +5,7 @@ mod client;
 mod life;
 mod order;
 mod server;
+mod sharing;
 mod waiting;
 
 use std::collections::BTreeMap;
@@ -85,20 +86,24 @@ impl Lab {
 
     /// With these lines in the proxy's section, and these in the endpoint's.
     async fn with_proxy(proxy: &str, lines: &str) -> Self {
-        let server = Server::start().await;
+        Self::in_front_of(Server::start().await, proxy, lines).await
+    }
+
+    /// In front of this server.
+    async fn in_front_of(server: Server, proxy: &str, lines: &str) -> Self {
         let endpoint = format!(
             r#"
 [[endpoint]]
 workload = "Exchange"
 dialect = "psrp"
 path = "/powershell"
-upstream = "{}"
+{}
 identity = ["people"]
 ungoverned = "allow"
 upstream_auth = {{ mode = "basic", username = "svc@contoso.example", password_file = "upstream-token" }}
 {lines}
 "#,
-            server.origin()
+            server.lines()
         );
         let setup = Setup {
             policies: format!("{POLICIES}{MORE}"),
