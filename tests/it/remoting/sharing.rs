@@ -5,12 +5,14 @@ use std::time::Duration;
 use portcullis::dialect::psrp::soap::{Operation, Response, Signal, Subcode};
 use serde_json::json;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::Lab;
 use super::client::{Call, Input, Session, read, receive};
 use super::server::{Server, Weakness};
 use crate::client::{Answer, Http, send};
+use crate::gateway::PATIENCE;
 
 /// How many requests of one person wait at the server: half of the 32 connections of the gateway's one worker, each with one request.
 const SHARE: usize = 16;
@@ -29,9 +31,12 @@ fn silent(lab: &Lab) -> usize {
 }
 
 async fn until_silent(lab: &Lab, count: usize) {
-    while silent(lab) < count {
-        tokio::task::yield_now().await;
-    }
+    let there = async {
+        while silent(lab) < count {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, there).await.unwrap();
 }
 
 async fn start(lab: &Lab, session: &Session, calls: &[Call<'_>]) -> Uuid {
