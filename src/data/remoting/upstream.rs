@@ -35,7 +35,7 @@ const LARGEST_ENVELOPE: u32 = 1 << 20;
 /// How long the server may take to close a session, and how long a stop waits for it to close them all.
 pub(super) const CLOSE: Duration = Duration::from_secs(10);
 
-/// The shortest time that the server is given for output, however long the request waited for its turn: servers refuse shorter ones.
+/// The shortest time that the server is given for output, however long the request waited for its turn: with less it has no chance to say anything.
 const SHORTEST_WAIT: Duration = Duration::from_millis(500);
 
 const SOAP: HeaderValue = HeaderValue::from_static("application/soap+xml;charset=UTF-8");
