@@ -151,11 +151,10 @@ async fn live<'a>(
         return whole.answer(worker, route, &gate.stopping, seen).await;
     };
     let worker = Arc::clone(worker);
-    let answer = room
-        .carry_out(request_id, &gate.stopping, |leaving| async move {
-            whole.carry_out(&worker, &leaving).await
-        })
-        .await;
+    let carried_out = room.carry_out(request_id, &gate.stopping, |leaving| async move {
+        whole.carry_out(&worker, &leaving).await
+    });
+    let answer = Box::pin(carried_out).await;
     // What came of it is on record, also if it was refused before any decision.
     seen.decided |= answer.is_some();
     answer.unwrap_or_else(|| Err(Rejection::broke_down()))
@@ -206,11 +205,13 @@ impl Whole {
         let snapshot = gate.state.snapshot();
         let arrival = Arrival {
             scene: Scene {
-                worker,
+                gate,
                 route,
                 snapshot: &snapshot,
-                caller: &self.caller,
+                principal: &self.caller.principal,
             },
+            worker,
+            caller: &self.caller,
             parts: &self.parts,
             body: &self.body.bytes,
             authority: &self.authority,
@@ -221,7 +222,8 @@ impl Whole {
         };
         match &route.protocol {
             Protocol::ExchangeRest => rest::answer(&arrival, seen).await,
-            Protocol::Psrp(remoting) => remoting::answer(&arrival, remoting, seen).await,
+            // On the heap, so that other endpoints' requests need no room for it.
+            Protocol::Psrp(remoting) => Box::pin(remoting::answer(&arrival, remoting, seen)).await,
         }
     }
 }
@@ -229,6 +231,8 @@ impl Whole {
 /// A request of a known caller, whole, at an endpoint.
 pub(super) struct Arrival<'a> {
     pub(super) scene: Scene<'a>,
+    pub(super) worker: &'a Worker,
+    pub(super) caller: &'a Authenticated,
     pub(super) parts: &'a Parts,
     pub(super) body: &'a [u8],
     /// The host that the client named.
@@ -261,13 +265,13 @@ impl<'a> Arrival<'a> {
         let Scene {
             route,
             snapshot,
-            caller,
+            principal,
             ..
         } = self.scene;
         CallContext {
             request_id: self.request_id,
             client_request_id,
-            principal: Arc::clone(&caller.principal),
+            principal: Arc::clone(principal),
             source: self.source,
             endpoint: Arc::clone(&route.path),
             tenant: None,

@@ -8,15 +8,14 @@ use tracing::debug;
 use uuid::Uuid;
 
 use crate::audit::{CallContext, Recordable};
-use crate::identity::Authenticated;
-use crate::model::{CmdletName, Command, GrantState, RequestState};
+use crate::model::{CmdletName, Command, GrantState, Principal, RequestState};
 use crate::policy::{
     Decision, Effect, Facts, Judgement, OnBlock, Permit, Refusal, Rule, Spread, Subject, Withheld,
     decide, withhold,
 };
 use crate::state::{BlockedRequest, CallMark, NotTaken, Snapshot, Taking};
 
-use super::gate::{Route, Worker};
+use super::gate::{Gate, Route};
 use super::reject::Rejection;
 use super::uses::{Continuing, Others, Receipt, Spoken, passes_by};
 
@@ -60,10 +59,10 @@ pub(super) fn recordable<C: Judged>(call: &C) -> Recordable<'_> {
 /// Where something is decided: who asks whom, by which policies.
 #[derive(Clone, Copy)]
 pub(super) struct Scene<'a> {
-    pub(super) worker: &'a Worker,
+    pub(super) gate: &'a Gate,
     pub(super) route: &'a Route,
     pub(super) snapshot: &'a Snapshot,
-    pub(super) caller: &'a Authenticated,
+    pub(super) principal: &'a Arc<Principal>,
 }
 
 /// What became of the use that a permitted call may need.
@@ -85,7 +84,7 @@ impl Scene<'_> {
         call: C,
         context: &CallContext,
     ) -> Result<(Judgement<C>, Option<Receipt>), Rejection> {
-        let uses = &self.worker.gate.uses;
+        let uses = &self.gate.uses;
         // What leaves a trace would leave it once more with each of its pages.
         let may_go_on = !call.is_page() || call.command().is_some_and(|it| self.only_reads(it));
         let continued = if uses.remembers() && may_go_on {
@@ -95,7 +94,11 @@ impl Scene<'_> {
             None
         };
         let judgement = self.decided(call, context, continued);
-        self.settled(judgement, context, continued).await
+        if continued.is_none() && self.needs_no_use(&judgement) {
+            self.count(judgement.decision());
+            return Ok((judgement, None));
+        }
+        Box::pin(self.settled(judgement, context, continued)).await
     }
 
     /// Decides a call with the grants of this moment. Of the grant `continued` a use was taken before, with which it goes on.
@@ -211,14 +214,14 @@ impl Scene<'_> {
         look: impl FnOnce(&Facts<'_>) -> T,
     ) -> T {
         let grants = Continuing {
-            grants: &self.worker.gate.state.grants,
+            grants: &self.gate.state.grants,
             spoken,
         };
         look(&Facts {
             policies: &self.snapshot.policies,
             mode: self.snapshot.mode,
             endpoint: self.route.rules,
-            principal: &self.caller.principal,
+            principal: self.principal,
             source: context.source,
             grants: &grants,
             now: context.decided,
@@ -228,7 +231,7 @@ impl Scene<'_> {
     fn mark<C: Judged>(&self, call: &C, context: &CallContext) -> Option<CallMark> {
         let command = call.command()?;
         Some(CallMark {
-            principal: self.caller.principal.id,
+            principal: self.principal.id,
             endpoint: Arc::clone(&context.endpoint),
             command: CallMark::digest(command),
             client_request_id: context.client_request_id.clone(),
@@ -245,24 +248,26 @@ impl Scene<'_> {
             == Effect::Read
     }
 
+    /// Whether nothing is to be taken for what was decided, as for most.
+    fn needs_no_use<C: Judged>(&self, judgement: &Judgement<C>) -> bool {
+        match judgement {
+            Judgement::Own(_) | Judgement::Refused(_) => true,
+            Judgement::Permitted(permit) => self.counted(permit).is_none(),
+        }
+    }
+
     /// The grant of which a permitted call needs a use, and the bound of its policy.
     fn counted<C: Judged>(&self, permit: &Permit<C>) -> Option<(Uuid, Option<Spread>)> {
         let decision = permit.decision();
         let grant = passes_by(decision)?;
         let command = permit.subject().command()?;
         // A cmdlet that reads, by its verb or as the catalogue knows it, asks no trial's question: it would just run.
-        let may_be_trial = !command.reads() && !self.only_reads(command);
-        if permit.subject().is_trial() && may_be_trial {
+        if permit.subject().is_trial() && !command.reads() && !self.only_reads(command) {
             return None;
         }
         let policy = self.snapshot.policies.policy(decision.policy.as_deref()?)?;
-        let holder = self.caller.principal.id;
-        let is_counted = self
-            .worker
-            .gate
-            .state
-            .grants
-            .counts_uses(holder, policy.id, grant);
+        let holder = self.principal.id;
+        let is_counted = self.gate.state.grants.counts_uses(holder, policy.id, grant);
         (is_counted || policy.spread.is_some()).then_some((grant, policy.spread))
     }
 
@@ -273,7 +278,7 @@ impl Scene<'_> {
         continued: Option<Uuid>,
     ) -> Result<Use, Rejection> {
         let mark = |call: &C| self.mark(call, context);
-        let (call, uses) = (permit.subject(), &self.worker.gate.uses);
+        let (call, uses) = (permit.subject(), &self.gate.uses);
         let receipt = |mark| Receipt {
             uses: Arc::clone(uses),
             mark,
@@ -318,7 +323,6 @@ impl Scene<'_> {
             return None;
         }
         let filed = self
-            .worker
             .gate
             .own_cmdlets
             .blocked(

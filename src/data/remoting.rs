@@ -14,6 +14,7 @@ mod own;
 mod reply;
 mod shells;
 mod standing;
+mod unasked;
 mod upstream;
 mod visit;
 
@@ -153,7 +154,7 @@ pub(super) async fn answer(
         url: arrival.gateway_base,
         configuration: &remoting.settings.configuration,
         machine,
-        owner: &arrival.scene.caller.principal.name,
+        owner: &arrival.caller.principal.name,
     };
     let relates = Some(request.frame.message);
     let class = reply::class(&answer);

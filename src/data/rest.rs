@@ -8,13 +8,14 @@ use uuid::Uuid;
 use crate::audit::{CallContext, Recorded};
 use crate::dialect::exchange_rest::{self, Batch, Call, Operation, Reading};
 use crate::dialect::{Problem, Reply};
+use crate::identity::Authenticated;
 use crate::model::Principal;
 use crate::policy::{Refusal, Subject};
 use crate::state::OwnCmdletError;
 
 use super::call::{Arrival, Seen};
 use super::forward::{self, Asked};
-use super::gate::Route;
+use super::gate::{Route, Worker};
 use super::judge::{Judged, Scene, recordable};
 use super::outcome::OutcomeGuard;
 use super::reject::Rejection;
@@ -44,7 +45,7 @@ pub(super) async fn answer(
         gateway_base,
         ..
     } = arrival;
-    let (route, caller) = (scene.route, scene.caller);
+    let (route, caller) = (scene.route, arrival.caller);
     let operation = understand(arrival)?;
     match &operation {
         Operation::Batch(batch) => {
@@ -69,17 +70,21 @@ pub(super) async fn answer(
     let context = arrival.context(client_request_id(parts));
     let rest = Rest {
         scene: *scene,
+        worker: arrival.worker,
+        caller: arrival.caller,
         gateway_base,
     };
     match operation {
         Operation::Single(call) => rest.single(call, context, seen).await,
-        Operation::Batch(batch) => rest.batch(batch, context, seen).await,
+        Operation::Batch(batch) => Box::pin(rest.batch(batch, context, seen)).await,
     }
 }
 
 /// What the steps from the decision on share.
 struct Rest<'a> {
     scene: Scene<'a>,
+    worker: &'a Worker,
+    caller: &'a Authenticated,
     gateway_base: &'a str,
 }
 
@@ -93,7 +98,7 @@ impl Rest<'_> {
     ) -> Result<Response<ReplyBody>, Rejection> {
         context.tenant = Some(call.tenant().to_owned());
         let (judgement, receipt) = self.scene.judge(call, &context).await?;
-        let gate = &*self.scene.worker.gate;
+        let gate = self.scene.gate;
         let recorded = gate
             .audit
             .record_one(&context, judgement, recordable)
@@ -105,9 +110,14 @@ impl Rest<'_> {
                 outcome.took(receipt);
                 forward::single(&self.asked(), permit, outcome).await
             }
-            Recorded::Own(id, own) => Ok(response(self.answer(own.subject(), id, &context).await)),
+            // On the heap, so that calls which pass need no room for it.
+            Recorded::Own(id, own) => {
+                let answer = Box::pin(self.answer(own.subject(), id, &context)).await;
+                Ok(response(answer))
+            }
             Recorded::Refused(id, refusal) => {
-                Ok(response(self.refuse(&refusal, id, &context).await))
+                let answer = Box::pin(self.refuse(&refusal, id, &context)).await;
+                Ok(response(answer))
             }
         }
     }
@@ -120,7 +130,7 @@ impl Rest<'_> {
         mut context: CallContext,
         seen: &mut Seen<'_>,
     ) -> Result<Response<ReplyBody>, Rejection> {
-        let gate = &*self.scene.worker.gate;
+        let gate = self.scene.gate;
         for item in &batch.items {
             self.bind_to_caller(&item.id, item.authorization.as_deref())
                 .await?;
@@ -167,13 +177,13 @@ impl Rest<'_> {
 
     fn asked(&self) -> Asked<'_> {
         Asked {
-            worker: self.scene.worker,
+            worker: self.worker,
             route: self.scene.route,
             authorization: self
                 .scene
                 .route
                 .credential
-                .for_call(self.scene.caller.authorization()),
+                .for_call(self.caller.authorization()),
             gateway_base: self.gateway_base,
         }
     }
@@ -183,7 +193,7 @@ impl Rest<'_> {
         let Some(authorization) = authorization else {
             return Ok(());
         };
-        if authorization.as_bytes() == self.scene.caller.authorization().as_bytes() {
+        if authorization.as_bytes() == self.caller.authorization().as_bytes() {
             return Ok(());
         }
         let foreign = || Rejection::foreign_item(id);
@@ -192,11 +202,11 @@ impl Rest<'_> {
             http::header::AUTHORIZATION,
             HeaderValue::from_str(authorization).map_err(|_| foreign())?,
         );
-        let identities = &self.scene.worker.gate.identities;
+        let identities = &self.scene.gate.identities;
         let item = identities
             .authenticate(&self.scene.route.identities, &headers, Utc::now())
             .await?;
-        if item.principal.key == self.scene.caller.principal.key {
+        if item.principal.key == self.caller.principal.key {
             Ok(())
         } else {
             Err(foreign())
@@ -205,7 +215,7 @@ impl Rest<'_> {
 
     /// Has a gateway cmdlet answered, and records how that went.
     async fn answer(&self, call: &Call, decision: Uuid, context: &CallContext) -> Reply {
-        let gate = &*self.scene.worker.gate;
+        let gate = self.scene.gate;
         let mut outcome = OutcomeGuard::new(&gate.audit, decision);
         let Some(command) = call.command() else {
             return Self::problem(

@@ -6,6 +6,7 @@ mod life;
 mod order;
 mod server;
 mod sharing;
+mod unasked;
 mod waiting;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,10 @@ use self::client::Session;
 use self::server::Server;
 
 pub(super) const CONFIGURATION: &str = "Microsoft.Exchange";
+
+/// The gateway signs in at the server by itself.
+const OWN: &str =
+    r#"{ mode = "basic", username = "svc@contoso.example", password_file = "upstream-token" }"#;
 
 /// Policies beside the usual ones.
 const MORE: &str = r#"
@@ -86,11 +91,20 @@ impl Lab {
 
     /// With these lines in the proxy's section, and these in the endpoint's.
     async fn with_proxy(proxy: &str, lines: &str) -> Self {
-        Self::in_front_of(Server::start().await, proxy, lines).await
+        Self::with_credential(OWN, proxy, lines).await
+    }
+
+    /// With the callers' own credentials at the server.
+    async fn passing_through() -> Self {
+        Self::with_credential(r#"{ mode = "passthrough" }"#, "", "").await
+    }
+
+    async fn with_credential(credential: &str, proxy: &str, lines: &str) -> Self {
+        Self::in_front_of(Server::start().await, credential, proxy, lines).await
     }
 
     /// In front of this server.
-    async fn in_front_of(server: Server, proxy: &str, lines: &str) -> Self {
+    async fn in_front_of(server: Server, credential: &str, proxy: &str, lines: &str) -> Self {
         let endpoint = format!(
             r#"
 [[endpoint]]
@@ -100,7 +114,7 @@ path = "/powershell"
 {}
 identity = ["people"]
 ungoverned = "allow"
-upstream_auth = {{ mode = "basic", username = "svc@contoso.example", password_file = "upstream-token" }}
+upstream_auth = {credential}
 {lines}
 "#,
             server.lines()

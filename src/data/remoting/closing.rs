@@ -1,4 +1,4 @@
-//! What ends without clients: pipelines that waited for approval too long, those that the server was told to end and did not say to
+//! What ends without clients: pipelines that nothing covers any more ([`super::unasked`]), pipelines that waited for approval too long, those that the server was told to end and did not say to
 //! have ended, idle sessions, and all sessions when the gateway stops.
 //!
 //! That a session ended is on record before the server is told, so a server that hangs delays neither the record nor, beyond a
@@ -23,6 +23,7 @@ use crate::upstream::Pool;
 
 use super::Remoting;
 use super::shells::Kept;
+use super::unasked::end_uncovered;
 use super::upstream::{CLOSE, Line};
 
 /// How often idle sessions are looked for, at most.
@@ -32,20 +33,21 @@ const PERIOD: Duration = Duration::from_secs(30);
 const OVERDUE_PERIOD: Duration = Duration::from_secs(1);
 
 /// How many are closed at once.
-const AT_ONCE: usize = 16;
+pub(super) const AT_ONCE: usize = 16;
 
-/// Ends pipelines that nobody decided on in time and closes sessions that nobody uses any more, until `stop` fires.
+/// Ends pipelines that nobody decided on in time or that nothing covers any more, and closes sessions that nobody uses any more, until `stop` fires.
 pub async fn tend_sessions(gate: Arc<Gate>, stop: CancellationToken) {
     let tend = async {
         tokio::join!(
             give_up_overdue(&gate),
             close_idle(&gate),
+            end_uncovered(&gate),
             end_unconfirmed(&gate)
         )
     };
     tokio::select! {
         () = stop.cancelled() => {}
-        ((), (), ()) = tend => {}
+        ((), (), (), ()) = tend => {}
     }
 }
 
@@ -141,7 +143,7 @@ pub async fn close_sessions(gate: &Gate, left: Duration) {
     }
 }
 
-fn remotings(gate: &Gate) -> impl Iterator<Item = (&Route, &Remoting)> {
+pub(super) fn remotings(gate: &Gate) -> impl Iterator<Item = (&Route, &Remoting)> {
     gate.routes
         .iter()
         .filter_map(|route| match &route.protocol {
@@ -194,7 +196,7 @@ async fn close(pool: &Pool, route: &Route, remoting: &Remoting, kept: &Kept) {
 
 /// The gateway's own way to the server. With the callers' own credentials it has none to say anything with: the server's idle time
 /// ends what there is.
-fn own_line<'a>(
+pub(super) fn own_line<'a>(
     pool: &'a Pool,
     route: &'a Route,
     remoting: &'a Remoting,
@@ -213,7 +215,7 @@ fn own_line<'a>(
     })
 }
 
-fn own_frame() -> Frame {
+pub(super) fn own_frame() -> Frame {
     Frame {
         message: Uuid::nil(),
         session: None,

@@ -22,7 +22,7 @@ use crate::policy::{Judgement, Refusal};
 use super::clearance::Cleared;
 use super::hold::Held;
 use super::shells::Kept;
-use super::standing::{Act, LISTING, Permitted, Standing};
+use super::standing::{Act, Beginner, LISTING, Permitted, Standing};
 use super::upstream::{CLOSE, Ender, Heard, status};
 use super::visit::{Visit, unless_left};
 
@@ -67,7 +67,7 @@ impl Visit<'_> {
         kept: &Kept,
         proposal: Box<Proposal>,
     ) -> Result<Response, Rejection> {
-        let snapshot = self.arrival.scene.worker.gate.state.snapshot();
+        let snapshot = self.arrival.scene.gate.state.snapshot();
         let arrival = self.arrival.with(&snapshot);
         let mut now = self.at(&arrival);
         let answer = now.decide_now(kept, proposal).await;
@@ -149,7 +149,7 @@ impl Visit<'_> {
                     if stage == Stage::Start && inner.shell.runs(command) {
                         let counted = self.arrival.scene.route.metrics.pipeline();
                         let outcomes = std::mem::take(&mut outcomes);
-                        let standing = Standing::new(permitted, outcomes, counted);
+                        let standing = Standing::new(permitted, self.beginner(), outcomes, counted);
                         inner.standing.insert(command, standing);
                     } else if stage == Stage::Start {
                         not_run(&mut outcomes);
@@ -207,7 +207,7 @@ impl Visit<'_> {
             .iter()
             .map(|it| passes_by(it.decision()))
             .collect();
-        let audit = &scene.worker.gate.audit;
+        let audit = &scene.gate.audit;
         let recorded = audit.record(context, judgements, recordable).await?;
         self.seen_decided();
         let mut permitted = Vec::new();
@@ -275,21 +275,22 @@ impl Visit<'_> {
         self.refuse(pending, text).await;
     }
 
+    fn beginner(&self) -> Beginner {
+        Beginner {
+            principal: Arc::clone(self.arrival.scene.principal),
+            source: self.arrival.source,
+        }
+    }
+
     /// Ends a pipeline with `text`, here and at the server if it runs there.
     pub(super) async fn refuse(&mut self, mut pending: Pending<'_>, text: &str) -> Response {
         let Some(proposal) = pending.proposal.take() else {
             return unknown();
         };
         let kept = pending.kept;
-        let go = {
-            let mut inner = kept.lock();
-            let go = inner.shell.refused(*proposal, Failure::Blocked, text);
-            inner.settle();
-            go
-        };
-        kept.changed.notify_waiters();
+        let cleared = kept.refuse(proposal, text);
         let line = self.line(kept);
-        let ending = line.send_ending(Cleared::refused(go), Ender::Gateway);
+        let ending = line.send_ending(cleared, Ender::Gateway);
         let answer = unless_left(self.arrival.leaving, CLOSE, ending).await;
         answer.flatten().unwrap_or_else(unknown)
     }
@@ -359,6 +360,18 @@ impl Drop for Pending<'_> {
 }
 
 impl Kept {
+    /// Ends a pipeline with `text` here; what ends it at the server, if it runs there.
+    pub(super) fn refuse(&self, proposal: Box<Proposal>, text: &str) -> Cleared {
+        let go = {
+            let mut inner = self.lock();
+            let go = inner.shell.refused(*proposal, Failure::Blocked, text);
+            inner.settle();
+            go
+        };
+        self.changed.notify_waiters();
+        Cleared::refused(go)
+    }
+
     /// The grants by which the commands of a pipeline passed.
     pub(super) fn grants_of(&self, command: Uuid) -> Vec<Option<Uuid>> {
         let inner = self.lock();

@@ -1,5 +1,5 @@
 //! A pipeline that runs: each further step of it is decided again, and so is the wait for its output whenever policies or
-//! grants change.
+//! grants change. What goes on without its client, [`super::unasked`] decides by the same words.
 //!
 //! INVARIANT: it goes on by the grants that it began by, or where none is needed by now. Of another of the caller's grants
 //! it took no use, and none of its records names that.
@@ -9,20 +9,114 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::audit::{CallContext, Recorded};
-use crate::data::judge::recordable;
+use crate::data::judge::{Scene, recordable};
 use crate::data::reject::Rejection;
 use crate::dialect::psrp::soap::{Operation, Response};
 use crate::policy::{Judgement, Permit};
 
 use super::clearance::Cleared;
 use super::decide::{Pending, answer, block_text, is_permitted, unknown};
-use super::shells::Kept;
+use super::shells::{Inner, Kept};
 use super::standing::Act;
 use super::upstream::Heard;
 use super::visit::Visit;
 
 /// What a client reads besides a block whose pipeline the caller could begin now.
 const RUN_AGAIN: &str = "\nA pipeline goes on only by what it began by, and that is over. Another grant of yours covers it: run it again";
+
+/// What speaks against it that a pipeline goes on.
+pub(super) struct Against {
+    refused: Vec<Judgement<Act>>,
+    /// The caller could begin it now.
+    is_covered_otherwise: bool,
+}
+
+/// Decides anew on the commands of a pipeline that runs, by the grants that each of them passed by.
+pub(super) fn decide_again(
+    scene: &Scene<'_>,
+    context: &CallContext,
+    acts: &[Act],
+    grants: &[Option<Uuid>],
+) -> Result<Vec<Permit<Act>>, Against> {
+    let mut permits: Vec<Permit<Act>> = Vec::new();
+    let mut against = Against {
+        refused: Vec::new(),
+        is_covered_otherwise: true,
+    };
+    for (index, act) in acts.iter().enumerate() {
+        let grant = grants.get(index).copied().flatten();
+        match scene.decided_again(act.clone(), context, grant) {
+            Judgement::Permitted(permit) => permits.push(permit),
+            refusal @ (Judgement::Own(_) | Judgement::Refused(_)) => {
+                against.is_covered_otherwise &=
+                    is_permitted(&scene.decided(act.clone(), context, None));
+                against.refused.push(refusal);
+            }
+        }
+    }
+    if against.refused.is_empty() {
+        Ok(permits)
+    } else {
+        Err(against)
+    }
+}
+
+impl Against {
+    /// Puts it on record; the text for the client, and whether it is on record. A pipeline that may not go on is stopped, even
+    /// if that cannot be recorded.
+    pub(super) async fn record(self, scene: &Scene<'_>, context: &CallContext) -> (String, bool) {
+        for judgement in &self.refused {
+            scene.count(judgement.decision());
+        }
+        let audit = &scene.gate.audit;
+        let recorded = match audit.record(context, self.refused, recordable).await {
+            Ok(recorded) => recorded,
+            Err(unavailable) => {
+                let text = format!("the pipeline may not go on any more, and {unavailable}");
+                return (text, false);
+            }
+        };
+        let refusals: Vec<_> = recorded
+            .iter()
+            .filter_map(|it| match it {
+                Recorded::Refused(id, refusal) => Some(block_text(*id, refusal, None)),
+                Recorded::Own(..) | Recorded::Permitted(_) => None,
+            })
+            .collect();
+        let mut text = refusals.join("\n");
+        if self.is_covered_otherwise {
+            text.push_str(RUN_AGAIN);
+        }
+        (text, true)
+    }
+}
+
+/// A request that sees to a pipeline which runs, until it is dropped.
+struct Attending<'a> {
+    kept: &'a Kept,
+    command: Uuid,
+}
+
+impl Kept {
+    /// Marks a pipeline as one that a request of its client sees to.
+    fn attend(&self, command: Uuid) -> Attending<'_> {
+        if let Some(standing) = self.lock().standing.get_mut(&command) {
+            standing.attended += 1;
+        }
+        Attending {
+            kept: self,
+            command,
+        }
+    }
+}
+
+impl Drop for Attending<'_> {
+    fn drop(&mut self) {
+        if let Some(standing) = self.kept.lock().standing.get_mut(&self.command) {
+            standing.attended = standing.attended.saturating_sub(1);
+        }
+    }
+}
 
 impl Visit<'_> {
     /// A pipeline goes on, if what it began by still permits it.
@@ -32,82 +126,62 @@ impl Visit<'_> {
         context: &CallContext,
     ) -> Result<Response, Rejection> {
         let kept = pending.kept;
-        let scene = &self.arrival.scene;
-        let grants = kept.grants_of(pending.command());
-        let mut permits: Vec<Permit<Act>> = Vec::new();
-        let mut refused = Vec::new();
-        let mut is_covered_otherwise = true;
+        let command = pending.command();
+        if self.waits_for_output() && kept.lock().is_being_stopped(command) {
+            kept.until(|it| !it.is_being_stopped(command) || !it.shell.is_running(command))
+                .await;
+            return self.look_again(kept).await;
+        }
+        let _attending = kept.attend(command);
+        let grants = kept.grants_of(command);
         let acts = pending.acts();
-        for (index, act) in acts.iter().cloned().enumerate() {
-            let grant = grants.get(index).copied().flatten();
-            match scene.decided_again(act.clone(), context, grant) {
-                Judgement::Permitted(permit) => permits.push(permit),
-                refusal @ (Judgement::Own(_) | Judgement::Refused(_)) => {
-                    is_covered_otherwise &= is_permitted(&scene.decided(act, context, None));
-                    refused.push(refusal);
+        let scene = self.arrival.scene;
+        let permits = match decide_again(&scene, context, &acts, &grants) {
+            Ok(permits) => permits,
+            Err(against) => {
+                let (text, is_recorded) = against.record(&scene, context).await;
+                if is_recorded {
+                    self.seen_decided();
                 }
+                return Ok(self.refuse(pending, &text).await);
             }
-        }
-        if refused.is_empty() {
-            let Some(proposal) = pending.proposal.take() else {
-                return Ok(unknown());
-            };
-            let cleared = {
-                let mut inner = kept.lock();
-                let standing = inner.standing.get(&proposal.command());
-                let standing = standing.map(|it| Arc::clone(&it.permitted));
-                let standing = standing.unwrap_or_default();
-                Cleared::again(&mut inner.shell, *proposal, &standing, &permits)
-            };
-            let cleared = cleared.ok_or_else(Rejection::not_cleared)?;
-            if !matches!(self.request.operation, Operation::Receive { .. }) {
-                return answer(self.line(kept).send(cleared).await);
-            }
-            return match self
-                .wait_while_permitted(kept, cleared, &acts, &grants)
-                .await
-            {
-                Some(heard) => answer(heard),
-                None => self.look_again(kept).await,
-            };
-        }
-        for judgement in &refused {
-            scene.count(judgement.decision());
-        }
-        let audit = &scene.worker.gate.audit;
-        let recorded = audit.record(context, refused, recordable).await;
-        // A pipeline that may not go on is stopped, even if that cannot be recorded.
-        let text = match &recorded {
-            Ok(recorded) => {
-                self.seen_decided();
-                let refusals: Vec<_> = recorded
-                    .iter()
-                    .filter_map(|it| match it {
-                        Recorded::Refused(id, refusal) => Some(block_text(*id, refusal, None)),
-                        Recorded::Own(..) | Recorded::Permitted(_) => None,
-                    })
-                    .collect();
-                let mut text = refusals.join("\n");
-                if is_covered_otherwise {
-                    text.push_str(RUN_AGAIN);
-                }
-                text
-            }
-            Err(unavailable) => format!("the pipeline may not go on any more, and {unavailable}"),
         };
-        Ok(self.refuse(pending, &text).await)
+        let Some(proposal) = pending.proposal.take() else {
+            return Ok(unknown());
+        };
+        let cleared = {
+            let mut inner = kept.lock();
+            let standing = inner.standing.get(&command);
+            let standing = standing.map(|it| Arc::clone(&it.permitted));
+            let standing = standing.unwrap_or_default();
+            Cleared::again(&mut inner.shell, *proposal, &standing, &permits)
+        };
+        let cleared = cleared.ok_or_else(Rejection::not_cleared)?;
+        if !matches!(self.request.operation, Operation::Receive { .. }) {
+            return answer(self.line(kept).send(cleared).await);
+        }
+        let heard = self
+            .wait_while_permitted(kept, command, cleared, &acts, &grants)
+            .await;
+        match heard {
+            Some(heard) => answer(heard),
+            None => self.look_again(kept).await,
+        }
     }
 
-    /// Waits for output as long as the pipeline would be permitted; none if it is not any more.
+    /// Waits for output as long as the pipeline would be permitted; none if it is not any more, or the gateway has stopped it.
     async fn wait_while_permitted(
         &self,
         kept: &Kept,
+        command: Uuid,
         cleared: Cleared,
         acts: &[Act],
         grants: &[Option<Uuid>],
     ) -> Option<Heard> {
-        let state = &self.arrival.scene.worker.gate.state;
+        let state = &self.arrival.scene.gate.state;
         let mut waiting = std::pin::pin!(self.wait_or_send(kept, cleared));
+        let is_stopped = |it: &Inner| it.is_being_stopped(command) && !it.shell.is_running(command);
+        let mut stopped = std::pin::pin!(kept.until(is_stopped));
         loop {
             let mut changed = std::pin::pin!(state.changes().notified());
             changed.as_mut().enable();
@@ -116,6 +190,7 @@ impl Visit<'_> {
             }
             tokio::select! {
                 heard = &mut waiting => return Some(heard),
+                () = &mut stopped => return None,
                 () = changed => {}
             }
         }
@@ -123,13 +198,10 @@ impl Visit<'_> {
 
     /// Whether a pipeline is still permitted by the policies of this moment and the grants that it began by.
     fn would_go_on(&self, acts: &[Act], grants: &[Option<Uuid>]) -> bool {
-        let snapshot = self.arrival.scene.worker.gate.state.snapshot();
+        let snapshot = self.arrival.scene.gate.state.snapshot();
         let arrival = self.arrival.with(&snapshot);
         let context = arrival.context(None);
-        acts.iter().enumerate().all(|(index, act)| {
-            let grant = grants.get(index).copied().flatten();
-            is_permitted(&arrival.scene.decided_again(act.clone(), &context, grant))
-        })
+        decide_again(&arrival.scene, &context, acts, grants).is_ok()
     }
 
     /// Answers the request anew, by the policies and grants of this moment.

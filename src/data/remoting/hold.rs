@@ -210,7 +210,7 @@ impl Visit<'_> {
         let Some(mut waits) = waits else {
             return std::future::pending().await;
         };
-        let own_cmdlets = &self.arrival.scene.worker.gate.own_cmdlets;
+        let own_cmdlets = &self.arrival.scene.gate.own_cmdlets;
         let settled = |(index, wait): (usize, &Wait)| {
             let settled = own_cmdlets.settled(wait.request);
             async move { (index, settled.await) }
@@ -253,7 +253,7 @@ impl Visit<'_> {
             return Ok(None);
         }
         // What was waited for is in the grants and policies of this moment.
-        let snapshot = self.arrival.scene.worker.gate.state.snapshot();
+        let snapshot = self.arrival.scene.gate.state.snapshot();
         let arrival = self.arrival.with(&snapshot);
         let mut now = self.at(&arrival);
         let begun = Box::pin(now.begin_held(kept, proposal)).await;

@@ -26,7 +26,7 @@ impl Visit<'_> {
         command: Arc<Command>,
         context: &CallContext,
     ) -> Result<Response, Rejection> {
-        let gate = &*self.arrival.scene.worker.gate;
+        let gate = self.arrival.scene.gate;
         let act = Act::Command(Arc::clone(&command));
         let judgement = self.arrival.scene.decided(act, context, None);
         self.arrival.scene.count(judgement.decision());

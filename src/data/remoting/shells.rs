@@ -164,6 +164,18 @@ impl Kept {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Waits until this is so.
+    pub(super) async fn until(&self, is_so: impl Fn(&Inner) -> bool) {
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if is_so(&self.lock()) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
     /// Marks it as in use until the result is dropped.
     pub(super) fn in_use(&self) -> InUse<'_> {
         self.busy.fetch_add(1, Ordering::AcqRel);
@@ -186,6 +198,12 @@ impl Kept {
 }
 
 impl Inner {
+    /// Whether the gateway stops a pipeline by itself, or did.
+    pub(super) fn is_being_stopped(&self, command: Uuid) -> bool {
+        let standing = self.standing.get(&command);
+        standing.is_some_and(|it| it.is_being_stopped)
+    }
+
     /// Charges what the session holds by now; whether there is room for that.
     pub(super) fn charge(&mut self) -> bool {
         self.share.resize(self.shell.weight())

@@ -1,13 +1,15 @@
 //! What was permitted of a pipeline that runs: the proof for its further steps, and its outcomes, which are not known yet.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::audit::RecordedPermit;
 use crate::data::judge::Judged;
 use crate::data::outcome::OutcomeGuard;
-use crate::model::Command;
+use crate::model::{Command, Principal};
 use crate::policy::{SessionCall, Subject};
 use crate::telemetry::metrics::RunningPipeline;
 
@@ -54,10 +56,25 @@ pub(super) struct Permitted {
     pub(super) grant: Option<Uuid>,
 }
 
+/// Who began a pipeline.
+#[derive(Clone, Debug)]
+pub(super) struct Beginner {
+    pub(super) principal: Arc<Principal>,
+    /// Where their request came from.
+    pub(super) source: IpAddr,
+}
+
 /// What was permitted of a pipeline that runs.
 #[derive(Debug)]
 pub(super) struct Standing {
     pub(super) permitted: Arc<[Permitted]>,
+    pub(super) beginner: Beginner,
+    /// Requests of its client that are decided on, or wait while it is permitted: they see to its end themselves.
+    pub(super) attended: usize,
+    /// Since when nothing covers it any more, as far as the gateway noticed by itself.
+    pub(super) uncovered: Option<Instant>,
+    /// The gateway stops it by itself, or did.
+    pub(super) is_being_stopped: bool,
     outcomes: Vec<OutcomeGuard>,
     counted: Option<RunningPipeline>,
 }
@@ -65,11 +82,16 @@ pub(super) struct Standing {
 impl Standing {
     pub(super) fn new(
         permitted: Vec<Permitted>,
+        beginner: Beginner,
         outcomes: Vec<OutcomeGuard>,
         counted: RunningPipeline,
     ) -> Self {
         Self {
             permitted: permitted.into(),
+            beginner,
+            attended: 0,
+            uncovered: None,
+            is_being_stopped: false,
             outcomes,
             counted: Some(counted),
         }

@@ -43,7 +43,7 @@ impl Visit<'_> {
         if let Operation::Create { protocol, creation } = &self.request.operation {
             return self.open(protocol.as_deref(), creation).await;
         }
-        let owner = &self.arrival.scene.caller.principal.key;
+        let owner = &self.arrival.caller.principal.key;
         let Some(kept) = self.remoting.shells.find(self.request.shell, owner) else {
             return Ok(unknown_shell());
         };
@@ -134,8 +134,8 @@ impl Visit<'_> {
         creation: &[u8],
     ) -> Result<Response, Rejection> {
         let scene = self.arrival.scene;
-        let gate = &*scene.worker.gate;
-        let owner = &scene.caller.principal;
+        let gate = scene.gate;
+        let owner = scene.principal;
         let limits = self.remoting.limits();
         let (shell, operation) =
             Shell::open(self.request.shell, protocol, creation, &owner.key, limits)?;
@@ -190,7 +190,7 @@ impl Visit<'_> {
         operation: Operation,
     ) -> Result<Heard, Rejection> {
         let scene = self.arrival.scene;
-        let audit = &scene.worker.gate.audit;
+        let audit = &scene.gate.audit;
         let context = self.context(None);
         let judgement: Judgement<Act> = scene.decided(Act::Session(call), &context, None);
         scene.count(judgement.decision());
@@ -233,14 +233,14 @@ impl Visit<'_> {
     pub(super) fn line<'k>(&'k self, kept: &'k Kept) -> Line<'k> {
         let scene = &self.arrival.scene;
         Line {
-            pool: &scene.worker.pool,
+            pool: &self.arrival.worker.pool,
             route: scene.route,
             remoting: self.remoting,
             kept,
             authorization: scene
                 .route
                 .credential
-                .for_call(scene.caller.authorization()),
+                .for_call(self.arrival.caller.authorization()),
             target: self.target,
             frame: &self.request.frame,
         }

@@ -398,6 +398,27 @@ impl Shell {
         )
     }
 
+    /// Whether the server runs a pipeline, as it said, and was not told to end it.
+    pub fn is_running(&self, command: Uuid) -> bool {
+        let state = self.commands.get(&command).map(|it| &it.state);
+        matches!(state, Some(State::Running(_)))
+    }
+
+    /// That a pipeline which the server runs goes on, though its client asks for nothing: to be decided on like a step of its
+    /// client's. Nothing goes upstream if it may.
+    pub fn going_on(&self, command: Uuid) -> Option<Proposal> {
+        let running = self.commands.get(&command)?;
+        let State::Running(work) = &running.state else {
+            return None;
+        };
+        Some(Proposal {
+            command,
+            subject: work.subject(),
+            stage: Stage::Onward,
+            next: Next::Continue(Vec::new(), Some(Response::Sent)),
+        })
+    }
+
     /// Pipelines that the server was told to end, and did not say that they have ended.
     pub fn stopping(&self) -> Vec<Uuid> {
         let is_stopping = |it: &Running| matches!(it.state, State::Stopping(..));

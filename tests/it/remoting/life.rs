@@ -318,7 +318,7 @@ async fn what_is_piped_in_is_on_record_before_it_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_revoke_stops_a_running_pipeline_at_its_next_step() {
+async fn a_revoke_stops_a_running_pipeline_whatever_its_client_does_next() {
     let lab = Lab::start().await;
     let session = lab.open("ana").await;
     let asked = session
@@ -385,17 +385,18 @@ async fn a_revoke_stops_a_running_pipeline_at_its_next_step() {
             "{stopped:?}"
         );
     }
-    let told = lab.server.journal();
-    let told: Vec<_> = told.iter().filter(|it| *it != "create").collect();
+    // The gateway ends it by itself, and its client's request may do so, too, before the server has said that it has.
+    let mut told = lab.server.journal();
+    let is_end = |it: &str| it == "stop" || it == "terminate";
+    told.dedup_by(|later, before| is_end(later) && is_end(before));
     assert_eq!(
         told,
         [
+            "create",
             "run Wait-Release",
             "stop",
-            "terminate",
             "run Wait-Release",
-            "stop",
-            "terminate"
+            "stop"
         ]
     );
     let verdicts = |it: &serde_json::Value| it["verdict"].as_str().unwrap().to_owned();

@@ -8,9 +8,9 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::Lab;
 use super::client::{Call, Input, Session, read, receive};
 use super::server::{Server, Weakness};
+use super::{Lab, OWN};
 use crate::client::{Answer, Http, send};
 use crate::gateway::PATIENCE;
 
@@ -21,7 +21,7 @@ const SILENCE: [Call<'static>; 1] = [("Test-Silence", &[])];
 const GOVERNED: [Call<'static>; 1] = [("Remove-Silence", &[])];
 
 async fn lab() -> Lab {
-    Lab::in_front_of(Server::http2(1).await, "workers = 1", "").await
+    Lab::in_front_of(Server::http2(1).await, OWN, "workers = 1", "").await
 }
 
 /// How many requests the server lets wait.

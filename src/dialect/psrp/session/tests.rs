@@ -349,6 +349,32 @@ fn a_form_that_is_not_let_through_fails_without_a_decision() {
 }
 
 #[test]
+fn what_runs_can_be_refused_though_its_client_asks_for_nothing() {
+    let mut client = Client::new();
+    assert!(client.shell.going_on(ONE).is_none());
+    client.run(ONE, "Get-Mailbox", false);
+    let proposal = client.shell.going_on(ONE).unwrap();
+    assert_eq!(names(&proposal), ["Get-Mailbox"]);
+    assert_eq!(proposal.stage(), Stage::Onward);
+    let go = client.shell.permitted(proposal);
+    assert_eq!(go.operations, [], "nothing goes upstream if it may");
+    let proposal = client.shell.going_on(ONE).unwrap();
+    let go = client
+        .shell
+        .refused(proposal, Failure::Blocked, "it was revoked");
+    assert_eq!(go.operations.len(), 2);
+    assert!(client.shell.going_on(ONE).is_none(), "once is enough");
+    // The client hears it when it asks.
+    let Step::End(go) = client.step(receive(ONE)) else {
+        panic!("it is told to end again");
+    };
+    let Some(Response::Received(received)) = go.answer else {
+        panic!("{go:?}");
+    };
+    assert_eq!(received.state, Some((ONE, CommandState::Done)));
+}
+
+#[test]
 fn a_revoke_stops_a_running_pipeline_at_its_next_step() {
     let mut client = Client::new();
     client.run(ONE, "Get-Mailbox", false);
