@@ -151,11 +151,10 @@ async fn live<'a>(
         return whole.answer(worker, route, &gate.stopping, seen).await;
     };
     let worker = Arc::clone(worker);
-    let answer = room
-        .carry_out(request_id, &gate.stopping, |leaving| async move {
-            whole.carry_out(&worker, &leaving).await
-        })
-        .await;
+    let carried_out = room.carry_out(request_id, &gate.stopping, |leaving| async move {
+        whole.carry_out(&worker, &leaving).await
+    });
+    let answer = Box::pin(carried_out).await;
     // What came of it is on record, also if it was refused before any decision.
     seen.decided |= answer.is_some();
     answer.unwrap_or_else(|| Err(Rejection::broke_down()))
@@ -223,7 +222,8 @@ impl Whole {
         };
         match &route.protocol {
             Protocol::ExchangeRest => rest::answer(&arrival, seen).await,
-            Protocol::Psrp(remoting) => remoting::answer(&arrival, remoting, seen).await,
+            // On the heap, so that other endpoints' requests need no room for it.
+            Protocol::Psrp(remoting) => Box::pin(remoting::answer(&arrival, remoting, seen)).await,
         }
     }
 }

@@ -94,7 +94,11 @@ impl Scene<'_> {
             None
         };
         let judgement = self.decided(call, context, continued);
-        self.settled(judgement, context, continued).await
+        if continued.is_none() && self.needs_no_use(&judgement) {
+            self.count(judgement.decision());
+            return Ok((judgement, None));
+        }
+        Box::pin(self.settled(judgement, context, continued)).await
     }
 
     /// Decides a call with the grants of this moment. Of the grant `continued` a use was taken before, with which it goes on.
@@ -244,14 +248,21 @@ impl Scene<'_> {
             == Effect::Read
     }
 
+    /// Whether nothing is to be taken for what was decided, as for most.
+    fn needs_no_use<C: Judged>(&self, judgement: &Judgement<C>) -> bool {
+        match judgement {
+            Judgement::Own(_) | Judgement::Refused(_) => true,
+            Judgement::Permitted(permit) => self.counted(permit).is_none(),
+        }
+    }
+
     /// The grant of which a permitted call needs a use, and the bound of its policy.
     fn counted<C: Judged>(&self, permit: &Permit<C>) -> Option<(Uuid, Option<Spread>)> {
         let decision = permit.decision();
         let grant = passes_by(decision)?;
         let command = permit.subject().command()?;
         // A cmdlet that reads, by its verb or as the catalogue knows it, asks no trial's question: it would just run.
-        let may_be_trial = !command.reads() && !self.only_reads(command);
-        if permit.subject().is_trial() && may_be_trial {
+        if permit.subject().is_trial() && !command.reads() && !self.only_reads(command) {
             return None;
         }
         let policy = self.snapshot.policies.policy(decision.policy.as_deref()?)?;

@@ -259,6 +259,16 @@ impl Rejection {
         Self::upstream_answer("the server behind the gateway did not answer soon enough")
     }
 
+    /// What ends something did not leave: as much as may be is being ended at the server already.
+    pub(super) fn no_turn() -> Self {
+        Self::new(
+            RefusedReason::Limit,
+            StatusCode::SERVICE_UNAVAILABLE,
+            "ends-at-limit",
+            "the server behind the gateway does not answer what you want to end, and no more of it waits at once; try again later",
+        )
+    }
+
     pub(super) fn session_busy() -> Self {
         Self::new(
             RefusedReason::Limit,
@@ -273,6 +283,7 @@ impl Rejection {
         match self.reason {
             known @ ("upstream-timeout" | "upstream-broken" | "upstream-unreachable") => known,
             "upstream-answer" | "upstream-refused" => "upstream-broken",
+            "ends-at-limit" => "upstream-timeout",
             _ => "failed",
         }
     }

@@ -76,7 +76,7 @@ pub(super) async fn answer(
     };
     match operation {
         Operation::Single(call) => rest.single(call, context, seen).await,
-        Operation::Batch(batch) => rest.batch(batch, context, seen).await,
+        Operation::Batch(batch) => Box::pin(rest.batch(batch, context, seen)).await,
     }
 }
 
@@ -110,9 +110,14 @@ impl Rest<'_> {
                 outcome.took(receipt);
                 forward::single(&self.asked(), permit, outcome).await
             }
-            Recorded::Own(id, own) => Ok(response(self.answer(own.subject(), id, &context).await)),
+            // On the heap, so that calls which pass need no room for it.
+            Recorded::Own(id, own) => {
+                let answer = Box::pin(self.answer(own.subject(), id, &context)).await;
+                Ok(response(answer))
+            }
             Recorded::Refused(id, refusal) => {
-                Ok(response(self.refuse(&refusal, id, &context).await))
+                let answer = Box::pin(self.refuse(&refusal, id, &context)).await;
+                Ok(response(answer))
             }
         }
     }

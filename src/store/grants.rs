@@ -75,19 +75,14 @@ impl Store {
         now: DateTime<Utc>,
         most: i64,
     ) -> Result<Vec<Grant>, StoreError> {
-        let found = sql(
-            "select * from grants where state = 'live' and ends_ms <= $1 order by ends_ms limit $2",
-        )
-        .bind(now)
-        .bind(most);
+        let found = ended(now, most);
         self.database.rows(found).await?.iter().map(read).collect()
     }
 
     /// When the next grant ends.
     pub async fn next_end(&self) -> Result<Option<DateTime<Utc>>, StoreError> {
-        let due = sql("select min(ends_ms) as due from grants where state = 'live'");
         self.database
-            .rows(due)
+            .rows(next_end())
             .await?
             .first()
             .map_or(Ok(None), |row| row.maybe_time("due"))
@@ -99,6 +94,18 @@ impl Store {
         let rows = self.database.rows(found).await?;
         rows.iter().map(|row| Ok(row.text("identity")?)).collect()
     }
+}
+
+/// The statement that finds grants whose time is over, by an index.
+pub(super) fn ended(now: DateTime<Utc>, most: i64) -> Statement {
+    sql("select * from grants where state = 'live' and ends_ms <= $1 order by ends_ms limit $2")
+        .bind(now)
+        .bind(most)
+}
+
+/// The statement that finds the next end, by one look into an index.
+pub(super) fn next_end() -> Statement {
+    sql("select min(ends_ms) as due from grants where state = 'live'")
 }
 
 /// The statement that lists grants. What it begins with is what one index has before the id, so no more rows are read than

@@ -83,20 +83,14 @@ impl Store {
         now: DateTime<Utc>,
         most: i64,
     ) -> Result<Vec<Request>, StoreError> {
-        let found = sql(
-            "select * from requests where state = 'pending' and expires_ms <= $1
-            order by expires_ms limit $2",
-        )
-        .bind(now)
-        .bind(most);
+        let found = lapsed(now, most);
         self.database.rows(found).await?.iter().map(read).collect()
     }
 
     /// When the next pending request expires.
     pub async fn next_expiry(&self) -> Result<Option<DateTime<Utc>>, StoreError> {
-        let due = sql("select min(expires_ms) as due from requests where state = 'pending'");
         self.database
-            .rows(due)
+            .rows(next_expiry())
             .await?
             .first()
             .map_or(Ok(None), |row| row.maybe_time("due"))
@@ -140,6 +134,18 @@ impl Store {
             .map(read_vote)
             .collect()
     }
+}
+
+/// The statement that finds pending requests whose time is over, by an index.
+pub(super) fn lapsed(now: DateTime<Utc>, most: i64) -> Statement {
+    sql("select * from requests where state = 'pending' and expires_ms <= $1 order by expires_ms limit $2")
+        .bind(now)
+        .bind(most)
+}
+
+/// The statement that finds the next expiry, by one look into an index.
+pub(super) fn next_expiry() -> Statement {
+    sql("select min(expires_ms) as due from requests where state = 'pending'")
 }
 
 /// The statement that lists requests. What it begins with is what one index has before the id, so no more rows are read than

@@ -24,7 +24,7 @@ use super::shells::Kept;
 use super::visit::Visit;
 
 /// How long a client that does not say waits for output.
-const USUAL_WAIT: Duration = Duration::from_secs(20);
+pub(super) const USUAL_WAIT: Duration = Duration::from_secs(20);
 
 /// A pipeline that waits for approval.
 #[derive(Debug)]

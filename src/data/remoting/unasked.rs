@@ -31,7 +31,7 @@ use super::decide::Pending;
 use super::going::{Against, decide_again};
 use super::shells::Kept;
 use super::standing::Beginner;
-use super::upstream::CLOSE;
+use super::upstream::{CLOSE, Ender};
 
 /// How often it looks without being told of a change.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -190,7 +190,10 @@ async fn stop(
     };
     // What it does not say to have ended it is told again, like all that was stopped.
     let _turn = turns.acquire().await;
-    if timeout(CLOSE, line.send_ending(cleared)).await.is_err() {
+    if timeout(CLOSE, line.send_ending(cleared, Ender::Gateway))
+        .await
+        .is_err()
+    {
         warn!(shell = %kept.id, pipeline = %command, "The server did not say whether it stopped a pipeline that may not go on; it is told again");
     }
 }

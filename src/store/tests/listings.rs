@@ -294,3 +294,30 @@ async fn listings_of_a_person_a_task_or_a_policy_read_no_others_rows() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn what_is_due_is_found_without_a_look_at_what_is_not() {
+    on_each_engine(async |place| {
+        let store = place.open().await;
+        fill(&store).await;
+        for living in [
+            "update requests set state = 'pending', subject = id, decided_ms = null",
+            "update grants set state = 'live'",
+            "analyze",
+        ] {
+            store.database.run(sql(living)).await;
+        }
+        for (index, statement) in [
+            ("live_grants_by_end", grants::next_end()),
+            ("live_grants_by_end", grants::ended(at(0), 10)),
+            ("requests_by_expiry", requests::next_expiry()),
+            ("requests_by_expiry", requests::lapsed(at(0), 10)),
+        ] {
+            let plan = store.database.plan(statement).await;
+            assert!(plan.contains(index), "{plan}");
+            let sorted = plan.contains("TEMP B-TREE") || plan.contains("Sort");
+            assert!(!sorted, "{plan}");
+        }
+    })
+    .await;
+}
