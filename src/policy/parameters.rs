@@ -7,29 +7,11 @@
 //! it could not resolve passes only if it cannot stand for a parameter with a rule; where it does not, a policy that sets
 //! `other_parameters = "allow"` lets them pass unseen.
 
-use crate::model::{Names, Parameter, ParameterName, Parameters, Value, is_sensitive};
+use crate::model::{
+    COMMON_PARAMETERS, Names, Parameter, ParameterName, Parameters, Value, is_sensitive,
+};
 
 use super::requirement::Requirement;
-
-/// Parameters of every cmdlet ([about_CommonParameters]): they change what is shown and asked, not what is done.
-///
-/// [about_CommonParameters]: https://learn.microsoft.com/powershell/module/microsoft.powershell.core/about/about_commonparameters
-const COMMON_PARAMETERS: &[&str] = &[
-    "Confirm",
-    "Debug",
-    "ErrorAction",
-    "ErrorVariable",
-    "InformationAction",
-    "InformationVariable",
-    "OutBuffer",
-    "OutVariable",
-    "PipelineVariable",
-    "ProgressAction",
-    "Verbose",
-    "WarningAction",
-    "WarningVariable",
-    "WhatIf",
-];
 
 /// What a policy asks of a command's parameters; by default nothing.
 #[derive(Clone, Debug, Default)]

@@ -206,6 +206,27 @@ impl Line<'_> {
     }
 
     async fn exchange(&self, operation: &Operation, ender: Ender) -> Result<Response, Rejection> {
+        // What is late of these would begin something in another session of this id; all else waits for something, or ends it.
+        let begins = matches!(
+            operation,
+            Operation::Command { .. } | Operation::Create { .. } | Operation::Send { .. }
+        );
+        let unanswered = begins.then(|| self.kept.unanswered());
+        let heard = self.answer_of(operation, ender).await;
+        let is_over = match &heard {
+            Ok(Response::Fault(fault)) => fault.subcode.refuses(),
+            Ok(_) => true,
+            Err(rejection) => rejection.is_certain(),
+        };
+        if let Some(unanswered) = unanswered
+            && is_over
+        {
+            unanswered.settle();
+        }
+        heard
+    }
+
+    async fn answer_of(&self, operation: &Operation, ender: Ender) -> Result<Response, Rejection> {
         let mut patience = self.wait_for(operation);
         let turn = match purpose(operation, ender) {
             None => None,
@@ -268,7 +289,7 @@ impl Line<'_> {
                 return Err(Rejection::credential_refused());
             }
             StatusCode::UNAUTHORIZED => {
-                return Err(Rejection::upstream_answer(
+                return Err(Rejection::upstream_refused(
                     "the server behind the gateway did not take your name and password",
                 ));
             }
@@ -277,7 +298,13 @@ impl Line<'_> {
                     "the server behind the gateway answered with status {}",
                     status.as_u16()
                 );
-                return Err(Rejection::upstream_answer(&text));
+                let may_come_yet =
+                    status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT;
+                return Err(if may_come_yet {
+                    Rejection::upstream_answer(&text)
+                } else {
+                    Rejection::upstream_refused(&text)
+                });
             }
         }
         if answer.headers().contains_key(CONTENT_ENCODING) {

@@ -154,6 +154,8 @@ impl Visit<'_> {
                 scene.route.metrics.shell(),
             )
             .map_err(|why| match why {
+                NoRoom::Late => Rejection::session_late(),
+                NoRoom::TooManyLate => Rejection::too_many_late(),
                 NoRoom::Taken => Rejection::session_taken(),
                 NoRoom::TooMany => Rejection::too_many_sessions(),
                 NoRoom::TooManyOfOne(count) => Rejection::too_many_of_one(count),
