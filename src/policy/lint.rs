@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::NaiveDate;
 
-use crate::model::{PolicyId, Task};
+use crate::model::{PolicyId, Task, Workload};
 
 use super::pattern::Pattern;
 use super::problem::{Place, PolicyProblem, nearest};
 use super::scopes::Reach;
-use super::{Approval, Effect, Policy, PolicySet, Source, Ungoverned};
+use super::{Approval, Catalogue, Effect, Policy, PolicySet, Source, Ungoverned};
 
 /// How many names a warning lists.
 const TOLD: usize = 5;
@@ -133,9 +133,15 @@ fn undoable(set: &PolicySet, ungoverned: Ungoverned, warnings: &mut Vec<PolicyPr
     if ungoverned == Ungoverned::Block {
         return;
     }
-    let mut free: BTreeMap<String, Vec<&Task>> = BTreeMap::new();
-    for task in set.catalogue().undo() {
-        if set.governing(task).is_none_or(|it| it.report_only) {
+    let mut free: BTreeMap<String, Vec<Task>> = BTreeMap::new();
+    for task in set
+        .catalogue()
+        .undo()
+        .iter()
+        .cloned()
+        .chain(undo_elsewhere(set))
+    {
+        if set.governing(&task).is_none_or(|it| it.report_only) {
             let workload = task.workload.as_str().to_ascii_lowercase();
             free.entry(workload).or_default().push(task);
         }
@@ -163,6 +169,24 @@ fn undoable(set: &PolicySet, ungoverned: Ungoverned, warnings: &mut Vec<PolicyPr
             warnings.push(warning(place_of(first), message, hint));
         }
     }
+}
+
+/// What takes the gate away in other workloads that run the cmdlets of the program's list, as policies that name some of them say.
+fn undo_elsewhere(set: &PolicySet) -> Vec<Task> {
+    let undo = set.catalogue().undo();
+    let is_other = |it: &Task| undo.iter().all(|task| task.workload != it.workload);
+    let named = set.policies().iter().flat_map(named_tasks);
+    let others = named.filter(|it| is_other(it) && Catalogue::shipped_cmdlet(&it.cmdlet));
+    let workloads: BTreeMap<String, Workload> = others
+        .map(|it| (it.workload.as_str().to_ascii_lowercase(), it.workload))
+        .collect();
+    let tasks = |workload: Workload| {
+        undo.iter().map(move |task| Task {
+            workload: workload.clone(),
+            cmdlet: task.cmdlet.clone(),
+        })
+    };
+    workloads.into_values().flat_map(tasks).collect()
 }
 
 /// Policies that govern no command that is known.

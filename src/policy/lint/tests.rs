@@ -247,3 +247,23 @@ fn what_cannot_name_an_identity_has_no_policy_that_limits_them() {
     }
     assert_eq!(policy("New-Mailbox", "calls_per_grant"), "");
 }
+
+#[test]
+fn the_gate_can_be_undone_in_a_workload_of_another_name() {
+    let text = |more: &str| {
+        format!(
+            "[[policy]]\ntask = 'OnPrem\\Set-Mailbox'\napproval = 'auto'\n\
+             [[policy]]\ntask = 'Exchange\\*'\napproval = 'auto'\n\
+             [[policy]]\ntask = 'Files\\Set-Share'\napproval = 'auto'\n{more}"
+        )
+    };
+    let told = warnings(&text(""), Ungoverned::Allow);
+    assert!(
+        told.contains(r"no policy is enforced for `onprem\Add-"),
+        "{told}"
+    );
+    assert!(!told.contains(r"`files\Add-"), "{told}");
+    let governed = text("[[policy]]\ntask = 'OnPrem\\*'\napproval = 'auto'\n");
+    let told = warnings(&governed, Ungoverned::Allow);
+    assert!(!told.contains("can be undone"), "{told}");
+}
