@@ -189,7 +189,7 @@ approval = "manual"
 approvers = ["mbmanagers"]
 max_uses = 1
 [[policy]]
-task = 'Exchange\Set-Mailbox'
+task = 'Exchange\Set-User'
 approval = "manual"
 approvers = ["mbmanagers"]
 max_uses = 1
@@ -210,7 +210,7 @@ max_uses = 1
         // and so does what is none: a text is no switch that is set.
         ("New-Mailbox", json!({"Name": "a", "WhatIf": "True"})),
         (
-            "Set-Mailbox",
+            "Set-User",
             json!({"Identity": "ana", "Confirm": "$true"}),
         ),
     ];
