@@ -186,7 +186,7 @@ mod tests {
             let mut given = vec![
                 ("identity", Value::text(identity)),
                 ("Type", Value::text(kind)),
-                ("Quota", Value::text("4.0")),
+                ("Quota", Value::text("4")),
                 ("Office", Value::text(office)),
             ];
             given.extend_from_slice(more);
