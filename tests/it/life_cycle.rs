@@ -183,6 +183,16 @@ task = 'Exchange\Start-Report'
 approval = "manual"
 approvers = ["mbmanagers"]
 max_uses = 1
+[[policy]]
+task = 'Exchange\New-Mailbox'
+approval = "manual"
+approvers = ["mbmanagers"]
+max_uses = 1
+[[policy]]
+task = 'Exchange\Set-User'
+approval = "manual"
+approvers = ["mbmanagers"]
+max_uses = 1
 "#;
     let gateway = Gateway::with(Setup {
         policies: format!("{POLICIES}\n{more}"),
@@ -195,12 +205,18 @@ max_uses = 1
             json!({"Identity": "ana", "DeleteContent": true}),
         ),
         ("Get-Mailbox", json!({"Anr": "a"})),
-        // A trial of what reads as the catalogue knows it takes a use as well.
+        // A trial of what reads as the catalogue knows it takes a use as well,
         ("Start-Report", json!({"Confirm": true})),
+        // and so does what is none: a text is no switch that is set.
+        ("New-Mailbox", json!({"Name": "a", "WhatIf": "True"})),
+        ("Set-User", json!({"Identity": "ana", "Confirm": "$true"})),
     ];
     for (cmdlet, parameters) in calls {
         let task = format!(r"Exchange\{cmdlet}");
         grant(&gateway, "ana", json!({"Task": task, "Reason": "r"})).await;
+        let parameters_ask = ["Confirm", "WhatIf"]
+            .iter()
+            .any(|it| parameters.get(it).is_some());
         let body = command(cmdlet, parameters).to_string();
         let ask = async |path: &str| {
             let mut page = request("ana", Method::POST, path, body.clone());
@@ -209,7 +225,7 @@ max_uses = 1
             gateway.send(Http::One, page).await.status
         };
         ask(&invoke_path()).await;
-        let again = if cmdlet == "Start-Report" {
+        let again = if parameters_ask {
             invoke_path()
         } else {
             format!("{}?$skiptoken=1", invoke_path())
