@@ -100,11 +100,13 @@ pub struct DangerousParameter {
 pub(super) struct Effects(u8);
 
 impl Effects {
-    fn of(effect: Effect) -> Self {
+    /// The set of one.
+    pub(super) fn of(effect: Effect) -> Self {
         Self(1 << effect.severity())
     }
 
-    fn with(self, effect: Effect) -> Self {
+    /// It, and another effect.
+    pub(super) fn with(self, effect: Effect) -> Self {
         Self(self.0 | Self::of(effect).0)
     }
 

@@ -194,7 +194,8 @@ fn unreachable(set: &PolicySet, known: &Known, warnings: &mut Vec<PolicyProblem>
     let mut governs = vec![false; set.policies().len()];
     let named: Vec<Task> = set.policies().iter().flat_map(named_tasks).collect();
     for task in known.tasks.iter().chain(&named) {
-        for policy in set.possible(task) {
+        // What one says that only reports is told beside what governs.
+        for policy in set.possible(task).chain(set.reporting(task)) {
             let place = known.places.get(&policy.id);
             if let Some(governs) = place.and_then(|it| governs.get_mut(*it)) {
                 *governs = true;
@@ -293,7 +294,9 @@ fn unruled(set: &PolicySet, known: &Known, warnings: &mut Vec<PolicyProblem>) {
         let Some(policy) = set.governing(task) else {
             continue;
         };
-        if matches!(policy.reach, Reach::Effect(_)) || policy.approval == Approval::Never {
+        // One that only reports takes nothing out of a policy that is enforced.
+        let is_lenient = policy.approval != Approval::Never && !policy.report_only;
+        if matches!(policy.reach, Reach::Effect(_)) || !is_lenient {
             continue;
         }
         let parameters = facts.dangerous.iter().filter(|it| {
@@ -322,15 +325,23 @@ fn unruled(set: &PolicySet, known: &Known, warnings: &mut Vec<PolicyProblem>) {
     }
 }
 
-/// Effects whose policy is easier to get by than that of a milder effect: a dangerous parameter would then help.
+/// Effects whose policy is easier to get by than that of a milder effect: a dangerous parameter would then help. (It never takes a
+/// command out of a `never`, nor to a policy that only reports.)
 fn lax(set: &PolicySet, warnings: &mut Vec<PolicyProblem>) {
     for (position, milder) in Effect::ALL.into_iter().enumerate() {
         for severe in Effect::ALL.into_iter().skip(position + 1) {
             if let (Some(one), Some(two)) = (of_effect(set, milder), of_effect(set, severe))
                 && strictness(two) < strictness(one)
+                && !two.report_only
             {
+                let why = match one.approval {
+                    Approval::Auto | Approval::Manual => {
+                        ": a dangerous parameter makes a command easier to run"
+                    }
+                    Approval::Never => "",
+                };
                 let message = format!(
-                    "`{}` is easier to get than `{}`, although it is more severe: a dangerous parameter makes a command easier to run",
+                    "`{}` is easier to get than `{}`, although it is more severe{why}",
                     two.scope.text, one.scope.text
                 );
                 warnings.push(warning(
