@@ -2,6 +2,26 @@
 
 use super::{ParameterName, Task, Value};
 
+/// Parameters of every cmdlet ([about_CommonParameters]), which clients may send with any: they change what is shown and asked, not what is done.
+///
+/// [about_CommonParameters]: https://learn.microsoft.com/powershell/module/microsoft.powershell.core/about/about_commonparameters
+pub const COMMON_PARAMETERS: &[&str] = &[
+    "Confirm",
+    "Debug",
+    "ErrorAction",
+    "ErrorVariable",
+    "InformationAction",
+    "InformationVariable",
+    "OutBuffer",
+    "OutVariable",
+    "PipelineVariable",
+    "ProgressAction",
+    "Verbose",
+    "WarningAction",
+    "WarningVariable",
+    "WhatIf",
+];
+
 /// A parameter with its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameter {

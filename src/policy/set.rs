@@ -7,7 +7,7 @@ use std::sync::Arc;
 use aws_lc_rs::digest::{Context, SHA256};
 use chrono::{DateTime, Utc};
 
-use crate::model::{Command, Interner, Principal, Task};
+use crate::model::{Command, Interner, Principal, Redaction, Task};
 
 use super::folded::FoldedMap;
 use super::index::FoldedTask;
@@ -48,6 +48,8 @@ pub struct PolicySet {
     role_group_names: FoldedMap,
     catalogue: Arc<Catalogue>,
     skipped: Vec<PolicyProblem>,
+    /// What is hidden in what callers are told.
+    redaction: Redaction,
     hash: Arc<str>,
 }
 
@@ -143,8 +145,24 @@ impl PolicySet {
             role_group_names,
             catalogue,
             skipped,
+            redaction: Redaction::default(),
             hash,
         }
+    }
+
+    /// It, with all hidden in what callers are told that `redaction` hides.
+    #[must_use]
+    pub fn with_redaction(mut self, redaction: &Redaction) -> Self {
+        for policy in &mut self.policies {
+            policy.parameters.hide(redaction);
+        }
+        self.redaction = redaction.clone();
+        self
+    }
+
+    /// Whether the value of a parameter of this name is hidden, so that no request can name it.
+    pub(super) fn hides(&self, parameter: &str) -> bool {
+        self.redaction.hides(parameter)
     }
 
     /// SHA-256 of the files' names and texts and of the stored policies, in hex: what records name the set by.

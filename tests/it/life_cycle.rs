@@ -740,3 +740,60 @@ async fn a_hundred_requests_are_approved_by_twenty_at_once_over_crashes_once_eac
     let (code, text) = gateway.portcullis(&["audit", "verify", "data/audit"]);
     assert_eq!(code, 0, "{text}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_operator_hides_is_in_no_block_and_no_request_that_a_block_suggests() {
+    let policies = format!(
+        r#"{POLICIES}
+[[policy]]
+effect = "grant-privilege"
+approval = "manual"
+approvers = ["mbmanagers"]
+
+[[policy]]
+task = 'Exchange\Set-Contact'
+approval = "auto"
+[policy.parameters]
+CustomAttribute1 = {{ one_of = ["4711-0815"] }}
+"#
+    );
+    let hidden = "redact = [\"roleAssignmentPolicy\", \"CustomAttribute1\"]";
+    let setup = Setup {
+        policies,
+        extra: BTreeMap::from([("audit", hidden.to_owned())]),
+        ..Setup::default()
+    };
+    let gateway = Gateway::with(setup).await;
+    let blocked = async |name: &str| {
+        let mut parameters = json!({"Identity": "eva"});
+        parameters[name] = json!("x");
+        let answer = gateway.invoke("ana", "Enable-Mailbox", parameters).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{}", answer.text());
+        answer.error()
+    };
+    // The control: what nobody hides, the request names.
+    let text = blocked("LinkedMasterAccount").await;
+    assert!(
+        text.contains("-Parameters @{LinkedMasterAccount='…'}"),
+        "{text}"
+    );
+    let text = blocked("RoleAssignmentPolicy").await;
+    assert!(!text.contains("-Parameters"), "{text}");
+    assert!(text.contains("-Task 'effect:grant-privilege'"), "{text}");
+    // What is suggested can be asked for, and covers the call.
+    let ask = json!({"Task": "effect:grant-privilege", "Reason": "r"});
+    grant(&gateway, "ana", ask).await;
+    let call = json!({"Identity": "eva", "RoleAssignmentPolicy": "x"});
+    let answer = gateway.invoke("ana", "Enable-Mailbox", call).await;
+    assert_ne!(answer.status, StatusCode::FORBIDDEN, "{}", answer.text());
+    // Nor does a rule tell the values that would do.
+    let call = json!({"CustomAttribute1": "x"});
+    let answer = gateway.invoke("ana", "Set-Contact", call).await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN);
+    assert!(
+        answer.error().contains("be what the policy asks for"),
+        "{}",
+        answer.text()
+    );
+    assert!(!answer.text().contains("4711-0815"), "{}", answer.text());
+}
