@@ -209,10 +209,7 @@ max_uses = 1
         ("Start-Report", json!({"Confirm": true})),
         // and so does what is none: a text is no switch that is set.
         ("New-Mailbox", json!({"Name": "a", "WhatIf": "True"})),
-        (
-            "Set-User",
-            json!({"Identity": "ana", "Confirm": "$true"}),
-        ),
+        ("Set-User", json!({"Identity": "ana", "Confirm": "$true"})),
     ];
     for (cmdlet, parameters) in calls {
         let task = format!(r"Exchange\{cmdlet}");
