@@ -58,6 +58,24 @@ struct All {
     open: HashMap<Uuid, Arc<Kept>>,
     /// Sessions that ended while something of them was not answered.
     late: HashMap<Uuid, Late>,
+    /// Sessions that ended here, and that the server did not say to have closed.
+    unclosed: HashMap<Uuid, Unclosed>,
+}
+
+/// A session that the server may have yet.
+#[derive(Debug)]
+struct Unclosed {
+    kept: Arc<Kept>,
+    since: Instant,
+}
+
+/// Whether the server is told again to close a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Again {
+    /// It was told for so long that its own idle time has ended what nobody uses.
+    Enough,
+    /// It is.
+    Later,
 }
 
 /// A session that ended, and of which something may reach the server yet.
@@ -127,19 +145,26 @@ impl Shells {
         counted: OpenShell,
     ) -> Result<Arc<Kept>, NoRoom> {
         let mut all = self.lock();
-        let All { open, late } = &mut *all;
+        let All {
+            open,
+            late,
+            unclosed,
+        } = &mut *all;
         late.retain(|_, it| it.since.elapsed() < self.late_for);
         if open.contains_key(&shell.id()) {
             return Err(NoRoom::Taken);
         }
-        if late.contains_key(&shell.id()) {
+        if late.contains_key(&shell.id()) || unclosed.contains_key(&shell.id()) {
             return Err(NoRoom::Late);
         }
-        if open.len() >= limits.shells || late.len() >= LATE_PER_SHELL * limits.shells {
+        let most_late = LATE_PER_SHELL * limits.shells;
+        if open.len() >= limits.shells || late.len() >= most_late || unclosed.len() >= most_late {
             return Err(NoRoom::TooMany);
         }
         let late_of_owner = late.values().filter(|it| it.owner == owner.id).count();
-        if late_of_owner >= LATE_PER_SHELL * limits.shells_per_principal {
+        let unclosed_of_owner = unclosed.values().map(|it| &it.kept.owner.id);
+        let unclosed_of_owner = unclosed_of_owner.filter(|it| **it == owner.id).count();
+        if late_of_owner.max(unclosed_of_owner) >= LATE_PER_SHELL * limits.shells_per_principal {
             return Err(NoRoom::TooManyLate);
         }
         let of_owner = open.values().filter(|it| it.owner.key == owner.key).count();
@@ -197,7 +222,7 @@ impl Shells {
         let is_idle = |it: &Kept| {
             it.busy.load(Ordering::Acquire) == 0 && it.lock().last_used.elapsed() >= idle
         };
-        let All { open, late } = &mut *all;
+        let All { open, late, .. } = &mut *all;
         let idle: Vec<_> = open
             .extract_if(|_, it| is_idle(it))
             .map(|it| it.1)
@@ -211,9 +236,52 @@ impl Shells {
         self.lock().open.values().map(Arc::clone).collect()
     }
 
+    /// Whether the server has none of them, as far as is known.
+    pub(super) fn are_none(&self) -> bool {
+        let all = self.lock();
+        all.open.is_empty() && all.unclosed.is_empty()
+    }
+
+    /// Remembers a session that ended here, and that the server did not say to have closed. While it is told again, nobody opens
+    /// another under its id, which would be closed in its stead.
+    pub(super) fn keep_closing(&self, kept: &Arc<Kept>) {
+        let since = Instant::now();
+        let kept = Arc::clone(kept);
+        self.lock()
+            .unclosed
+            .entry(kept.id)
+            .or_insert(Unclosed { kept, since });
+    }
+
+    /// The sessions that the server is to be told again to close, and whether that is the last time.
+    pub(super) fn unclosed(&self) -> Vec<(Arc<Kept>, Again)> {
+        let again = |it: &Unclosed| {
+            if it.since.elapsed() < self.late_for {
+                Again::Later
+            } else {
+                Again::Enough
+            }
+        };
+        let all = self.lock();
+        let unclosed = all.unclosed.values();
+        unclosed
+            .map(|it| (Arc::clone(&it.kept), again(it)))
+            .collect()
+    }
+
+    /// Forgets a session that the server is not told any more to close.
+    pub(super) fn is_closed(&self, kept: &Kept) {
+        self.lock().unclosed.remove(&kept.id);
+    }
+
     /// Takes out all sessions.
     pub(super) fn take_all(&self) -> Vec<Arc<Kept>> {
         self.lock().open.drain().map(|it| it.1).collect()
+    }
+
+    /// Takes out the sessions that ended here, and that the server did not say to have closed.
+    pub(super) fn take_unclosed(&self) -> Vec<Arc<Kept>> {
+        self.lock().unclosed.drain().map(|it| it.1.kept).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, All> {

@@ -3,6 +3,7 @@
 //! Beside `forward` the only code that calls the upstream pool, and it takes nothing but [`Cleared`].
 
 use std::error::Error as _;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -16,7 +17,8 @@ use uuid::Uuid;
 use crate::data::gate::Route;
 use crate::data::reject::Rejection;
 use crate::dialect::psrp::soap::{
-    self, Fault, Frame, Operation, Peer, Response, Signal, Target, read_response, write_request,
+    self, Fault, Frame, Operation, Peer, Response, Signal, Subcode, Target, read_response,
+    write_request,
 };
 use crate::upstream::{Pool, Purpose, Turn, UpstreamBody, UpstreamError};
 
@@ -60,6 +62,16 @@ pub(super) enum Ender {
     Gateway,
 }
 
+/// What came of closing a session at the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(super) enum Closing {
+    /// It is not there any more.
+    Confirmed,
+    /// It may be there, and run what it ran.
+    Unconfirmed,
+}
+
 /// What the client hears of what went upstream.
 #[derive(Debug)]
 pub(super) enum Heard {
@@ -88,8 +100,9 @@ impl Line<'_> {
     async fn send_in_order(&self, cleared: Cleared, ender: Ender) -> Heard {
         let (operations, answer) = cleared.into_parts();
         let mut last = None;
-        // The pipeline that the server has the beginning of.
+        // The pipeline that the server has the beginning of, and the one that it has some input of.
         let mut begun = None;
+        let mut fed = None;
         for operation in operations {
             let heard = match self.exchange(&operation, ender).await {
                 Ok(response) => self.hear(&operation, response),
@@ -97,8 +110,12 @@ impl Line<'_> {
             };
             match heard {
                 Ok(Response::Fault(fault)) => {
-                    if let Some(command) = begun {
-                        self.kept.failed(command, &fault);
+                    match (begun, input_of(&operation)) {
+                        (Some(command), _) => self.kept.failed(command, &fault),
+                        (None, Some(command)) if fed.is_some() || !fault.subcode.refuses() => {
+                            self.kept.input_lost(command);
+                        }
+                        (None, _) => {}
                     }
                     return Heard::Answer(Response::Fault(fault));
                 }
@@ -111,7 +128,13 @@ impl Line<'_> {
                         (Some(command), _) | (None, &Operation::Command { command, .. }) => {
                             self.kept.lost(command, Whereabouts::Unknown, &rejection);
                         }
-                        (None, _) => {}
+                        (None, operation) => {
+                            if let Some(command) = input_of(operation)
+                                && (fed.is_some() || !rejection.is_certain())
+                            {
+                                self.kept.input_lost(command);
+                            }
+                        }
                     }
                     return Heard::Lost(Box::new(rejection));
                 }
@@ -119,6 +142,7 @@ impl Line<'_> {
             if let Operation::Command { command, .. } = operation {
                 begun = Some(command);
             }
+            fed = input_of(&operation).or(fed);
         }
         match answer.or(last) {
             Some(answer) => Heard::Answer(answer),
@@ -173,15 +197,33 @@ impl Line<'_> {
         }
     }
 
-    /// Has the server close the session, if it does so soon.
-    pub(super) async fn close(&self) {
+    /// Has the server close the session, if it does so soon. Whatever else it answers than that the session is closed or not there,
+    /// the session and its pipelines may run on there.
+    pub(super) async fn close(&self) -> Closing {
         match timeout(CLOSE, self.send_for(Cleared::closing(), Ender::Gateway)).await {
+            Ok(Heard::Answer(Response::Deleted)) => Closing::Confirmed,
             Ok(Heard::Answer(Response::Fault(fault))) => {
-                debug!(shell = %self.kept.id, text = fault.text, "The server had closed a session before");
+                debug!(shell = %self.kept.id, text = fault.text, "The server did not close a session");
+                match fault.subcode {
+                    Subcode::InvalidSelectors => Closing::Confirmed,
+                    _ => Closing::Unconfirmed,
+                }
             }
-            Ok(Heard::Answer(_)) => {}
-            Ok(Heard::Lost(_)) | Err(_) => {
-                warn!(shell = %self.kept.id, endpoint = %self.route.path, "A session could not be closed upstream; the server's own idle time ends it");
+            Ok(Heard::Answer(_) | Heard::Lost(_)) | Err(_) => Closing::Unconfirmed,
+        }
+    }
+
+    /// Has the server close a session that nobody here has any more. If it does not say that it did, it is told again, as long as
+    /// the gateway has a credential to say so with.
+    pub(super) async fn close_or_keep_on(&self, kept: &Arc<Kept>) {
+        match self.close().await {
+            Closing::Confirmed => {}
+            Closing::Unconfirmed if self.route.credential.is_injected() => {
+                warn!(shell = %kept.id, endpoint = %self.route.path, "The server did not say that it closed a session; it is told again");
+                self.remoting.shells.keep_closing(kept);
+            }
+            Closing::Unconfirmed => {
+                warn!(shell = %kept.id, endpoint = %self.route.path, "A session could not be closed upstream; the server's own idle time ends it");
             }
         }
     }
@@ -366,6 +408,15 @@ impl Line<'_> {
 }
 
 impl Kept {
+    /// What the server has of a pipeline's input is not known.
+    fn input_lost(&self, command: Uuid) {
+        let mut inner = self.lock();
+        inner.shell.input_lost(command);
+        inner.settle();
+        drop(inner);
+        self.changed.notify_waiters();
+    }
+
     /// The server took the beginning of a pipeline and not the rest.
     fn failed(&self, command: Uuid, fault: &Fault) {
         let mut inner = self.lock();
@@ -376,6 +427,18 @@ impl Kept {
         inner.settle();
         drop(inner);
         self.changed.notify_waiters();
+    }
+}
+
+/// The pipeline that an operation is input of.
+fn input_of(operation: &Operation) -> Option<Uuid> {
+    match operation {
+        Operation::Send { command, .. } => *command,
+        Operation::Command { .. }
+        | Operation::Create { .. }
+        | Operation::Delete
+        | Operation::Receive { .. }
+        | Operation::Signal { .. } => None,
     }
 }
 

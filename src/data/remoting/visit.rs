@@ -90,7 +90,7 @@ impl Visit<'_> {
         if kept.is_to_be_forgotten() {
             // That it is gone the server may have said of one that it has.
             if !matches!(self.request.operation, Operation::Delete) {
-                self.line(&kept).close().await;
+                self.line(&kept).close_or_keep_on(&kept).await;
             }
             self.remoting.shells.remove(&kept);
         }
@@ -169,7 +169,7 @@ impl Visit<'_> {
             Ok(Heard::Answer(_)) | Err(_) => false,
         };
         if may_be_open {
-            self.line(&kept).close().await;
+            self.line(&kept).close_or_keep_on(&kept).await;
         }
         // One that the server has not opened was never there.
         if !matches!(result, Ok(Heard::Answer(Response::Created { .. }))) {

@@ -107,6 +107,31 @@ async fn a_session_that_nobody_uses_is_closed_here_and_upstream() {
     assert!(metric(&lab, "portcullis_pipelines").ends_with(" 0"));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_a_server_fails_to_close_is_closed_there_later() {
+    let lab = Lab::with("remoting = { idle = \"10s\" }").await;
+    let idle = lab.open("ana").await;
+    let id = Uuid::now_v7();
+    idle.start(&lab.gateway, id, &WAIT, Input::None).await;
+    lab.server.weaken(Weakness::FailsToClose);
+    // It is asked again and again, and nobody opens another session under the id meanwhile, which that would close.
+    lab.gateway.eventually("two tries", |_| {
+        let journal = lab.server.journal();
+        let tries = journal.iter().filter(|it| *it == "no close");
+        (tries.count() >= 2).then_some(())
+    });
+    assert_eq!(lab.server.shells(), 1);
+    let answer = reopened(&lab, &idle).await;
+    assert!(matches!(answer, Response::Fault(_)), "{answer:?}");
+    lab.server.weaken(Weakness::None);
+    lab.gateway.eventually("the end upstream", |_| {
+        (lab.server.shells() == 0).then_some(())
+    });
+    assert_eq!(lab.server.journal().last().unwrap(), "delete");
+    let answer = reopened(&lab, &idle).await;
+    assert_eq!(answer, Response::Created { shell: idle.shell });
+}
+
 fn metric(lab: &Lab, name: &str) -> String {
     let (_, page) = lab.gateway.ask_control("/metrics");
     let found = page

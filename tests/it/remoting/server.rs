@@ -49,6 +49,8 @@ struct World {
 /// What the server does wrong.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Weakness {
+    /// It fails to close sessions, and says so.
+    FailsToClose,
     /// It does not answer who closes a session, and does not close it.
     Hangs,
     /// It takes input, and says so at the release.
@@ -188,6 +190,10 @@ impl World {
             Operation::Delete if self.weakness == Weakness::Hangs => {
                 self.journal.push("silence".to_owned());
                 None
+            }
+            Operation::Delete if self.weakness == Weakness::FailsToClose => {
+                self.journal.push("no close".to_owned());
+                Some(Response::Fault(Fault::unavailable("not now")))
             }
             Operation::Send {
                 command: Some(_), ..

@@ -3,11 +3,13 @@
 use uuid::Uuid;
 
 use crate::dialect::Unreadable;
+use crate::dialect::psrp::answer::{self, Failure};
 use crate::dialect::psrp::soap::{
     CommandState, Fault, Operation, Received, Response, Signal, Subcode,
 };
 use crate::model::OwnCmdlet;
 
+use super::local::Local;
 use super::{Ending, Shell, State, WorkKind, bad, pack, unknown_response};
 
 impl Shell {
@@ -79,9 +81,13 @@ impl Shell {
                 }
             }
             Operation::Create { .. } => self.is_closed = true,
-            Operation::Delete
-            | Operation::Receive { command: None, .. }
-            | Operation::Send { command: None, .. } => {
+            // That something broke off says nothing of the session that was to be closed.
+            Operation::Delete => {
+                if fault.subcode == Subcode::InvalidSelectors {
+                    self.close(Ending::Unclear);
+                }
+            }
+            Operation::Receive { command: None, .. } | Operation::Send { command: None, .. } => {
                 if is_gone {
                     self.close(Ending::Unclear);
                 }
@@ -296,6 +302,23 @@ impl Shell {
             | State::Incomplete
             | State::Local(_)
             | State::Stopping(..)) => running.state = other,
+        }
+    }
+
+    /// The server did not say that it took input of a pipeline, or took only some of it, so what it reads next of that is not known:
+    /// it gets no more, and the pipeline is to end.
+    pub fn input_lost(&mut self, command: Uuid) {
+        const TEXT: &str = "the server behind the gateway did not say that it took all of what was piped in, so the pipeline was ended. What it took before may have run";
+        if !self.is_running(command) {
+            return;
+        }
+        self.unanswered(command);
+        let state = answer::failed(Failure::Unavailable, TEXT);
+        let told = Local::new(self.id, command, &[], &state, &mut self.next_own_object);
+        if let Some(State::Stopping(_, local)) =
+            self.commands.get_mut(&command).map(|it| &mut it.state)
+        {
+            *local = Some(told);
         }
     }
 
