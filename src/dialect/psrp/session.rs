@@ -139,6 +139,8 @@ struct Work {
     /// How many bytes it was read from, which it takes as long as it runs.
     size: usize,
     watch: Watch,
+    /// How many payloads of its first message the server has not taken yet: with less than all it runs nothing.
+    untaken: usize,
     /// The server has said that it is started.
     is_taken: bool,
     has_ended: bool,
@@ -486,6 +488,7 @@ impl Work {
             kind,
             size,
             watch: Watch::default(),
+            untaken: 0,
             is_taken: false,
             has_ended: false,
         }

@@ -45,7 +45,10 @@ impl Shell {
             (Operation::Receive { command, .. }, Response::Received(received)) => {
                 self.received(*command, received, own)
             }
-            (Operation::Send { .. }, Response::Sent) => Ok(Response::Sent),
+            (Operation::Send { command, .. }, Response::Sent) => {
+                self.taken(*command);
+                Ok(Response::Sent)
+            }
             (Operation::Signal { command, signal }, Response::Signalled) => {
                 match signal {
                     Signal::Stop => {}
@@ -119,6 +122,7 @@ impl Shell {
         };
         match std::mem::take(&mut running.state) {
             State::Starting(mut work) => {
+                work.untaken = work.untaken.saturating_sub(1);
                 work.is_taken = true;
                 running.state = State::Running(work);
             }
@@ -127,6 +131,14 @@ impl Shell {
             | State::Local(_)
             | State::Running(_)
             | State::Stopping(..)) => running.state = other,
+        }
+    }
+
+    /// The server has taken input, or more of the first message of a pipeline, before which no input goes upstream.
+    fn taken(&mut self, command: Option<Uuid>) {
+        let running = command.and_then(|it| self.commands.get_mut(&it));
+        if let Some(State::Running(work)) = running.map(|it| &mut it.state) {
+            work.untaken = work.untaken.saturating_sub(1);
         }
     }
 
@@ -324,8 +336,12 @@ impl Shell {
 
     /// The server has taken the beginning of the command, and said this to the rest.
     pub fn broken_off(&mut self, command: Uuid, fault: &Fault) {
-        if fault.subcode.refuses() {
-            // What it has is not whole, and runs nothing.
+        let state = self.commands.get(&command).map(|it| &it.state);
+        // What comes behind the first message (that no input follows) the pipeline may run without.
+        if let Some(State::Running(work)) = state
+            && work.untaken > 0
+            && fault.subcode.refuses()
+        {
             self.end(command, Ending::Failed);
         }
         self.unanswered(command);

@@ -21,7 +21,7 @@ impl Shell {
     /// The proposal is permitted: what goes upstream.
     pub fn permitted(&mut self, proposal: Proposal) -> Go {
         let Proposal { command, next, .. } = proposal;
-        let (kind, data, work, answer) = match next {
+        let (kind, data, mut work, answer) = match next {
             Next::Continue(operations, answer) => {
                 // It may have been ended while it was decided on.
                 return match self.commands.get(&command).map(|it| &it.state) {
@@ -58,6 +58,7 @@ impl Shell {
             })
         };
         let mut payloads = pack(&[(self.numbers.next(), message(kind, data))]);
+        work.untaken = payloads.len();
         if std::mem::take(&mut running.has_ended_early) {
             let end = message(Kind::EndOfPipelineInput, String::new());
             payloads.extend(pack(&[(self.numbers.next(), end)]));
