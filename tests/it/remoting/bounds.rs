@@ -444,6 +444,35 @@ async fn a_pipeline_whose_rest_the_server_refuses_is_over_there_and_here() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pipeline_of_which_input_was_lost_gets_no_more_of_it_and_ends() {
+    let lab = Lab::with_proxy("timeouts = { upstream = \"1s\" }", "").await;
+    let session = lab.open("ana").await;
+    let id = Uuid::now_v7();
+    session.start(&lab.gateway, id, &GET, Input::Follows).await;
+    lab.server.weaken(Weakness::HoldsInput);
+    let Response::Fault(_) = session.input(&lab.gateway, id, &["one"]).await else {
+        panic!("the server has not said that it takes it");
+    };
+    lab.server.weaken(Weakness::None);
+    let late = session.input(&lab.gateway, id, &["two"]).await;
+    assert_eq!(late, Response::Sent, "it goes nowhere");
+    let ended = session.end(&lab.gateway, id).await;
+    assert_eq!(ended.state, 5);
+    assert!(ended.error_text().contains("was piped in"), "{ended:?}");
+    let journal = lab.server.journal();
+    assert_eq!(
+        journal[..4],
+        ["create", "run Get-Mailbox", "input one", "terminate"]
+    );
+    assert!(!journal.contains(&"input two".to_owned()));
+    let outcome = lab.outcome(&lab.decisions("Get-Mailbox")[0]);
+    assert_eq!(outcome["result"], "upstream-broken");
+    // The session is as it was.
+    let again = session.cmdlet(&lab.gateway, "Get-Mailbox", &[]).await;
+    assert_eq!(again.state, 4);
+}
+
 /// Waits until the server was told this.
 async fn wait_for(lab: &Lab, what: &str) {
     while lab.server.journal().last().is_none_or(|it| it != what) {
