@@ -278,7 +278,8 @@ pub(super) fn own_frame() -> Frame {
     }
 }
 
-fn ended(gate: &Gate, route: &Route, kept: &Kept, why: &'static str) -> Event {
+/// That a session ended without its client.
+pub(super) fn ended(gate: &Gate, route: &Route, kept: &Kept, why: &'static str) -> Event {
     let at = Utc::now();
     let mut details = Map::new();
     details.insert("endpoint".to_owned(), route.path.to_string().into());

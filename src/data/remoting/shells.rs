@@ -1,4 +1,5 @@
-//! The sessions of an endpoint: by id, each of the principal who opened it, bounded in number, memory and idle time.
+//! The sessions of an endpoint: by id, each of the principal who opened it, bounded in number (also for one person, whatever
+//! accounts they have), memory and idle time.
 //!
 //! The id of a session that ended while the server had not answered all of it is not used again for a while: what is on its way
 //! to the server yet would land in the session that is opened under that id.
@@ -18,7 +19,8 @@ use uuid::Uuid;
 use crate::config;
 use crate::dialect::psrp::answer::Failure;
 use crate::dialect::psrp::session::{Ending, Shell};
-use crate::model::{Principal, PrincipalId};
+use crate::model::Principal;
+use crate::policy::PolicySet;
 use crate::telemetry::metrics::OpenShell;
 
 use super::hold::Held;
@@ -82,7 +84,7 @@ pub(super) enum Again {
 #[derive(Debug)]
 struct Late {
     /// Whose it was.
-    owner: PrincipalId,
+    owner: Arc<Principal>,
     since: Instant,
 }
 
@@ -135,15 +137,19 @@ impl Shells {
         }
     }
 
-    /// Keeps a session that is being opened.
+    /// Keeps a session that is being opened. What one person may have counts for all accounts that the policies know as theirs.
     pub(super) fn add(
         &self,
         shell: Shell,
         owner: Arc<Principal>,
-        limits: &config::Remoting,
+        settings: (&config::Remoting, &PolicySet),
         share: Share,
         counted: OpenShell,
     ) -> Result<Arc<Kept>, NoRoom> {
+        let (limits, policies) = settings;
+        let is_owners = |it: &Principal| {
+            it.id == owner.id || policies.is_same_person(it, &owner.key, &owner.name)
+        };
         let mut all = self.lock();
         let All {
             open,
@@ -161,13 +167,13 @@ impl Shells {
         if open.len() >= limits.shells || late.len() >= most_late || unclosed.len() >= most_late {
             return Err(NoRoom::TooMany);
         }
-        let late_of_owner = late.values().filter(|it| it.owner == owner.id).count();
-        let unclosed_of_owner = unclosed.values().map(|it| &it.kept.owner.id);
-        let unclosed_of_owner = unclosed_of_owner.filter(|it| **it == owner.id).count();
+        let late_of_owner = late.values().filter(|it| is_owners(&it.owner)).count();
+        let unclosed_of_owner = unclosed.values().filter(|it| is_owners(&it.kept.owner));
+        let unclosed_of_owner = unclosed_of_owner.count();
         if late_of_owner.max(unclosed_of_owner) >= LATE_PER_SHELL * limits.shells_per_principal {
             return Err(NoRoom::TooManyLate);
         }
-        let of_owner = open.values().filter(|it| it.owner.key == owner.key).count();
+        let of_owner = open.values().filter(|it| is_owners(&it.owner)).count();
         if of_owner >= limits.shells_per_principal {
             return Err(NoRoom::TooManyOfOne(of_owner));
         }
@@ -302,7 +308,7 @@ impl Kept {
 
     /// What is remembered of it when it has ended, if something of it may reach the server yet.
     fn late(&self) -> Option<(Uuid, Late)> {
-        let owner = self.owner.id;
+        let owner = Arc::clone(&self.owner);
         let since = Instant::now();
         let is_late = self.unanswered.load(Ordering::Acquire) > 0;
         is_late.then_some((self.id, Late { owner, since }))

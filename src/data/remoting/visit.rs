@@ -20,6 +20,7 @@ use crate::policy::{Judgement, SessionCall};
 
 use super::Remoting;
 use super::clearance::Cleared;
+use super::closing::ended;
 use super::decide::{answer, record_end, unknown};
 use super::hold::stopping;
 use super::lanes::NoTurn;
@@ -90,6 +91,9 @@ impl Visit<'_> {
         if kept.is_to_be_forgotten() {
             // That it is gone the server may have said of one that it has.
             if !matches!(self.request.operation, Operation::Delete) {
+                let scene = &self.arrival.scene;
+                let lost = ended(scene.gate, scene.route, &kept, "lost-by-server");
+                scene.gate.audit.event_soon(lost);
                 self.line(&kept).close_or_keep_on(&kept).await;
             }
             self.remoting.shells.remove(&kept);
@@ -149,7 +153,7 @@ impl Visit<'_> {
             .add(
                 shell,
                 Arc::clone(owner),
-                settings,
+                (settings, &scene.snapshot.policies),
                 gate.bodies.empty_share(),
                 scene.route.metrics.shell(),
             )

@@ -61,6 +61,8 @@ pub(super) enum Weakness {
     KnowsNothing,
     /// It opens sessions, and the connection ends before it says so.
     LosesCreation,
+    /// It takes input, and the connection ends before it says so.
+    LosesInput,
     #[default]
     None,
     /// It takes the beginning of a pipeline and no more of it.
@@ -245,7 +247,7 @@ impl World {
             } => {
                 let job = jobs.get_mut(command).unwrap();
                 job.feed(data, &mut self.journal);
-                Some(Response::Sent)
+                (self.weakness != Weakness::LosesInput).then_some(Response::Sent)
             }
             Operation::Signal { .. } if self.weakness == Weakness::IgnoresSignals => {
                 self.journal.push("silence".to_owned());
