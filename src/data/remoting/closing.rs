@@ -264,6 +264,7 @@ pub(super) fn own_line<'a>(
         authorization: route.credential.own()?,
         target,
         frame,
+        charged: None,
     })
 }
 

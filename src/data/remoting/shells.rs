@@ -26,6 +26,7 @@ use crate::telemetry::metrics::OpenShell;
 use super::hold::Held;
 use super::lanes::Lanes;
 use super::standing::Standing;
+use super::unread::Unread;
 use crate::data::body::Share;
 
 /// Why a session cannot be opened.
@@ -103,6 +104,8 @@ pub(super) struct Kept {
     is_leaving: AtomicBool,
     /// Fires when something in it has changed that a waiting request may be interested in.
     pub(super) changed: Notify,
+    /// The room for what the server said and its clients have not read.
+    pub(super) unread: Unread,
     /// The order of what goes in.
     pub(super) lanes: Lanes,
     #[expect(dead_code, reason = "it is there to be dropped")]
@@ -193,6 +196,7 @@ impl Shells {
             // Of each pipeline its wait for output, input, an answer and a signal; of the session itself as many.
             most_busy: (limits.pipelines_per_shell + 1).saturating_mul(4),
             changed: Notify::new(),
+            unread: Unread::new(limits.reassembly_bytes),
             lanes: Lanes::new(limits.pipelines_per_shell),
             counted,
         });
@@ -352,6 +356,11 @@ impl Inner {
     pub(super) fn is_being_stopped(&self, command: Uuid) -> bool {
         let standing = self.standing.get(&command);
         standing.is_some_and(|it| it.is_being_stopped)
+    }
+
+    /// A share of the same budget, of nothing yet.
+    pub(super) fn empty_share(&self) -> Share {
+        self.share.sibling()
     }
 
     /// Charges what the session holds by now; whether there is room for that.

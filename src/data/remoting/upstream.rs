@@ -10,6 +10,7 @@ use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full};
+use hyper::body::Body as _;
 use tokio::time::timeout;
 use tracing::{debug, error, warn};
 use uuid::Uuid;
@@ -27,9 +28,17 @@ use super::clearance::Cleared;
 use super::decide::Whereabouts;
 use super::hold::USUAL_WAIT;
 use super::shells::Kept;
+use super::unread::Charged;
 
 /// The largest answer: far above the envelope that any client takes.
 const ANSWER_BYTES: usize = 16 * 1024 * 1024;
+
+/// How long an answer stays with the server while there is no room for it. Not for long: on a connection with others it may keep
+/// theirs from coming.
+const PATIENCE_FOR_ROOM: Duration = Duration::from_secs(5);
+
+/// The size of an answer that the server gives if it is not told.
+const USUAL_ENVELOPE: u32 = 153_600;
 
 /// The largest answer that the server is asked for, whatever the client would take: twice what clients do ask for.
 const LARGEST_ENVELOPE: u32 = 1 << 20;
@@ -51,6 +60,8 @@ pub(super) struct Line<'a> {
     pub(super) authorization: HeaderValue,
     pub(super) target: &'a Target,
     pub(super) frame: &'a Frame,
+    /// Where the charge of an answer goes that a client waits for.
+    pub(super) charged: Option<&'a Charged>,
 }
 
 /// Who wants something to end.
@@ -354,7 +365,7 @@ impl Line<'_> {
                 "the server's answer is compressed, though that was not asked for",
             ));
         }
-        let body = self.read(answer.into_body()).await?;
+        let body = self.read(operation, answer.into_body()).await?;
         read_response(&body, message)
             .map_err(|unreadable| Rejection::upstream_answer(&unreadable.text))
     }
@@ -383,7 +394,32 @@ impl Line<'_> {
         }
     }
 
-    async fn read(&self, mut body: UpstreamBody) -> Result<Bytes, Rejection> {
+    /// Reads an answer whole. Output is what there may be much of, and clients that do not read it: it is charged before.
+    async fn read(
+        &self,
+        operation: &Operation,
+        mut body: UpstreamBody,
+    ) -> Result<Bytes, Rejection> {
+        let charged = match operation {
+            Operation::Receive { .. } => self.charged,
+            Operation::Command { .. }
+            | Operation::Create { .. }
+            | Operation::Delete
+            | Operation::Send { .. }
+            | Operation::Signal { .. } => None,
+        };
+        let mut charge = None;
+        if charged.is_some() {
+            let asked_for = u64::from(self.frame.max_envelope.unwrap_or(USUAL_ENVELOPE));
+            let size = body.size_hint().exact().unwrap_or(asked_for);
+            let size = usize::try_from(size)
+                .unwrap_or(usize::MAX)
+                .min(ANSWER_BYTES);
+            let share = self.kept.lock().empty_share();
+            let room = self.kept.unread.charge(size, share);
+            let room = timeout(PATIENCE_FOR_ROOM, room).await;
+            charge = Some(room.map_err(|_| Rejection::answers_unread())?);
+        }
         let mut whole = BytesMut::new();
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| self.failed(&error))?;
@@ -395,7 +431,15 @@ impl Line<'_> {
                     "the server's answer is too large",
                 ));
             }
+            if let Some(charge) = &mut charge
+                && !charge.covers(whole.len() + data.len())
+            {
+                return Err(Rejection::answers_unread());
+            }
             whole.extend_from_slice(&data);
+        }
+        if let (Some(charged), Some(charge)) = (charged, charge) {
+            charged.put(charge);
         }
         Ok(whole.freeze())
     }

@@ -26,6 +26,7 @@ use super::hold::stopping;
 use super::lanes::NoTurn;
 use super::shells::{Kept, NoRoom};
 use super::standing::{Act, CREATE, DELETE};
+use super::unread::Charged;
 use super::upstream::{CLOSE, Ender, Heard, Line};
 
 /// One request to a session.
@@ -34,6 +35,8 @@ pub(super) struct Visit<'a> {
     pub(super) remoting: &'a Remoting,
     pub(super) request: &'a Request,
     pub(super) target: &'a Target,
+    /// What its answer is charged with.
+    pub(super) charged: &'a Charged,
     /// A decision about it is on record.
     pub(super) decided: bool,
 }
@@ -249,6 +252,7 @@ impl Visit<'_> {
                 .for_call(self.arrival.caller.authorization()),
             target: self.target,
             frame: &self.request.frame,
+            charged: Some(self.charged),
         }
     }
 
