@@ -278,9 +278,9 @@ impl Visit<'_> {
         self.refuse(pending, text).await;
     }
 
-    fn beginner(&self) -> Beginner {
+    pub(super) fn beginner(&self) -> Beginner {
         Beginner {
-            principal: Arc::clone(self.arrival.scene.principal),
+            voucher: self.arrival.caller.voucher().clone(),
             source: self.arrival.source,
         }
     }
