@@ -157,6 +157,9 @@ impl Visit<'_> {
                     inner.settle();
                     cleared.ok_or_else(Rejection::not_cleared)?
                 };
+                if cleared.is_nothing() {
+                    not_run(&mut outcomes);
+                }
                 let heard = self.line(kept).send(cleared).await;
                 for outcome in &mut outcomes {
                     record_end(outcome, &heard);
