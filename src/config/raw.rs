@@ -332,7 +332,7 @@ section! {
         name: String = Required;
         /// What it verifies: `jwt` (bearer tokens) or `basic` (names and passwords of a local user file).
         kind: KindWord = Required;
-        /// With `jwt`: the token's `iss`, exactly.
+        /// With `jwt`: the token's `iss`, exactly; a URI.
         issuer: String = Optional("none");
         /// With `jwt`: the token's `aud`, exactly; one or a list of which one must fit.
         audience: List<String> = Optional("none");
