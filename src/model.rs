@@ -16,6 +16,7 @@ mod principal;
 mod request;
 mod sensitive;
 mod value;
+mod visible;
 
 pub use command::{CmdletIs, Command, Names, Parameter, Parameters, RepeatedParameter};
 pub use grant::{Closing, Grant, GrantState, HowClosed, Review};
@@ -32,3 +33,4 @@ pub use principal::{Principal, PrincipalKind, has_key_form, is_account, is_guid}
 pub use request::{Answer, Narrowing, Request, RequestState, Vote};
 pub use sensitive::{REDACTED, Redaction, is_sensitive};
 pub use value::{Number, Value};
+pub use visible::is_visible;

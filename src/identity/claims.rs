@@ -8,7 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 
-use crate::model::{Interner, Principal, PrincipalKind, has_key_form, is_guid};
+use crate::model::{Interner, Principal, PrincipalKind, has_key_form, is_guid, is_visible};
 
 use super::failure::FailureKind;
 
@@ -144,7 +144,7 @@ impl Claims {
                 .or(self.preferred_username.as_ref()),
         };
         let name = usable(name).ok_or(FailureKind::Malformed(
-            "The token does not name its holder (upn, unique_name, preferred_username; appid or azp for an app).",
+            "The token does not name its holder (upn, unique_name, preferred_username; appid or azp for an app), or not by a text without invisible characters.",
         ))?;
         if has_key_form(name) {
             return Err(FailureKind::Malformed(
@@ -216,10 +216,7 @@ fn time(seconds: i64) -> Result<DateTime<Utc>, FailureKind> {
 /// A text that may become part of a principal: not empty, not long, nothing invisible at its ends or inside.
 fn usable(text: Option<&String>) -> Option<&str> {
     text.map(String::as_str).filter(|it| {
-        !it.is_empty()
-            && it.len() <= MAX_TEXT_BYTES
-            && it.trim() == *it
-            && !it.contains(char::is_control)
+        !it.is_empty() && it.len() <= MAX_TEXT_BYTES && it.trim() == *it && is_visible(it)
     })
 }
 
@@ -280,6 +277,20 @@ mod tests {
     #[test]
     fn nothing_unusable_becomes_part_of_a_principal() {
         assert!(verdict(&json!({"tid": "t\nt"})).contains("tenant"));
+        for unseen in [
+            '\u{200b}',
+            '\u{202e}',
+            '\u{ad}',
+            '\u{feff}',
+            '\u{2028}',
+            '\u{e0041}',
+        ] {
+            let named = format!("amy@fabrikam{unseen}.example");
+            assert!(verdict(&json!({"upn": named})).contains("invisible characters"));
+            let of_name = json!({"upn": null, "preferred_username": named});
+            assert!(verdict(&of_name).contains("invisible characters"));
+            assert!(verdict(&json!({"sub": format!("s{unseen}")})).contains("who its holder is"));
+        }
         let groups = |count| json!({"groups": vec!["g"; count]});
         assert!(verdict(&groups(MAX_GROUPS)).starts_with("User"));
         assert!(verdict(&groups(MAX_GROUPS + 1)).contains("groups"));

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::model::{Interner, Principal, PrincipalKind, has_key_form};
+use crate::model::{Interner, Principal, PrincipalKind, has_key_form, is_visible};
 
 use super::authorization::MAX_USER_BYTES;
 use super::password::HashedPassword;
@@ -265,7 +265,7 @@ impl Reader<'_> {
             return (text.to_owned(), value.span());
         }
         let text = format!(
-            "{key} is a text of 1 to {MAX_USER_BYTES} bytes, without control characters, spaces at its ends, `/` or `:`"
+            "{key} is a text of 1 to {MAX_USER_BYTES} bytes, without control and other invisible characters, spaces at its ends, `/` or `:`"
         );
         self.problem(value.span(), text);
         // It is there, only not right: there is no need to say that it is missing.
@@ -293,10 +293,7 @@ impl Reader<'_> {
 }
 
 fn is_plain(text: &str) -> bool {
-    !text.is_empty()
-        && text.len() <= MAX_USER_BYTES
-        && text.trim() == text
-        && !text.contains(char::is_control)
+    !text.is_empty() && text.len() <= MAX_USER_BYTES && text.trim() == text && is_visible(text)
 }
 
 #[cfg(test)]
@@ -398,6 +395,16 @@ mod tests {
         assert_eq!(told.len(), 2, "{told:?}");
         assert!(told[0].starts_with("3: `local:b` reads like a key"));
         assert!(told[1].starts_with(&format!("6: `{key}` reads like a key")));
+    }
+
+    #[test]
+    fn no_user_is_called_by_what_nobody_sees() {
+        let text = "[[user]]\nname = 'a'\nprincipal = 'amy\u{200b}@x'\npassword_hash = 'HASH'\n\
+                    [[user]]\nname = 'b\u{ad}'\npassword_hash = 'HASH'\n";
+        let told = problems(text);
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(told[0].starts_with("3: principal is a text of"));
+        assert!(told[1].starts_with("6: name is a text of"));
     }
 
     #[test]

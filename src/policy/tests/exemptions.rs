@@ -96,3 +96,23 @@ fn a_name_that_reads_like_a_key_is_neither_the_exempt_account_nor_the_person_wit
     assert!(exempt(&owner) && group.has(&owner));
     assert!(set.is_same_person(&owner, "k", "amy@x"));
 }
+
+#[test]
+fn no_account_is_written_with_characters_that_nobody_sees() {
+    let told = problems(
+        &[
+            "[[person]]\nname = 'Amy'\naccounts = ['amy@x\u{200b}', 'adm-amy@x']\n\
+           [[group]]\nname = 'g'\nmembers = ['b\u{ad}o@x']\n\
+           [[exemption]]\naccount = 'sys\u{e0041}'\nowner = 'o'\nreason = 'it\u{a0}is'\n",
+        ],
+        None,
+    );
+    for line in [
+        "a.toml:3: an account has a character that nobody sees",
+        "a.toml:6: a member has a character that nobody sees",
+        "a.toml:8: `account` has a character that nobody sees",
+    ] {
+        assert!(told.contains(line), "{told}");
+    }
+    assert!(!told.contains("`reason`"), "{told}");
+}
