@@ -12,13 +12,14 @@ use super::json;
 /// The most bytes of JSON that a record shows of parameters or details: 64 KiB.
 pub(super) const MAX_SHOWN: usize = 64 * 1024;
 
-/// How many redacted paths a record lists; a last one, `…`, stands for more.
+/// How many redacted paths, and how many parameters left out for their size, a record lists; a last one, `…`, stands for more.
 const MAX_PATHS: usize = 64;
 
 /// Writes `"parameters":{…},"redacted":[…]` for `command`.
 ///
-/// Where the parameters take more than [`MAX_SHOWN`] bytes, `parameters` is `null` and two members follow it:
-/// `parameters_bytes`, and `parameters_sha256` of the JSON that would have stood there.
+/// Where the parameters take more than [`MAX_SHOWN`] bytes, the largest are left out until the others fit, and three members
+/// follow: `parameters_bytes` and `parameters_sha256` of the JSON that would have stood there, and `parameters_omitted`, a
+/// list with the name of each that was left out, and the size and hash of its value.
 pub(super) fn write(out: &mut Vec<u8>, command: &Command, redaction: &Redaction) {
     out.extend_from_slice(b"\"parameters\":");
     let start = out.len();
@@ -32,18 +33,12 @@ pub(super) fn write(out: &mut Vec<u8>, command: &Command, redaction: &Redaction)
         if index > 0 {
             out.push(b',');
         }
-        let name = parameter.name.as_str();
-        // What the server may complete is hidden as what it may become.
-        let is_unresolved = command.parameters.unresolved().contains(&parameter.name);
-        let is_hidden = is_unresolved && redaction.hides_beginning(name);
-        if is_hidden && parameter.value != Value::Null {
-            walk.hidden(out, name);
-        } else {
-            walk.member(out, name, &parameter.value);
-        }
+        walk.member(out, parameter.name.as_str(), &parameter.value);
     }
     out.push(b'}');
-    bound(out, start, "parameters");
+    if out.len() - start > MAX_SHOWN {
+        shorten(out, start, command, redaction);
+    }
     out.extend_from_slice(b",\"redacted\":[");
     for (index, path) in walk.removed.iter().enumerate() {
         if index > 0 {
@@ -52,6 +47,80 @@ pub(super) fn write(out: &mut Vec<u8>, command: &Command, redaction: &Redaction)
         json::bounded_text(out, path, 256);
     }
     out.push(b']');
+}
+
+/// Leaves the largest of the parameters out that were written from `start` on, so that the others are seen whatever stands
+/// beside them.
+fn shorten(out: &mut Vec<u8>, start: usize, command: &Command, redaction: &Redaction) {
+    let whole = out.split_off(start);
+    // They are written once more, each by itself: this is rare, and most calls need no note of where each one stands.
+    let written: Vec<(&str, Vec<u8>)> = command
+        .parameters
+        .iter()
+        .map(|it| {
+            let mut walk = Walk {
+                redaction,
+                path: Vec::new(),
+                removed: Vec::new(),
+            };
+            let mut value = Vec::new();
+            walk.shown(&mut value, it.name.as_str(), &it.value);
+            (it.name.as_str(), value)
+        })
+        .collect();
+    // Quotes, a colon and a comma.
+    let room = |it: &(&str, Vec<u8>)| it.0.len() + it.1.len() + 4;
+    let mut by_size: Vec<usize> = (0..written.len()).collect();
+    by_size.sort_by_key(|it| written.get(*it).map_or(0, room));
+    let mut left = MAX_SHOWN;
+    let mut is_shown = vec![false; written.len()];
+    for index in by_size {
+        let needed = written.get(index).map_or(0, room);
+        if needed > left {
+            break;
+        }
+        left -= needed;
+        if let Some(shown) = is_shown.get_mut(index) {
+            *shown = true;
+        }
+    }
+    out.push(b'{');
+    let mut separator: &[u8] = b"";
+    for ((name, value), _) in written.iter().zip(&is_shown).filter(|it| *it.1) {
+        out.extend_from_slice(separator);
+        json::text(out, name);
+        out.push(b':');
+        out.extend_from_slice(value);
+        separator = b",";
+    }
+    out.extend_from_slice(b"},\"parameters_bytes\":");
+    size_and_hash(out, &whole, b",\"parameters_sha256\":");
+    out.extend_from_slice(b",\"parameters_omitted\":[");
+    let omitted = written.iter().zip(&is_shown).filter(|it| !*it.1);
+    for (index, ((name, value), _)) in omitted.enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        if index == MAX_PATHS {
+            json::text(out, "…");
+            break;
+        }
+        out.extend_from_slice(b"{\"name\":");
+        json::text(out, name);
+        out.extend_from_slice(b",\"bytes\":");
+        size_and_hash(out, value, b",\"sha256\":");
+        out.push(b'}');
+    }
+    out.push(b']');
+}
+
+/// Writes how long `bytes` are, then `between`, then their SHA-256.
+fn size_and_hash(out: &mut Vec<u8>, bytes: &[u8], between: &[u8]) {
+    json::number(out, u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+    out.extend_from_slice(between);
+    out.push(b'"');
+    json::hex(out, digest(&SHA256, bytes).as_ref());
+    out.push(b'"');
 }
 
 /// Replaces what was written from `start` on, if it is too long, by `null` and its size and hash as members of `name`.
@@ -94,6 +163,11 @@ impl<'a> Walk<'a> {
     fn member(&mut self, out: &mut Vec<u8>, name: &'a str, value: &'a Value) {
         json::text(out, name);
         out.push(b':');
+        self.shown(out, name, value);
+    }
+
+    /// The value of the member of this name, or what stands in its place.
+    fn shown(&mut self, out: &mut Vec<u8>, name: &'a str, value: &'a Value) {
         self.path.push(name);
         if *value != Value::Null && self.redaction.hides(name) {
             self.removed();
@@ -101,15 +175,6 @@ impl<'a> Walk<'a> {
         } else {
             self.value(out, value);
         }
-        self.path.pop();
-    }
-
-    fn hidden(&mut self, out: &mut Vec<u8>, name: &'a str) {
-        json::text(out, name);
-        out.push(b':');
-        self.path.push(name);
-        self.removed();
-        json::text(out, REDACTED);
         self.path.pop();
     }
 
@@ -223,9 +288,10 @@ mod tests {
     #[test]
     fn a_name_that_the_server_may_complete_is_redacted_as_what_it_may_become() {
         let mut parameters = Parameters::default();
-        let names: Vec<crate::model::ParameterName> = ["Passwor", "Office", "Token"]
-            .map(|it| it.parse().unwrap())
-            .into();
+        let names: Vec<crate::model::ParameterName> =
+            ["Passwor", "Office", "Token", "RoomMailboxPass"]
+                .map(|it| it.parse().unwrap())
+                .into();
         for name in &names {
             let parameter = Parameter {
                 name: name.clone(),
@@ -234,7 +300,6 @@ mod tests {
             };
             parameters.push(parameter).unwrap();
         }
-        parameters.set_unresolved(names);
         let command = Command {
             task: r"Exchange\Set-Mailbox".parse().unwrap(),
             parameters,
@@ -246,8 +311,8 @@ mod tests {
         assert_eq!(
             record,
             serde_json::json!({
-                "parameters": {"Passwor": "[redacted]", "Office": "geheim", "Token": "[redacted]"},
-                "redacted": ["Passwor", "Token"],
+                "parameters": {"Passwor": "[redacted]", "Office": "geheim", "Token": "[redacted]", "RoomMailboxPass": "[redacted]"},
+                "redacted": ["Passwor", "Token", "RoomMailboxPass"],
             })
         );
     }
@@ -261,19 +326,64 @@ mod tests {
         assert_eq!(record["redacted"], serde_json::json!(["Custom.CostCentre"]));
     }
 
+    fn shown_all(given: &[(String, Value)]) -> serde_json::Value {
+        let mut parameters = Parameters::default();
+        for (name, value) in given {
+            let parameter = Parameter {
+                name: name.parse().unwrap(),
+                value: value.clone(),
+                type_annotation: None,
+            };
+            parameters.push(parameter).unwrap();
+        }
+        let command = Command {
+            task: r"Exchange\Set-Mailbox".parse().unwrap(),
+            parameters,
+        };
+        let mut out = b"{".to_vec();
+        write(&mut out, &command, &Redaction::default());
+        out.push(b'}');
+        assert!(out.len() < 2 * MAX_SHOWN, "{}", out.len());
+        serde_json::from_slice(&out).unwrap()
+    }
+
     #[test]
-    fn large_parameters_are_replaced_by_size_and_hash() {
-        let record = shown(
-            "Body",
-            Value::text("x".repeat(MAX_SHOWN)),
-            &Redaction::default(),
-        );
-        assert!(record["parameters"].is_null());
+    fn of_large_parameters_the_largest_are_replaced_by_size_and_hash_and_the_rest_is_seen() {
+        let junk = "x".repeat(MAX_SHOWN);
+        let given = [
+            ("Identity", "ana"),
+            ("Notes", junk.as_str()),
+            ("NewPassword", junk.as_str()),
+            ("ForwardingSmtpAddress", "eve@other.example"),
+        ];
+        let given = given.map(|(name, text)| (name.to_owned(), Value::text(text)));
+        let record = shown_all(&given);
         assert_eq!(
-            record["parameters_bytes"],
-            MAX_SHOWN + "{\"Body\":\"\"}".len()
+            record["parameters"],
+            serde_json::json!({"Identity": "ana", "NewPassword": "[redacted]", "ForwardingSmtpAddress": "eve@other.example"})
         );
+        assert_eq!(record["redacted"], serde_json::json!(["NewPassword"]));
+        let omitted = &record["parameters_omitted"];
+        assert_eq!(omitted.as_array().unwrap().len(), 1);
+        assert_eq!(omitted[0]["name"], "Notes");
+        assert_eq!(omitted[0]["bytes"], MAX_SHOWN + 2);
+        assert_eq!(omitted[0]["sha256"].as_str().unwrap().len(), 64);
+        assert!(record["parameters_bytes"].as_u64().unwrap() > MAX_SHOWN as u64);
         assert_eq!(record["parameters_sha256"].as_str().unwrap().len(), 64);
+    }
+
+    #[test]
+    fn however_many_parameters_there_are_the_record_is_bounded() {
+        let name = |it: usize| format!("P{it}{}", "x".repeat(100));
+        let given: Vec<_> = (0..5_000)
+            .map(|it| (name(it), Value::text("y".repeat(it % 50))))
+            .collect();
+        let record = shown_all(&given);
+        let shown = record["parameters"].as_object().unwrap();
+        assert!(shown.len() > 400, "{}", shown.len());
+        let omitted = record["parameters_omitted"].as_array().unwrap();
+        assert_eq!(omitted.len(), MAX_PATHS + 1);
+        assert_eq!(omitted[MAX_PATHS], "…");
     }
 
     #[test]

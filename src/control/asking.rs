@@ -161,7 +161,7 @@ pub(super) fn compiled(
     }
     if let Some(pin) = pins.0.iter().find(|it| redaction.hides(it.name.as_str())) {
         return invalid(format!(
-            "`{}` holds a secret, which would be shown to approvers: it cannot be pinned",
+            "`{}` holds a secret, or begins the name of what does, which would be shown to approvers: it cannot be pinned",
             pin.name
         ));
     }
