@@ -8,6 +8,7 @@
 //! build error.
 #![deny(clippy::disallowed_methods, clippy::wildcard_enum_match_arm)]
 
+mod clixml_text;
 pub mod exchange_rest;
 pub mod json;
 pub mod psrp;

@@ -18,7 +18,9 @@ mod sensitive;
 mod value;
 mod visible;
 
-pub use command::{CmdletIs, Command, Names, Parameter, Parameters, RepeatedParameter};
+pub use command::{
+    COMMON_PARAMETERS, CmdletIs, Command, Names, Parameter, Parameters, RepeatedParameter,
+};
 pub use grant::{Closing, Grant, GrantState, HowClosed, Review};
 pub use intern::{Interner, PolicyId, PrincipalId};
 pub use name::{CmdletName, InvalidName, MAX_NAME_BYTES, ParameterName, Task, Workload};

@@ -4,6 +4,8 @@
 //! of it was sent. A connection comes back to the pool only when the answer was read to its end, so an answer can never be taken for that to
 //! another request.
 //!
+//! HTTP/2 connections are shared, but not by everything: what waits for long and what ends something each have connections of their own ([`turns`]).
+//!
 //! Absent: any reading of what is sent or answered, redirects, decompression, proxies, HTTP/2 without TLS.
 
 mod body;
@@ -12,6 +14,9 @@ mod error;
 mod http1;
 mod http2;
 mod pool;
+mod rack;
+mod shares;
+mod turns;
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -27,6 +32,7 @@ use url::Url;
 pub use self::body::UpstreamBody;
 pub use self::error::{Delivery, InvalidUpstream, Phase, UpstreamError};
 pub use self::pool::Pool;
+pub use self::turns::{Purpose, Turn};
 
 /// What an upstream is made from.
 #[derive(Clone, Debug)]

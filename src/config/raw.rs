@@ -164,7 +164,7 @@ section! {
         segment_bytes: Size = Default("256 MiB");
         /// or at this age.
         segment_age: Duration = Default("24h");
-        /// Names of parameters whose values are kept out of records, messages and listings, also where a policy names them, and which cannot be pinned, besides the built-in ones (passwords, credentials, keys, tokens).
+        /// Names of parameters whose values are kept out of records, messages, listings and the texts of blocks, and which cannot be pinned, besides the built-in ones (passwords, credentials, keys, tokens).
         redact: List<String> = Optional("none");
     }
 }
@@ -332,7 +332,7 @@ section! {
         name: String = Required;
         /// What it verifies: `jwt` (bearer tokens) or `basic` (names and passwords of a local user file).
         kind: KindWord = Required;
-        /// With `jwt`: the token's `iss`, exactly; a URI.
+        /// With `jwt`: the token's `iss`, exactly.
         issuer: String = Optional("none");
         /// With `jwt`: the token's `aud`, exactly; one or a list of which one must fit.
         audience: List<String> = Optional("none");

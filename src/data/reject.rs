@@ -173,9 +173,14 @@ impl Rejection {
     }
 
     pub(super) fn credential_refused() -> Self {
-        Self::upstream_answer(
+        Self::upstream_refused(
             "the upstream refused the credential that the gateway signs in with; your own sign-in is fine, and an operator of the gateway has to look at it",
         )
+    }
+
+    /// The server answered with a status that says that it does nothing of what was asked.
+    pub(super) fn upstream_refused(text: &str) -> Self {
+        Self::new(None, StatusCode::BAD_GATEWAY, "upstream-refused", text)
     }
 
     pub(super) fn upstream_answer(text: &str) -> Self {
@@ -211,6 +216,24 @@ impl Rejection {
         )
     }
 
+    pub(super) fn session_late() -> Self {
+        Self::new(
+            RefusedReason::Unreadable,
+            StatusCode::CONFLICT,
+            "shell-late",
+            "a session with this id ended while the server had not answered all of it, and that may reach the server yet; open one with another id",
+        )
+    }
+
+    pub(super) fn too_many_late() -> Self {
+        Self::new(
+            RefusedReason::Limit,
+            StatusCode::FORBIDDEN,
+            "sessions-late-at-limit",
+            "too many of your sessions ended without an answer of the server; open another when it answers again, and some time has passed (at most the endpoint's `remoting.idle`)",
+        )
+    }
+
     pub(super) fn too_many_sessions() -> Self {
         Self::new(
             RefusedReason::Limit,
@@ -236,6 +259,16 @@ impl Rejection {
         Self::upstream_answer("the server behind the gateway did not answer soon enough")
     }
 
+    /// What ends something did not leave: as much as may be is being ended at the server already.
+    pub(super) fn no_turn() -> Self {
+        Self::new(
+            RefusedReason::Limit,
+            StatusCode::SERVICE_UNAVAILABLE,
+            "ends-at-limit",
+            "the server behind the gateway does not answer what you want to end, and no more of it waits at once; try again later",
+        )
+    }
+
     pub(super) fn session_busy() -> Self {
         Self::new(
             RefusedReason::Limit,
@@ -249,7 +282,8 @@ impl Rejection {
     pub(super) fn reason_of_outcome(&self) -> &'static str {
         match self.reason {
             known @ ("upstream-timeout" | "upstream-broken" | "upstream-unreachable") => known,
-            "upstream-answer" => "upstream-broken",
+            "upstream-answer" | "upstream-refused" => "upstream-broken",
+            "ends-at-limit" => "upstream-timeout",
             _ => "failed",
         }
     }
@@ -257,6 +291,11 @@ impl Rejection {
     /// Whether what was to go upstream did not leave.
     pub(super) fn is_unsent(&self) -> bool {
         self.reason == "upstream-unreachable"
+    }
+
+    /// Whether the server, as far as it is told of what was to go there, does nothing of it any more.
+    pub(super) fn is_certain(&self) -> bool {
+        self.is_unsent() || self.reason == "upstream-refused"
     }
 
     /// With remoting: as an answer to the request `relates` of a client that knows the gateway as `machine`.

@@ -66,13 +66,15 @@ impl Remoting {
         own: Vec<OwnCmdlet>,
     ) -> Self {
         let catalogue = RwLock::new(Catalogue::new(Coverage::Part).with_own(&own));
+        // Nothing that the server keeps waiting is kept for longer than a session that nobody uses.
+        let shells = Shells::new(settings.idle.max(upstream_timeout));
         Self {
             settings,
             origin,
             upstream_timeout,
             own,
             catalogue,
-            shells: Shells::default(),
+            shells,
         }
     }
 

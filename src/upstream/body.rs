@@ -9,7 +9,8 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
-use super::pool::Rack;
+use super::rack::Rack;
+use super::turns::Turn;
 use super::{Phase, Upstream, UpstreamError, http1, http2};
 
 /// What an upstream answers, chunk by chunk.
@@ -20,6 +21,8 @@ pub struct UpstreamBody {
     incoming: Incoming,
     /// `None` once the end was reached or an error occurred.
     live: Option<Live>,
+    /// What it was sent by, if it is no ordinary call, until then.
+    turn: Option<Turn>,
     upstream: Upstream,
     /// Whether the timer runs for the chunk that is waited for.
     waiting: bool,
@@ -43,10 +46,16 @@ impl Live {
 }
 
 impl UpstreamBody {
-    pub(super) fn new(incoming: Incoming, live: Live, upstream: &Upstream) -> Self {
+    pub(super) fn new(
+        incoming: Incoming,
+        live: Live,
+        turn: Option<Turn>,
+        upstream: &Upstream,
+    ) -> Self {
         let mut body = Self {
             incoming,
             live: Some(live),
+            turn,
             upstream: upstream.clone(),
             waiting: false,
         };
@@ -66,10 +75,12 @@ impl UpstreamBody {
             Some(Live::Http2(place, _timer)) => drop(place),
             None => {}
         }
+        self.turn = None;
     }
 
     fn fail(&mut self, error: UpstreamError) -> Poll<Option<Result<Frame<Bytes>, UpstreamError>>> {
         self.live = None;
+        self.turn = None;
         Poll::Ready(Some(Err(error)))
     }
 }

@@ -2,6 +2,7 @@ mod failing;
 mod http_two;
 mod keeping;
 mod server;
+mod turns;
 
 use std::error::Error as _;
 use std::sync::Arc;

@@ -5,6 +5,7 @@ mod client;
 mod life;
 mod order;
 mod server;
+mod sharing;
 mod unasked;
 mod waiting;
 
@@ -19,6 +20,10 @@ use self::client::Session;
 use self::server::Server;
 
 pub(super) const CONFIGURATION: &str = "Microsoft.Exchange";
+
+/// The gateway signs in at the server by itself.
+const OWN: &str =
+    r#"{ mode = "basic", username = "svc@contoso.example", password_file = "upstream-token" }"#;
 
 /// Policies beside the usual ones.
 const MORE: &str = r#"
@@ -86,8 +91,7 @@ impl Lab {
 
     /// With these lines in the proxy's section, and these in the endpoint's.
     async fn with_proxy(proxy: &str, lines: &str) -> Self {
-        let own = r#"{ mode = "basic", username = "svc@contoso.example", password_file = "upstream-token" }"#;
-        Self::with_credential(own, proxy, lines).await
+        Self::with_credential(OWN, proxy, lines).await
     }
 
     /// With the callers' own credentials at the server.
@@ -96,20 +100,24 @@ impl Lab {
     }
 
     async fn with_credential(credential: &str, proxy: &str, lines: &str) -> Self {
-        let server = Server::start().await;
+        Self::in_front_of(Server::start().await, credential, proxy, lines).await
+    }
+
+    /// In front of this server.
+    async fn in_front_of(server: Server, credential: &str, proxy: &str, lines: &str) -> Self {
         let endpoint = format!(
             r#"
 [[endpoint]]
 workload = "Exchange"
 dialect = "psrp"
 path = "/powershell"
-upstream = "{}"
+{}
 identity = ["people"]
 ungoverned = "allow"
 upstream_auth = {credential}
 {lines}
 "#,
-            server.origin()
+            server.lines()
         );
         let setup = Setup {
             policies: format!("{POLICIES}{MORE}"),

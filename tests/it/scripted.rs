@@ -25,6 +25,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::gateway::{Gateway, Setup, upstream_tls};
 
+/// How many requests at a time an upstream usually allows on an HTTP/2 connection.
+const STREAMS: u32 = 200;
+
 /// What an upstream speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Speaks {
@@ -174,6 +177,31 @@ impl Scripted {
         speaks: Speaks,
         script: impl Fn(&Request<Bytes>) -> Deed + Send + Sync + 'static,
     ) -> Self {
+        Self::start_allowing(STREAMS, certificates, speaks, script).await
+    }
+
+    /// One that speaks HTTP/2 and allows this many requests at a time on a connection.
+    pub(crate) async fn http2(
+        streams: u32,
+        script: impl Fn(&Request<Bytes>) -> Deed + Send + Sync + 'static,
+    ) -> Self {
+        portcullis::tls::install_provider();
+        let own = TempDir::new().unwrap();
+        portcullis::tls::write_development_certificates(own.path(), &[]).unwrap();
+        let certificates = own.path().to_owned();
+        let started = Self::start_allowing(streams, &certificates, Speaks::TlsHttp2, script).await;
+        Self {
+            _certificates: Some(own),
+            ..started
+        }
+    }
+
+    async fn start_allowing(
+        streams: u32,
+        certificates: &Path,
+        speaks: Speaks,
+        script: impl Fn(&Request<Bytes>) -> Deed + Send + Sync + 'static,
+    ) -> Self {
         let tls = (speaks != Speaks::Plain).then(|| {
             let mut config = Arc::unwrap_or_clone(upstream_tls(certificates));
             config.alpn_protocols = vec![match speaks {
@@ -200,11 +228,11 @@ impl Scripted {
                     let (tls, seen, script) = (tls.clone(), Arc::clone(&seen), Arc::clone(&script));
                     tokio::spawn(stop.clone().run_until_cancelled_owned(async move {
                         match tls {
-                            None => speak(stream, speaks, seen, script).await,
+                            None => speak(stream, speaks, streams, seen, script).await,
                             Some(tls) => {
                                 // A client that does not like us goes away.
                                 if let Ok(stream) = tls.accept(stream).await {
-                                    speak(stream, speaks, seen, script).await;
+                                    speak(stream, speaks, streams, seen, script).await;
                                 }
                             }
                         }
@@ -237,6 +265,11 @@ impl Scripted {
         format!("localhost:{port}")
     }
 
+    /// The file of the authority to trust, if it speaks TLS.
+    pub(crate) fn authority_file(&self) -> Option<&Path> {
+        self.ca.as_deref()
+    }
+
     pub(crate) fn connections(&self) -> usize {
         self.seen.connections.load(Ordering::SeqCst)
     }
@@ -249,6 +282,7 @@ impl Scripted {
 async fn speak(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     speaks: Speaks,
+    streams: u32,
     seen: Arc<Seen>,
     script: Arc<Script>,
 ) {
@@ -276,6 +310,7 @@ async fn speak(
         }
         Speaks::TlsHttp2 => {
             let _ = http2::Builder::new(TokioExecutor::new())
+                .max_concurrent_streams(streams)
                 .serve_connection(stream, service)
                 .await;
         }

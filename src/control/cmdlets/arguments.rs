@@ -4,7 +4,8 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 
 use crate::control::WorkflowError;
 use crate::model::{
-    Bound, CmdletName, Command, Object, Parameters, Pin, Pins, REDACTED, Redaction, Value,
+    Bound, COMMON_PARAMETERS, CmdletName, Command, Object, Parameters, Pin, Pins, REDACTED,
+    Redaction, Value,
 };
 
 use super::{MOST_TEXT, message};
@@ -14,26 +15,6 @@ pub(super) struct Arguments<'a> {
     cmdlet: &'a CmdletName,
     parameters: &'a Parameters,
 }
-
-/// PowerShell's common parameters ([about_CommonParameters]), which clients may send with any cmdlet.
-///
-/// [about_CommonParameters]: https://learn.microsoft.com/powershell/module/microsoft.powershell.core/about/about_commonparameters
-const COMMON: &[&str] = &[
-    "Confirm",
-    "Debug",
-    "ErrorAction",
-    "ErrorVariable",
-    "InformationAction",
-    "InformationVariable",
-    "OutBuffer",
-    "OutVariable",
-    "PipelineVariable",
-    "ProgressAction",
-    "Verbose",
-    "WarningAction",
-    "WarningVariable",
-    "WhatIf",
-];
 
 /// The most items of a list.
 const MOST_ITEMS: usize = 1_000;
@@ -57,7 +38,12 @@ impl<'a> Arguments<'a> {
         let unknown: Vec<String> = self
             .parameters
             .iter()
-            .filter(|it| !known.iter().chain(COMMON).any(|known| it.name.is(known)))
+            .filter(|it| {
+                !known
+                    .iter()
+                    .chain(COMMON_PARAMETERS)
+                    .any(|known| it.name.is(known))
+            })
             .map(|it| format!("-{}", it.name))
             .collect();
         if unknown.is_empty() {

@@ -23,7 +23,7 @@ use super::clearance::Cleared;
 use super::hold::Held;
 use super::shells::Kept;
 use super::standing::{Act, Beginner, LISTING, Permitted, Standing};
-use super::upstream::{CLOSE, Heard, status};
+use super::upstream::{CLOSE, Ender, Heard, status};
 use super::visit::{Visit, unless_left};
 
 /// A proposal that is being decided on: dropped before that, because the client went away or the record cannot be written, a
@@ -275,9 +275,9 @@ impl Visit<'_> {
         self.refuse(pending, text).await;
     }
 
-    fn beginner(&self) -> Beginner {
+    pub(super) fn beginner(&self) -> Beginner {
         Beginner {
-            principal: Arc::clone(self.arrival.scene.principal),
+            voucher: self.arrival.caller.voucher().clone(),
             source: self.arrival.source,
         }
     }
@@ -290,7 +290,7 @@ impl Visit<'_> {
         let kept = pending.kept;
         let cleared = kept.refuse(proposal, text);
         let line = self.line(kept);
-        let ending = line.send_ending(cleared);
+        let ending = line.send_ending(cleared, Ender::Gateway);
         let answer = unless_left(self.arrival.leaving, CLOSE, ending).await;
         answer.flatten().unwrap_or_else(unknown)
     }

@@ -98,15 +98,19 @@ struct Attending<'a> {
 }
 
 impl Kept {
-    /// Marks a pipeline as one that a request of its client sees to.
-    fn attend(&self, command: Uuid) -> Attending<'_> {
+    /// Marks a pipeline as one that a request of its client sees to; none if the gateway stops it at this moment, which is on
+    /// record once.
+    fn attend(&self, command: Uuid) -> Option<Attending<'_>> {
         if let Some(standing) = self.lock().standing.get_mut(&command) {
+            if standing.is_being_stopped {
+                return None;
+            }
             standing.attended += 1;
         }
-        Attending {
+        Some(Attending {
             kept: self,
             command,
-        }
+        })
     }
 }
 
@@ -127,12 +131,16 @@ impl Visit<'_> {
     ) -> Result<Response, Rejection> {
         let kept = pending.kept;
         let command = pending.command();
-        if self.waits_for_output() && kept.lock().is_being_stopped(command) {
+        let Some(_attending) = kept.attend(command) else {
             kept.until(|it| !it.is_being_stopped(command) || !it.shell.is_running(command))
                 .await;
-            return self.look_again(kept).await;
-        }
-        let _attending = kept.attend(command);
+            return if self.waits_for_output() {
+                self.look_again(kept).await
+            } else {
+                // The client reads why where it waits for output.
+                Ok(self.refuse(pending, "").await)
+            };
+        };
         let grants = kept.grants_of(command);
         let acts = pending.acts();
         let scene = self.arrival.scene;

@@ -1,8 +1,9 @@
 //! Requests that wait: for the rest of a pipeline that comes over several requests, and for approvers.
 //!
 //! A pipeline that waits for approval (`on_block = "hold"`) begins only while its client waits for output, so one whose
-//! client is gone comes to nothing: it is given up when its time is over, here or by `closing`. When its requests are decided it is decided again, with the policies and grants of that
-//! moment, and begins or fails.
+//! client is gone comes to nothing: it is given up when its time is over, here or by `closing`. When its requests are decided it is
+//! decided again, with the policies and grants of that moment, and begins or fails; it fails, too, if its caller would not be signed
+//! in any more.
 
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ use super::shells::Kept;
 use super::visit::Visit;
 
 /// How long a client that does not say waits for output.
-const USUAL_WAIT: Duration = Duration::from_secs(20);
+pub(super) const USUAL_WAIT: Duration = Duration::from_secs(20);
 
 /// A pipeline that waits for approval.
 #[derive(Debug)]
@@ -250,6 +251,17 @@ impl Visit<'_> {
         let against: Vec<String> = waits.iter().filter_map(Wait::against).collect();
         if !against.is_empty() {
             self.refuse_held(kept, proposal, &against.join("\n")).await;
+            return Ok(None);
+        }
+        // The request was authenticated when it came, and has waited since.
+        let beginner = self.beginner();
+        let scene = &self.arrival.scene;
+        if let Err(fallen) = beginner.check(scene.gate, scene.route) {
+            beginner.record(scene.gate, scene.route, proposal.command(), fallen);
+            let text = format!(
+                "this did not run, though it was approved: {fallen}. Sign in again, and run it again"
+            );
+            self.refuse_held(kept, proposal, &text).await;
             return Ok(None);
         }
         // What was waited for is in the grants and policies of this moment.

@@ -1,5 +1,8 @@
 //! The sessions of an endpoint: by id, each of the principal who opened it, bounded in number, memory and idle time.
 //!
+//! The id of a session that ended while the server had not answered all of it is not used again for a while: what is on its way
+//! to the server yet would land in the session that is opened under that id.
+//!
 //! Shared by all workers. The lock of the list and that of a session are short: nothing waits while either is held.
 
 use std::collections::HashMap;
@@ -15,7 +18,7 @@ use uuid::Uuid;
 use crate::config;
 use crate::dialect::psrp::answer::Failure;
 use crate::dialect::psrp::session::{Ending, Shell};
-use crate::model::Principal;
+use crate::model::{Principal, PrincipalId};
 use crate::telemetry::metrics::OpenShell;
 
 use super::hold::Held;
@@ -26,17 +29,44 @@ use crate::data::body::Share;
 /// Why a session cannot be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NoRoom {
+    /// A session with this id ended, and something of it may reach the server yet.
+    Late,
     /// There is a session with this id.
     Taken,
     /// The endpoint has as many as it may.
     TooMany,
+    /// As many sessions of the principal ended without an answer of the server as may be remembered.
+    TooManyLate,
     /// The principal has this many, which is all they may have.
     TooManyOfOne(usize),
 }
 
+/// How many sessions of which something may be on its way yet are remembered for each that may be open. Enough for a client that
+/// tries again and again while a server hangs.
+const LATE_PER_SHELL: usize = 16;
+
 /// The sessions of an endpoint.
+#[derive(Debug)]
+pub(super) struct Shells {
+    all: Mutex<All>,
+    /// How long a request that nobody waits for any more may be on its way to the server.
+    late_for: Duration,
+}
+
 #[derive(Debug, Default)]
-pub(super) struct Shells(Mutex<HashMap<Uuid, Arc<Kept>>>);
+struct All {
+    open: HashMap<Uuid, Arc<Kept>>,
+    /// Sessions that ended while something of them was not answered.
+    late: HashMap<Uuid, Late>,
+}
+
+/// A session that ended, and of which something may reach the server yet.
+#[derive(Debug)]
+struct Late {
+    /// Whose it was.
+    owner: PrincipalId,
+    since: Instant,
+}
 
 /// A session that is kept between requests.
 pub(super) struct Kept {
@@ -47,6 +77,8 @@ pub(super) struct Kept {
     busy: AtomicUsize,
     /// and how many there may be when one more comes that waits for output.
     most_busy: usize,
+    /// What went to the server, begins something there, and was not answered.
+    unanswered: AtomicUsize,
     /// Somebody sees to it that it is forgotten.
     is_leaving: AtomicBool,
     /// Fires when something in it has changed that a waiting request may be interested in.
@@ -69,10 +101,22 @@ pub(super) struct Inner {
     last_used: Instant,
 }
 
+/// Something that begins at the server, as long as that did not answer it: if this is dropped before, it may begin yet.
+#[must_use]
+pub(super) struct Unanswered<'a>(&'a Kept);
+
 /// A request that uses a session: while there is one, the session is not idle.
 pub(super) struct InUse<'a>(&'a Kept);
 
 impl Shells {
+    /// None yet. A request that nobody waits for any more may be on its way to the server for `late_for`.
+    pub(super) fn new(late_for: Duration) -> Self {
+        Self {
+            all: Mutex::default(),
+            late_for,
+        }
+    }
+
     /// Keeps a session that is being opened.
     pub(super) fn add(
         &self,
@@ -83,13 +127,22 @@ impl Shells {
         counted: OpenShell,
     ) -> Result<Arc<Kept>, NoRoom> {
         let mut all = self.lock();
-        if all.contains_key(&shell.id()) {
+        let All { open, late } = &mut *all;
+        late.retain(|_, it| it.since.elapsed() < self.late_for);
+        if open.contains_key(&shell.id()) {
             return Err(NoRoom::Taken);
         }
-        if all.len() >= limits.shells {
+        if late.contains_key(&shell.id()) {
+            return Err(NoRoom::Late);
+        }
+        if open.len() >= limits.shells || late.len() >= LATE_PER_SHELL * limits.shells {
             return Err(NoRoom::TooMany);
         }
-        let of_owner = all.values().filter(|it| it.owner.key == owner.key).count();
+        let late_of_owner = late.values().filter(|it| it.owner == owner.id).count();
+        if late_of_owner >= LATE_PER_SHELL * limits.shells_per_principal {
+            return Err(NoRoom::TooManyLate);
+        }
+        let of_owner = open.values().filter(|it| it.owner.key == owner.key).count();
         if of_owner >= limits.shells_per_principal {
             return Err(NoRoom::TooManyOfOne(of_owner));
         }
@@ -104,6 +157,7 @@ impl Shells {
                 last_used: Instant::now(),
             }),
             busy: AtomicUsize::new(0),
+            unanswered: AtomicUsize::new(0),
             is_leaving: AtomicBool::new(false),
             // Of each pipeline its wait for output, input, an answer and a signal; of the session itself as many.
             most_busy: (limits.pipelines_per_shell + 1).saturating_mul(4),
@@ -111,14 +165,14 @@ impl Shells {
             lanes: Lanes::new(limits.pipelines_per_shell),
             counted,
         });
-        all.insert(kept.id, Arc::clone(&kept));
+        open.insert(kept.id, Arc::clone(&kept));
         Ok(kept)
     }
 
     /// The session with this id, if it is of the principal with the key `owner`: to others it is not there.
     pub(super) fn find(&self, id: Uuid, owner: &str) -> Option<Arc<Kept>> {
         let all = self.lock();
-        let kept = all.get(&id).filter(|it| it.owner.key == owner)?;
+        let kept = all.open.get(&id).filter(|it| it.owner.key == owner)?;
         Some(Arc::clone(kept))
     }
 
@@ -126,10 +180,12 @@ impl Shells {
     pub(super) fn remove(&self, kept: &Kept) {
         let mut all = self.lock();
         if all
+            .open
             .get(&kept.id)
             .is_some_and(|it| std::ptr::eq(Arc::as_ptr(it), kept))
         {
-            all.remove(&kept.id);
+            all.open.remove(&kept.id);
+            all.late.extend(kept.late());
         }
         drop(all);
         kept.changed.notify_waiters();
@@ -141,27 +197,47 @@ impl Shells {
         let is_idle = |it: &Kept| {
             it.busy.load(Ordering::Acquire) == 0 && it.lock().last_used.elapsed() >= idle
         };
-        all.extract_if(|_, it| is_idle(it)).map(|it| it.1).collect()
+        let All { open, late } = &mut *all;
+        let idle: Vec<_> = open
+            .extract_if(|_, it| is_idle(it))
+            .map(|it| it.1)
+            .collect();
+        late.extend(idle.iter().filter_map(|it| it.late()));
+        idle
     }
 
     /// All sessions, as they are now.
     pub(super) fn all(&self) -> Vec<Arc<Kept>> {
-        self.lock().values().map(Arc::clone).collect()
+        self.lock().open.values().map(Arc::clone).collect()
     }
 
     /// Takes out all sessions.
     pub(super) fn take_all(&self) -> Vec<Arc<Kept>> {
-        self.lock().drain().map(|it| it.1).collect()
+        self.lock().open.drain().map(|it| it.1).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Arc<Kept>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, All> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Kept {
     pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Marks that something goes to the server which begins something there.
+    pub(super) fn unanswered(&self) -> Unanswered<'_> {
+        self.unanswered.fetch_add(1, Ordering::AcqRel);
+        Unanswered(self)
+    }
+
+    /// What is remembered of it when it has ended, if something of it may reach the server yet.
+    fn late(&self) -> Option<(Uuid, Late)> {
+        let owner = self.owner.id;
+        let since = Instant::now();
+        let is_late = self.unanswered.load(Ordering::Acquire) > 0;
+        is_late.then_some((self.id, Late { owner, since }))
     }
 
     /// Waits until this is so.
@@ -256,6 +332,13 @@ fn result(how: Ending) -> &'static str {
         Ending::Refused => "blocked",
         Ending::Stopped => "stopped",
         Ending::Unclear => "upstream-broken",
+    }
+}
+
+impl Unanswered<'_> {
+    /// The server has answered it, or never gets it: it does not come any more.
+    pub(super) fn settle(self) {
+        self.0.unanswered.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

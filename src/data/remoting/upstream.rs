@@ -18,11 +18,12 @@ use crate::data::reject::Rejection;
 use crate::dialect::psrp::soap::{
     self, Fault, Frame, Operation, Peer, Response, Signal, Target, read_response, write_request,
 };
-use crate::upstream::{Pool, UpstreamBody, UpstreamError};
+use crate::upstream::{Pool, Purpose, Turn, UpstreamBody, UpstreamError};
 
 use super::Remoting;
 use super::clearance::Cleared;
 use super::decide::Whereabouts;
+use super::hold::USUAL_WAIT;
 use super::shells::Kept;
 
 /// The largest answer: far above the envelope that any client takes.
@@ -33,6 +34,9 @@ const LARGEST_ENVELOPE: u32 = 1 << 20;
 
 /// How long the server may take to close a session, and how long a stop waits for it to close them all.
 pub(super) const CLOSE: Duration = Duration::from_secs(10);
+
+/// The shortest time that the server is given for output, however long the request waited for its turn: with less it has no chance to say anything.
+const SHORTEST_WAIT: Duration = Duration::from_millis(500);
 
 const SOAP: HeaderValue = HeaderValue::from_static("application/soap+xml;charset=UTF-8");
 
@@ -45,6 +49,15 @@ pub(super) struct Line<'a> {
     pub(super) authorization: HeaderValue,
     pub(super) target: &'a Target,
     pub(super) frame: &'a Frame,
+}
+
+/// Who wants something to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ender {
+    /// The client, who asked for it.
+    Client,
+    /// The gateway: it may not go on, or nobody uses it. That never waits for what clients end.
+    Gateway,
 }
 
 /// What the client hears of what went upstream.
@@ -60,7 +73,11 @@ impl Line<'_> {
     /// Sends what was cleared, in order. A fault ends it and is passed on. A pipeline of which the server may have more than it
     /// says is told to end.
     pub(super) async fn send(&self, cleared: Cleared) -> Heard {
-        let heard = self.send_in_order(cleared).await;
+        self.send_for(cleared, Ender::Client).await
+    }
+
+    async fn send_for(&self, cleared: Cleared, ender: Ender) -> Heard {
+        let heard = self.send_in_order(cleared, ender).await;
         let to_end = self.kept.lock().shell.take_to_end();
         for command in to_end {
             self.forget(command).await;
@@ -68,13 +85,13 @@ impl Line<'_> {
         heard
     }
 
-    async fn send_in_order(&self, cleared: Cleared) -> Heard {
+    async fn send_in_order(&self, cleared: Cleared, ender: Ender) -> Heard {
         let (operations, answer) = cleared.into_parts();
         let mut last = None;
         // The pipeline that the server has the beginning of.
         let mut begun = None;
         for operation in operations {
-            let heard = match self.exchange(&operation).await {
+            let heard = match self.exchange(&operation, ender).await {
                 Ok(response) => self.hear(&operation, response),
                 Err(rejection) => Err(rejection),
             };
@@ -110,10 +127,10 @@ impl Line<'_> {
     }
 
     /// Sends what ends a pipeline. What the server says to it does not matter: it may have ended by itself.
-    pub(super) async fn send_ending(&self, cleared: Cleared) -> Option<Response> {
+    pub(super) async fn send_ending(&self, cleared: Cleared, ender: Ender) -> Option<Response> {
         let (operations, answer) = cleared.into_parts();
         for operation in operations {
-            if let Ok(response) = self.exchange(&operation).await {
+            if let Ok(response) = self.exchange(&operation, ender).await {
                 drop(self.hear(&operation, response));
             }
         }
@@ -130,7 +147,10 @@ impl Line<'_> {
         let Some(cleared) = Cleared::plumbing(vec![signal]) else {
             return;
         };
-        if timeout(CLOSE, self.send_ending(cleared)).await.is_err() {
+        if timeout(CLOSE, self.send_ending(cleared, Ender::Gateway))
+            .await
+            .is_err()
+        {
             warn!(shell = %self.kept.id, pipeline = %command, "The server did not say whether it forgets a pipeline whose beginning failed; it ends with its session");
         }
     }
@@ -144,7 +164,10 @@ impl Line<'_> {
             let Some(cleared) = Cleared::plumbing(ends.into()) else {
                 return;
             };
-            if timeout(CLOSE, self.send_ending(cleared)).await.is_err() {
+            if timeout(CLOSE, self.send_ending(cleared, Ender::Gateway))
+                .await
+                .is_err()
+            {
                 return;
             }
         }
@@ -152,7 +175,7 @@ impl Line<'_> {
 
     /// Has the server close the session, if it does so soon.
     pub(super) async fn close(&self) {
-        match timeout(CLOSE, self.send(Cleared::closing())).await {
+        match timeout(CLOSE, self.send_for(Cleared::closing(), Ender::Gateway)).await {
             Ok(Heard::Answer(Response::Fault(fault))) => {
                 debug!(shell = %self.kept.id, text = fault.text, "The server had closed a session before");
             }
@@ -182,12 +205,52 @@ impl Line<'_> {
         heard.map_err(|unreadable| Rejection::upstream_answer(&unreadable.text))
     }
 
-    async fn exchange(&self, operation: &Operation) -> Result<Response, Rejection> {
+    async fn exchange(&self, operation: &Operation, ender: Ender) -> Result<Response, Rejection> {
+        // What is late of these would begin something in another session of this id; all else waits for something, or ends it.
+        let begins = matches!(
+            operation,
+            Operation::Command { .. } | Operation::Create { .. } | Operation::Send { .. }
+        );
+        let unanswered = begins.then(|| self.kept.unanswered());
+        let heard = self.answer_of(operation, ender).await;
+        let is_over = match &heard {
+            Ok(Response::Fault(fault)) => fault.subcode.refuses(),
+            Ok(_) => true,
+            Err(rejection) => rejection.is_certain(),
+        };
+        if let Some(unanswered) = unanswered
+            && is_over
+        {
+            unanswered.settle();
+        }
+        heard
+    }
+
+    async fn answer_of(&self, operation: &Operation, ender: Ender) -> Result<Response, Rejection> {
+        let mut patience = self.wait_for(operation);
+        let turn = match purpose(operation, ender) {
+            None => None,
+            Some(purpose) => {
+                let began = Instant::now();
+                let Some(turn) = self.turn(purpose, patience).await else {
+                    return match purpose {
+                        Purpose::End | Purpose::Enforce => Err(Rejection::no_turn()),
+                        // As the server would say: its client asks again.
+                        Purpose::Wait => Ok(Response::Fault(Fault::timed_out())),
+                    };
+                };
+                patience = patience.map(|it| {
+                    let left = it.saturating_sub(began.elapsed());
+                    left.max(SHORTEST_WAIT).min(it)
+                });
+                Some(turn)
+            }
+        };
         let message = Uuid::now_v7();
         let request = soap::Request {
             frame: Frame {
                 message,
-                timeout: self.wait_for(operation),
+                timeout: patience,
                 max_envelope: self.frame.max_envelope.map(|it| it.min(LARGEST_ENVELOPE)),
                 ..self.frame.clone()
             },
@@ -212,7 +275,10 @@ impl Line<'_> {
         headers.insert(CONTENT_TYPE, SOAP);
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let began = Instant::now();
-        let answer = self.pool.send(upstream, sent).await;
+        let answer = match turn {
+            None => self.pool.send(upstream, sent).await,
+            Some(turn) => self.pool.send_in_turn(turn, sent).await,
+        };
         let answer = answer.map_err(|error| self.failed(&error))?;
         self.route.metrics.upstream(began.elapsed());
         let status = answer.status();
@@ -223,7 +289,7 @@ impl Line<'_> {
                 return Err(Rejection::credential_refused());
             }
             StatusCode::UNAUTHORIZED => {
-                return Err(Rejection::upstream_answer(
+                return Err(Rejection::upstream_refused(
                     "the server behind the gateway did not take your name and password",
                 ));
             }
@@ -232,7 +298,13 @@ impl Line<'_> {
                     "the server behind the gateway answered with status {}",
                     status.as_u16()
                 );
-                return Err(Rejection::upstream_answer(&text));
+                let may_come_yet =
+                    status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT;
+                return Err(if may_come_yet {
+                    Rejection::upstream_answer(&text)
+                } else {
+                    Rejection::upstream_refused(&text)
+                });
             }
         }
         if answer.headers().contains_key(CONTENT_ENCODING) {
@@ -243,6 +315,16 @@ impl Line<'_> {
         let body = self.read(answer.into_body()).await?;
         read_response(&body, message)
             .map_err(|unreadable| Rejection::upstream_answer(&unreadable.text))
+    }
+
+    /// A turn for what is no ordinary call, shared with other people's: while their own requests of its kind take all that they may, it waits
+    /// as long as it might for an answer.
+    async fn turn(&self, purpose: Purpose, patience: Option<Duration>) -> Option<Turn> {
+        let patience = patience.unwrap_or(USUAL_WAIT);
+        let whose = &self.kept.owner.key;
+        self.pool
+            .turn(&self.route.upstream, purpose, whose, patience)
+            .await
     }
 
     /// How long the server may hold an answer back: less than the gateway waits for it. For output, as long as the client waits;
@@ -294,6 +376,18 @@ impl Kept {
         inner.settle();
         drop(inner);
         self.changed.notify_waiters();
+    }
+}
+
+/// What an operation is for, if it is no ordinary call.
+fn purpose(operation: &Operation, ender: Ender) -> Option<Purpose> {
+    match operation {
+        Operation::Command { .. } | Operation::Create { .. } | Operation::Send { .. } => None,
+        Operation::Delete | Operation::Signal { .. } => Some(match ender {
+            Ender::Client => Purpose::End,
+            Ender::Gateway => Purpose::Enforce,
+        }),
+        Operation::Receive { .. } => Some(Purpose::Wait),
     }
 }
 

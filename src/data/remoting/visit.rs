@@ -25,7 +25,7 @@ use super::hold::stopping;
 use super::lanes::NoTurn;
 use super::shells::{Kept, NoRoom};
 use super::standing::{Act, CREATE, DELETE};
-use super::upstream::{CLOSE, Heard, Line};
+use super::upstream::{CLOSE, Ender, Heard, Line};
 
 /// One request to a session.
 pub(super) struct Visit<'a> {
@@ -108,7 +108,7 @@ impl Visit<'_> {
             Step::Decide(proposal) => self.decide(kept, proposal).await,
             Step::End(go) => {
                 let line = self.line(kept);
-                let ending = line.send_ending(Cleared::refused(go));
+                let ending = line.send_ending(Cleared::refused(go), Ender::Client);
                 let answer = unless_left(self.arrival.leaving, CLOSE, ending).await;
                 Ok(answer.flatten().unwrap_or_else(unknown))
             }
@@ -154,6 +154,8 @@ impl Visit<'_> {
                 scene.route.metrics.shell(),
             )
             .map_err(|why| match why {
+                NoRoom::Late => Rejection::session_late(),
+                NoRoom::TooManyLate => Rejection::too_many_late(),
                 NoRoom::Taken => Rejection::session_taken(),
                 NoRoom::TooMany => Rejection::too_many_sessions(),
                 NoRoom::TooManyOfOne(count) => Rejection::too_many_of_one(count),

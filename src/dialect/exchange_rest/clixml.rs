@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 
+use crate::dialect::clixml_text;
 use crate::model::{Object, Property, Value};
 
 use super::answer::dotnet_time;
@@ -97,7 +98,7 @@ impl Writer {
         let _ = write!(self.out, " RefId=\"{id}\"><TN RefId=\"{id}\">");
         for class in types.iter().chain(&["System.Object"]) {
             self.out.push_str("<T>");
-            escape(class, &mut self.out);
+            clixml_text::write(class, &mut self.out);
             self.out.push_str("</T>");
         }
         self.out.push_str("</TN>");
@@ -106,7 +107,7 @@ impl Writer {
     fn name(&mut self, name: Option<&str>) {
         if let Some(name) = name {
             self.out.push_str(" N=\"");
-            escape(name, &mut self.out);
+            clixml_text::write(name, &mut self.out);
             self.out.push('"');
         }
     }
@@ -116,34 +117,9 @@ impl Writer {
         self.out.push_str(tag);
         self.name(name);
         self.out.push('>');
-        escape(text, &mut self.out);
+        clixml_text::write(text, &mut self.out);
         self.out.push_str("</");
         self.out.push_str(tag);
         self.out.push('>');
-    }
-}
-
-/// Writes `text` with CLIXML's `_xHHHH_` for what XML cannot hold or would change (control characters, both halves of a
-/// surrogate pair, an underscore that would begin such an escape), and XML's own escapes for its marks.
-fn escape(text: &str, out: &mut String) {
-    let mut rest = text.chars();
-    while let Some(it) = rest.next() {
-        let begins_escape = it == '_' && rest.as_str().starts_with(['x', 'X']);
-        match it {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            it if it.is_control()
-                || begins_escape
-                || it > '\u{ffff}'
-                || matches!(it, '\u{fffe}' | '\u{ffff}') =>
-            {
-                for unit in it.encode_utf16(&mut [0; 2]) {
-                    let _ = write!(out, "_x{unit:04X}_");
-                }
-            }
-            it => out.push(it),
-        }
     }
 }

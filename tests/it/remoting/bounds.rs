@@ -252,6 +252,105 @@ async fn a_session_whose_opening_is_lost_is_closed_upstream() {
     lab.open("ana").await;
 }
 
+/// What a client reads that opens a session under the id of one that has ended.
+async fn reopened(lab: &Lab, session: &Session) -> Response {
+    let answer = session.create(&lab.gateway).await;
+    if let Response::Fault(fault) = &answer {
+        assert!(
+            fault.text.contains("open one with another id"),
+            "{}",
+            fault.text
+        );
+    }
+    answer
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_id_of_a_session_that_left_something_unanswered_is_not_opened_again_by_anybody() {
+    let lab = Lab::start().await;
+    let calls: [Call<'_>; 1] = [("Test-Death", &[])];
+    let session = lab.open("ana").await;
+    // A start that the server did not answer may reach it after the session's end.
+    let fault = session.fault(
+        &lab.gateway,
+        session.command(Uuid::now_v7(), &calls, Input::None),
+    );
+    assert_eq!(fault.await.subcode, Subcode::InternalError);
+    lab.close(&session).await;
+    let before = lab.server.journal();
+    for person in ["ana", "amy"] {
+        let again = Session {
+            person,
+            ..session.clone()
+        };
+        let answer = reopened(&lab, &again).await;
+        assert!(matches!(answer, Response::Fault(_)), "{answer:?}");
+    }
+    // So may an opening.
+    lab.server.weaken(Weakness::LosesCreation);
+    let lost = Session::closed("ana");
+    lost.create(&lab.gateway).await;
+    lab.server.weaken(Weakness::None);
+    let answer = reopened(&lab, &lost).await;
+    assert!(matches!(answer, Response::Fault(_)), "{answer:?}");
+    assert_eq!(lab.server.journal()[before.len()..], ["create", "delete"]);
+    // The controls: another id, and that of a session of which all was answered.
+    let other = lab.open("ana").await;
+    assert_eq!(
+        other.cmdlet(&lab.gateway, "Get-Mailbox", &[]).await.state,
+        4
+    );
+    lab.close(&other).await;
+    let answer = reopened(&lab, &other).await;
+    assert_eq!(answer, Response::Created { shell: other.shell });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_one_person_so_many_sessions_that_left_something_unanswered_are_remembered() {
+    let lab = Lab::with("remoting = { shells_per_principal = 1 }").await;
+    lab.server.weaken(Weakness::LosesCreation);
+    let text = async |person| {
+        let Response::Fault(fault) = Session::closed(person).create(&lab.gateway).await else {
+            panic!("the server has not said so");
+        };
+        fault.text
+    };
+    for tries in 1..=17 {
+        let is_too_many = text("ana")
+            .await
+            .contains("too many of your sessions ended");
+        assert_eq!(is_too_many, tries == 17, "{tries}");
+    }
+    assert_eq!(lab.server.journal().len(), 2 * 16);
+    // The control: others go on.
+    assert!(!text("amy").await.contains("too many"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_nothing_can_be_on_its_way_any_more_an_id_is_as_good_as_another() {
+    let lab = Lab::with_proxy(
+        "timeouts = { upstream = \"1s\" }",
+        "remoting = { idle = \"10s\" }",
+    )
+    .await;
+    lab.server.weaken(Weakness::LosesCreation);
+    let session = Session::closed("ana");
+    session.create(&lab.gateway).await;
+    lab.server.weaken(Weakness::None);
+    let answer = reopened(&lab, &session).await;
+    assert!(matches!(answer, Response::Fault(_)), "{answer:?}");
+    // Another that nobody uses ends after the same time, and was opened later.
+    lab.open("ana").await;
+    lab.gateway
+        .eventually("the other session's end", |gateway| {
+            let mut records = gateway.records().into_iter();
+            records.find(|it| it["kind"] == "session.ended")
+        });
+    let shell = session.shell;
+    let answer = reopened(&lab, &session).await;
+    assert_eq!(answer, Response::Created { shell });
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_server_runs_though_it_did_not_say_so_is_ended_when_it_is_there() {
     let lab = Lab::with("remoting = { idle = \"20s\" }").await;

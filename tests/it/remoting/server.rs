@@ -84,8 +84,25 @@ impl Server {
         Self { scripted, world }
     }
 
-    pub(super) fn origin(&self) -> &str {
-        self.scripted.origin()
+    /// One that speaks HTTP/2 and allows this many requests at a time on a connection.
+    pub(super) async fn http2(streams: u32) -> Self {
+        let world = Arc::new(Mutex::new(World::default()));
+        let seen = Arc::clone(&world);
+        let scripted =
+            Scripted::http2(streams, move |request| seen.lock().unwrap().answer(request)).await;
+        Self { scripted, world }
+    }
+
+    /// What an endpoint in front of it says of it.
+    pub(super) fn lines(&self) -> String {
+        let authority = self.scripted.authority_file();
+        let trust = authority.map(|it| format!("upstream_ca = \"{}\"", it.display()));
+        let origin = self.scripted.origin();
+        format!("upstream = \"{origin}\"\n{}", trust.unwrap_or_default())
+    }
+
+    pub(super) fn connections(&self) -> usize {
+        self.scripted.connections()
     }
 
     /// What it was told, in order.

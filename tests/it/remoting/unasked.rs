@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::client::{Call, Input, Session, receive};
+use super::waiting::{with_users, without};
 use super::{Lab, MORE};
 use crate::gateway::POLICIES;
 
@@ -131,4 +132,28 @@ async fn without_a_credential_of_its_own_the_gateway_leaves_it_to_the_next_reque
         verdicts(&lab.decisions("Remove-Waiting")),
         ["allow", "block"]
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_taken_out_of_the_user_file_runs_nothing_any_more() {
+    let lab = Lab::start().await;
+    let session = lab.open("ana").await;
+    let id = begin(&lab, &session, &GET).await;
+    let others = lab.open("amy").await;
+    let control = begin(&lab, &others, &GET).await;
+    with_users(&lab, |users| without(users, "ana"));
+    ended_at_the_server(&lab);
+    let told = lab.gateway.eventually("the record of it", |gateway| {
+        let mut records = gateway.records().into_iter();
+        records.find(|it| it["kind"] == "sign-in.failed")
+    });
+    assert_eq!(
+        (&told["details"]["reason"], &told["details"]["pipeline"]),
+        (&json!("user-gone"), &json!(id.to_string()))
+    );
+    let decisions = lab.decisions("Get-Mailbox");
+    assert_eq!(verdicts(&decisions), ["allow", "allow"]);
+    assert_eq!(lab.outcome(&decisions[0])["result"], "not-fetched");
+    others.end_input(&lab.gateway, control).await;
+    assert_eq!(others.end(&lab.gateway, control).await.state, 4);
 }

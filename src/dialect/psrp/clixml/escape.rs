@@ -3,7 +3,6 @@
 //! .NET's decoder also takes `_XHHHH_` and eight digits, others do not; what they would see differently is refused.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 use crate::dialect::{Unreadable, shown};
 
@@ -84,30 +83,4 @@ fn bad(text: &str) -> Unreadable {
         shown(&start)
     );
     Unreadable::bad("clixml-escape", text)
-}
-
-/// Writes `text` so that XML holds it and every reader sees the same: control characters, what is outside of the basic
-/// plane, and an underscore that an `x` follows as `_xHHHH_`; XML's marks as entities.
-pub(super) fn encode(text: &str, out: &mut String) {
-    let mut rest = text.chars();
-    while let Some(it) = rest.next() {
-        let begins_escape = it == '_' && rest.as_str().starts_with(['x', 'X']);
-        match it {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            it if it.is_control()
-                || begins_escape
-                || it > '\u{ffff}'
-                || matches!(it, '\u{fffe}' | '\u{ffff}') =>
-            {
-                for unit in it.encode_utf16(&mut [0; 2]) {
-                    // Writing to a string does not fail.
-                    let _ = write!(out, "_x{unit:04X}_");
-                }
-            }
-            it => out.push(it),
-        }
-    }
 }

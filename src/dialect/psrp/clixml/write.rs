@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use super::escape::encode;
+use crate::dialect::clixml_text;
+
 use super::{Base, Item, List, Object, Progress, scalar};
 
 /// Writes a value: the body of a message.
@@ -169,14 +170,14 @@ impl Writer {
             return;
         }
         self.out.push('>');
-        encode(text, &mut self.out);
+        clixml_text::write(text, &mut self.out);
         let _ = write!(self.out, "</{tag}>");
     }
 
     fn name(&mut self, name: Option<&str>) {
         if let Some(name) = name {
             self.out.push_str(" N=\"");
-            encode(name, &mut self.out);
+            clixml_text::write(name, &mut self.out);
             self.out.push('"');
         }
     }
