@@ -59,8 +59,8 @@ use crate::model::{Command, Object, OwnCmdlet, Principal, Redaction, RequestStat
 use crate::notify::Channels;
 use crate::policy::Mode;
 use crate::state::{
-    BlockedRequest, BoxFuture, CallMark, GrantUses, NotTaken, OwnCmdletError, OwnCmdlets, State,
-    Taking,
+    BlockedRequest, BoxFuture, CallMark, Failure, GrantUses, NotTaken, OwnCmdletError, OwnCmdlets,
+    State, Taking,
 };
 pub use crate::store::{
     Delivery, DeliveryState, GrantFilter, RequestFilter, StoredAnswer, StoredReply, StoredToken,
@@ -296,7 +296,7 @@ impl GrantUses for Control {
         Box::pin(uses::take(&self.desk, taking))
     }
 
-    fn failed(&self, mark: &CallMark) {
-        self.desk.uses.failed(mark);
+    fn failed(&self, mark: &CallMark, how: Failure) {
+        self.desk.uses.failed(mark, how);
     }
 }

@@ -16,6 +16,7 @@ mod principal;
 mod request;
 mod sensitive;
 mod value;
+mod visible;
 
 pub use command::{
     COMMON_PARAMETERS, CmdletIs, Command, Names, Parameter, Parameters, RepeatedParameter,
@@ -26,8 +27,12 @@ pub use name::{CmdletName, InvalidName, MAX_NAME_BYTES, ParameterName, Task, Wor
 pub use notice::{Answered, Deciders, Notice, NoticeKind, ShownParameter};
 pub use object::{Object, Property};
 pub use own_cmdlet::{OwnCmdlet, OwnParameter, OwnParameterKind};
-pub use pin::{Bound, MOST_PINNED_BYTES, MOST_PINNED_VALUES, MOST_PINS, Pin, Pinned, Pins};
-pub use principal::{Principal, PrincipalKind};
+pub use pin::{
+    Bound, MOST_PINNED_BYTES, MOST_PINNED_PATTERNS, MOST_PINNED_VALUES, MOST_PINS, MOST_PINS_BYTES,
+    Pin, Pinned, Pins,
+};
+pub use principal::{Principal, PrincipalKind, has_key_form, is_account, is_guid};
 pub use request::{Answer, Narrowing, Request, RequestState, Vote};
 pub use sensitive::{REDACTED, Redaction, is_sensitive};
 pub use value::{Number, Value};
+pub use visible::is_visible;

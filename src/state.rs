@@ -15,7 +15,7 @@ use crate::model::{Command, GrantState, Interner, Object, OwnCmdlet, Principal, 
 use crate::policy::{Mode, PolicySet};
 
 pub use grants::GrantTable;
-pub use uses::{CallMark, GrantUses, NotTaken, Taking};
+pub use uses::{CallMark, Failure, GrantUses, NotTaken, Taking};
 
 /// Policies and settings as of one moment. A request takes one and keeps to it.
 #[derive(Debug)]

@@ -66,6 +66,9 @@ pub enum StoreError {
         /// The table, the column and what is wrong.
         what: String,
     },
+    /// The holder has as many grants under one policy as are allowed.
+    #[error("one person has as many grants under one policy as are allowed")]
+    TooManyGrants,
     /// The person has as many pending requests, tokens or kept answers as are allowed.
     #[error("one person has as many as are allowed")]
     TooManyPending,
@@ -80,8 +83,13 @@ pub enum StoreError {
 /// One of the changes that a [`Store::commit`] makes together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Write {
-    /// A new grant.
-    AddGrant(Grant),
+    /// A new grant, unless its holder has this many that are not over under its policy.
+    AddGrant {
+        /// The grant.
+        grant: Grant,
+        /// How many are enough.
+        most_live: i64,
+    },
     /// A new request, unless its person has this many pending.
     AddRequest {
         /// The request.
@@ -156,7 +164,9 @@ impl Store {
         let mut transaction = self.database.begin().await?;
         for write in writes {
             match write {
-                Write::AddGrant(grant) => grants::add(&mut transaction, grant).await?,
+                Write::AddGrant { grant, most_live } => {
+                    grants::add(&mut transaction, grant, *most_live).await?;
+                }
                 Write::AddRequest {
                     request,
                     most_pending,

@@ -217,15 +217,8 @@ impl<'a> Walk<'a> {
             let is_whole = self.whole.get(index).copied().unwrap_or(false);
             // The hash is that of the whole value, and it is named once.
             self.longest = if is_whole { usize::MAX } else { longest };
-            // What the server may complete is hidden as what it may become.
-            let is_unresolved = command.parameters.unresolved().contains(&parameter.name);
-            let is_hidden = is_unresolved && self.redaction.hides_beginning(name);
             self.path.push(name);
-            if is_hidden && parameter.value != Value::Null {
-                self.hidden(out);
-            } else {
-                self.named(out, name, &parameter.value);
-            }
+            self.named(out, name, &parameter.value);
             if is_whole {
                 replaced(out, start).write_text(out);
                 self.omitted();
@@ -401,18 +394,18 @@ mod tests {
     #[test]
     fn a_name_that_the_server_may_complete_is_redacted_as_what_it_may_become() {
         let mut parameters = Parameters::default();
-        let names: Vec<crate::model::ParameterName> = ["Passwor", "Office", "Token"]
-            .map(|it| it.parse().unwrap())
-            .into();
-        for name in &names {
+        let names: Vec<crate::model::ParameterName> =
+            ["Passwor", "Office", "Token", "RoomMailboxPass"]
+                .map(|it| it.parse().unwrap())
+                .into();
+        for name in names {
             let parameter = Parameter {
-                name: name.clone(),
+                name,
                 value: Value::text("geheim"),
                 type_annotation: None,
             };
             parameters.push(parameter).unwrap();
         }
-        parameters.set_unresolved(names);
         let command = Command {
             task: r"Exchange\Set-Mailbox".parse().unwrap(),
             parameters,
@@ -424,8 +417,8 @@ mod tests {
         assert_eq!(
             record,
             serde_json::json!({
-                "parameters": {"Passwor": "[redacted]", "Office": "geheim", "Token": "[redacted]"},
-                "redacted": ["Passwor", "Token"],
+                "parameters": {"Passwor": "[redacted]", "Office": "geheim", "Token": "[redacted]", "RoomMailboxPass": "[redacted]"},
+                "redacted": ["Passwor", "Token", "RoomMailboxPass"],
             })
         );
     }

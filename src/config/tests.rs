@@ -262,6 +262,13 @@ users = "users.toml"
 [[identity]]
 name = "Two"
 kind = "oidc"
+
+[[identity]]
+name = "three"
+kind = "jwt"
+issuer = "fabrikam.example"
+audience = ["a"]
+jwks = "jwks.json"
 "#), @r#"
     portcullis.toml:3: unknown key `lisen` in `[proxy]`
         did you mean `listen`?
@@ -299,7 +306,7 @@ kind = "oidc"
     portcullis.toml:38: `upstream`: plain HTTP to another host: credentials would be readable on the network
         use `https://`; `http://` is for loopback addresses
     portcullis.toml:39: `identity`: there is no `[[identity]]` named `one`
-        one of `two`, `Two`
+        one of `two`, `Two`, `three`
     portcullis.toml:40: `client_secret` would be a secret in the configuration
         take it out: secrets stand in files of their own
     portcullis.toml:40: `mode`: `oauth-client-credentials` is not supported in this version
@@ -311,7 +318,7 @@ kind = "oidc"
     portcullis.toml:46: `upstream` has a user name or password
         write the scheme, the host and, if need be, the port, and nothing else
     portcullis.toml:47: `identity`: there is no `[[identity]]` named `too`
-        one of `two`, `Two`
+        one of `two`, `Two`, `three`
     portcullis.toml:48: `tenants`: what stands for `contoso.com` is not a GUID
         the tenant's id, such as `6ba7b810-9dad-11d1-80b4-00c04fd430c8`
     portcullis.toml:49: `password_file` goes with `mode = "basic"` only
@@ -334,6 +341,8 @@ kind = "oidc"
         give each its own
     portcullis.toml:62: `kind`: `oidc` is not supported in this version
         one of `jwt`, `basic`
+    portcullis.toml:67: `issuer` is no URI
+        write the token's `iss` as it is, such as `https://sts.example/`; an issuer without a scheme cannot be told from the domain of a name
     "#);
 }
 

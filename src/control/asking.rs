@@ -6,7 +6,10 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
-use crate::model::{Grant, MOST_PINS, Pins, Redaction, Request, RequestState, Task};
+use crate::model::{
+    Grant, MOST_PINNED_PATTERNS, MOST_PINS, MOST_PINS_BYTES, Pins, Redaction, Request,
+    RequestState, Task,
+};
 use crate::policy::{Group, ParameterRules, Policy, PolicySet};
 
 use super::lifecycle::{InvalidTransition, PENDING_FOR};
@@ -145,9 +148,20 @@ pub(super) fn compiled(
     if pins.0.len() > MOST_PINS {
         return invalid(format!("more than {MOST_PINS} parameters are pinned"));
     }
+    if pins.patterns() > MOST_PINNED_PATTERNS {
+        return invalid(format!(
+            "more than {MOST_PINNED_PATTERNS} parameters are pinned by a pattern: list values, or pin fewer"
+        ));
+    }
+    if serde_json::to_vec(pins).map_or(true, |it| it.len() > MOST_PINS_BYTES) {
+        return invalid(format!(
+            "the pinned parameters take more than {} KiB: list fewer values, or file several requests",
+            MOST_PINS_BYTES >> 10
+        ));
+    }
     if let Some(pin) = pins.0.iter().find(|it| redaction.hides(it.name.as_str())) {
         return invalid(format!(
-            "`{}` holds a secret, which would be shown to approvers: it cannot be pinned",
+            "`{}` holds a secret, or begins the name of what does, which would be shown to approvers: it cannot be pinned",
             pin.name
         ));
     }

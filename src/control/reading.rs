@@ -16,6 +16,9 @@ use super::words::Words;
 /// Pages of [`MOST_LISTED`] rows that one listing looks through at most, for what its reader may know of.
 const MOST_PAGES: usize = 20;
 
+/// A part of a listing ends where it has taken this much room, in bytes: what people write is bounded, and large all the same.
+const ENOUGH_BYTES: usize = 1 << 20;
+
 /// Requests whose votes are read at once.
 const VOTES_AT_ONCE: usize = 100;
 
@@ -28,7 +31,7 @@ pub struct Query<F> {
     pub whose: Whose,
     /// Only what is older than this, [`Page::next`] of the page before.
     pub after: Option<Uuid>,
-    /// At most this many, and at most [`MOST_LISTED`].
+    /// At most this many, and at most [`MOST_LISTED`]; fewer where they are large.
     pub most: usize,
 }
 
@@ -219,7 +222,8 @@ pub(super) async fn requests(
                 };
                 let is_wanted =
                     query.whose != Whose::ToDecide || !has_answered(who, &case, policies);
-                if is_wanted && walk.found(request.id, case.without(desk.redaction())) {
+                let bytes = case_bytes(&case);
+                if is_wanted && walk.found(request.id, case.without(desk.redaction()), bytes) {
                     break 'walk;
                 }
             }
@@ -257,7 +261,8 @@ pub(super) async fn grants(
                         may && !is_own && (is_live || query.filter.awaiting_review)
                     }
                 };
-            if is_wanted && walk.found(id, grant.without(desk.redaction())) {
+            let bytes = grant.pins.bytes();
+            if is_wanted && walk.found(id, grant.without(desk.redaction()), bytes) {
                 break;
             }
         }
@@ -274,6 +279,19 @@ pub(super) fn missing(desk: &Desk, case: &Case) -> Option<String> {
     policy
         .filter(|_| is_pending)
         .map(|policy| Quorum::of(policy, policies).missing(&case.votes))
+}
+
+/// About how much room what people wrote with a request and its votes takes.
+fn case_bytes(case: &Case) -> usize {
+    let request = &case.request;
+    let context = request.context.iter().map(|it| it.0.len() + it.1.len());
+    let said = |it: &Option<String>| it.as_ref().map_or(0, String::len);
+    let votes = case.votes.iter();
+    let of_votes = votes.map(|it| it.narrowing.pins.bytes() + said(&it.comment));
+    request.pins.bytes()
+        + request.reason.len()
+        + said(&request.comment)
+        + context.chain(of_votes).sum::<usize>()
 }
 
 /// Whether `who` may answer a request, if it is not answered yet.
@@ -303,6 +321,8 @@ struct Walk<T> {
     pages: usize,
     is_over: bool,
     items: Vec<T>,
+    /// About how much room what people wrote in `items` takes.
+    bytes: usize,
 }
 
 impl<T> Walk<T> {
@@ -321,12 +341,14 @@ impl<T> Walk<T> {
             pages: 0,
             is_over: false,
             items: Vec::new(),
+            bytes: 0,
         }
     }
 
     /// What to read next.
     fn next(&mut self) -> Option<Listing> {
-        if self.is_over || self.items.len() >= self.most || self.pages >= MOST_PAGES {
+        let is_enough = self.items.len() >= self.most || self.bytes >= ENOUGH_BYTES;
+        if self.is_over || is_enough || self.pages >= MOST_PAGES {
             return None;
         }
         self.pages += 1;
@@ -343,10 +365,11 @@ impl<T> Walk<T> {
         self.before = last.or(self.before);
     }
 
-    /// Takes an item; whether it was the last one that is wanted.
-    fn found(&mut self, id: Uuid, item: T) -> bool {
+    /// Takes an item, in which what people wrote takes so many bytes; whether it was the last one that is wanted.
+    fn found(&mut self, id: Uuid, item: T, bytes: usize) -> bool {
         self.items.push(item);
-        let is_enough = self.items.len() >= self.most;
+        self.bytes = self.bytes.saturating_add(bytes);
+        let is_enough = self.items.len() >= self.most || self.bytes >= ENOUGH_BYTES;
         if is_enough {
             self.before = Some(id);
             self.is_over = false;

@@ -28,6 +28,9 @@ pub(super) struct Change {
 /// Pending requests that a person may have: enough for a day's work, and a bound on what one client can fill a store with.
 pub(super) const MOST_PENDING: i64 = 100;
 
+/// Grants that are not over that a person may have under one policy: a bound on the memory that they can fill.
+pub(super) const MOST_LIVE: i64 = 100;
+
 /// By whom and when a change is made, and what its record does not show; nobody stands for the passing of time.
 #[derive(Clone, Copy)]
 pub(super) struct Circumstances<'a> {
@@ -107,7 +110,10 @@ impl Change {
                     let kind = HappeningKind::GrantCreated;
                     let about = About::Grant(&grant);
                     self.happened(kind, about, details, Until::Recorded, at)?;
-                    self.writes.push(Write::AddGrant(grant));
+                    self.writes.push(Write::AddGrant {
+                        grant,
+                        most_live: MOST_LIVE,
+                    });
                 }
                 Effect::GrantExtended(grant) => {
                     let details = [("ends", moment(grant.ends))];

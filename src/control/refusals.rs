@@ -7,7 +7,7 @@ use crate::store::StoreError;
 
 use super::desk::{Unfinished, chain, log_unfinished};
 use super::lifecycle::InvalidTransition;
-use super::record::MOST_PENDING;
+use super::record::{MOST_LIVE, MOST_PENDING};
 use super::words::Words;
 
 /// Why something was not done. Each text is for the person who asked for it.
@@ -130,6 +130,9 @@ pub(super) fn not_reached(error: StoreError) -> WorkflowError {
     match error {
         StoreError::TooManyPending => WorkflowError::Forbidden(format!(
             "you have {MOST_PENDING} pending requests, and more are not taken: wait until some are decided, or withdraw some"
+        )),
+        StoreError::TooManyGrants => WorkflowError::Conflict(format!(
+            "{MOST_LIVE} grants of this person are in force or scheduled under this policy, and more are not made: have some given back or revoked, or wait until they end"
         )),
         StoreError::Changed => too_busy(),
         error @ (StoreError::Damaged { .. } | StoreError::Unavailable { .. }) => {

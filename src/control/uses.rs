@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::model::{Command, Grant, GrantState, HowClosed, NoticeKind, PrincipalId};
 use crate::policy::{Spread, SpreadLimit, Withheld};
-use crate::state::{CallMark, NotTaken, Taking};
+use crate::state::{CallMark, Failure, NotTaken, Taking};
 use crate::store::{StoreError, Write};
 
 use super::acting::TRIES;
@@ -53,6 +53,10 @@ const MINUTE: i64 = 60_000;
 
 /// How long pages and repetitions go on with a use, in milliseconds: an hour, longer than any client retries.
 const GOES_ON: i64 = 60 * MINUTE;
+
+/// How often a call that may have run, and changes something, is repeated for the one use: clients repeat by themselves, and one
+/// use is to be few runs where an upstream answers nobody in time.
+const MOST_UNCLEAR: u8 = 3;
 
 /// How many uses are remembered for their pages and repetitions.
 const MOST_RECENT: usize = 100_000;
@@ -90,9 +94,9 @@ impl Uses {
         recent.continued(mark, now_ms)
     }
 
-    pub(super) fn failed(&self, mark: &CallMark) {
+    pub(super) fn failed(&self, mark: &CallMark, how: Failure) {
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        recent.failed(mark);
+        recent.failed(mark, how);
     }
 
     fn counter(&self, grant: Uuid) -> Arc<tokio::sync::Mutex<Counter>> {
@@ -330,6 +334,8 @@ struct Taken {
     at_ms: i64,
     /// The upstream did not take the call, and it was not repeated since.
     has_failed: bool,
+    /// How often it may have run though it failed.
+    unclear: u8,
 }
 
 fn key(mark: &CallMark) -> CallKey {
@@ -353,6 +359,7 @@ impl Recent {
             grant,
             at_ms: now_ms,
             has_failed: false,
+            unclear: 0,
         });
     }
 
@@ -369,11 +376,18 @@ impl Recent {
         Some(failed.grant)
     }
 
-    fn failed(&mut self, mark: &CallMark) {
+    fn failed(&mut self, mark: &CallMark, how: Failure) {
         let taken = self.by_call.get_mut(&key(mark));
-        if let Some(taken) = taken.and_then(|it| it.iter_mut().rev().find(|it| !it.has_failed)) {
-            taken.has_failed = true;
+        let Some(taken) = taken.and_then(|it| it.iter_mut().rev().find(|it| !it.has_failed)) else {
+            return;
+        };
+        if how == Failure::MayHaveRun {
+            if taken.unclear >= MOST_UNCLEAR {
+                return;
+            }
+            taken.unclear += 1;
         }
+        taken.has_failed = true;
     }
 
     fn forget(&mut self, now_ms: i64) {

@@ -279,9 +279,15 @@ impl Scene<'_> {
     ) -> Result<Use, Rejection> {
         let mark = |call: &C| self.mark(call, context);
         let (call, uses) = (permit.subject(), &self.gate.uses);
+        let effect = || {
+            let catalogue = self.snapshot.policies.catalogue();
+            let of_command = |it| catalogue.effect_of_command(it);
+            call.command().map_or(Effect::Destroy, of_command)
+        };
         let receipt = |mark| Receipt {
             uses: Arc::clone(uses),
             mark,
+            effect: effect(),
         };
         if continued.is_some() && continued == passes_by(permit.decision()) {
             // A repetition may fail again, and be repeated again.

@@ -1,7 +1,7 @@
 //! What is needed around the use of a grant that counts them.
 //!
 //! A use is stored before the call goes upstream, and each use is one call: its further pages, and the repetition of one that
-//! the upstream did not take, go on with it. A trial (`WhatIf`, or the validation before a confirmation) takes none.
+//! the upstream did not take, go on with it; a few repetitions of one that may have run. A trial (`WhatIf`, or the validation before a confirmation) takes none.
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -10,8 +10,8 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::model::{PolicyId, PrincipalId};
-use crate::policy::{Decision, HeldGrant, HeldGrants, Rule, Verdict};
-use crate::state::{CallMark, GrantTable, GrantUses};
+use crate::policy::{Decision, Effect, HeldGrant, HeldGrants, Rule, Verdict};
+use crate::state::{CallMark, Failure, GrantTable, GrantUses};
 
 /// The uses that a call need not take, and those that are not its to take.
 #[derive(Clone, Copy, Debug, Default)]
@@ -92,19 +92,28 @@ pub(super) fn passes_by(decision: &Decision) -> Option<Uuid> {
 pub(super) struct Receipt {
     pub(super) uses: Arc<dyn GrantUses>,
     pub(super) mark: CallMark,
+    /// What the command does with the parameters that it has.
+    pub(super) effect: Effect,
 }
 
 impl Receipt {
     /// How the call ended. Only what the upstream did not do may be done again: a client that hangs up has perhaps been served.
     pub(super) fn ended(&self, result: &str, upstream_status: Option<u16>) {
-        let was_not_taken = match upstream_status {
-            // What clients repeat by themselves (exchange-rest section 3.3).
-            Some(status) => matches!(status, 401 | 429 | 503 | 504),
-            None => matches!(result, "upstream-unreachable" | "upstream-timeout"),
+        let may_have_run = self.effect != Effect::Read;
+        let how = match upstream_status {
+            // What clients repeat by themselves (exchange-rest section 3.3). A 504 is a gateway's that waited for somebody else.
+            Some(401 | 429 | 503) => Failure::NotTaken,
+            Some(504) if may_have_run => Failure::MayHaveRun,
+            Some(504) => Failure::NotTaken,
+            Some(_) => return,
+            None => match result {
+                "upstream-unreachable" => Failure::NotTaken,
+                "upstream-timeout" if may_have_run => Failure::MayHaveRun,
+                "upstream-timeout" => Failure::NotTaken,
+                _ => return,
+            },
         };
-        if was_not_taken {
-            self.uses.failed(&self.mark);
-        }
+        self.uses.failed(&self.mark, how);
     }
 }
 

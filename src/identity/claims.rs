@@ -8,7 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 
-use crate::model::{Interner, Principal, PrincipalKind};
+use crate::model::{Interner, Principal, PrincipalKind, has_key_form, is_guid, is_visible};
 
 use super::failure::FailureKind;
 
@@ -144,8 +144,13 @@ impl Claims {
                 .or(self.preferred_username.as_ref()),
         };
         let name = usable(name).ok_or(FailureKind::Malformed(
-            "The token does not name its holder (upn, unique_name, preferred_username; appid or azp for an app).",
+            "The token does not name its holder (upn, unique_name, preferred_username; appid or azp for an app), or not by a text without invisible characters.",
         ))?;
+        if has_key_form(name) {
+            return Err(FailureKind::Malformed(
+                "The token's name for its holder reads like a key (`local:…`, `…@<GUID>` or `…@<URI>`), which would be another's.",
+            ));
+        }
         let groups = self.groups.as_slice();
         if groups.len() > MAX_GROUPS || groups.iter().any(|it| usable(Some(it)).is_none()) {
             return Err(FailureKind::Malformed("The token's groups are not usable."));
@@ -184,17 +189,19 @@ impl Claims {
         Ok(kind)
     }
 
-    /// `<oid>@<tid>`, or `<sub>@<iss>`.
+    /// `<oid>@<tid>`, or `<sub>@<iss>`. A tenant is a GUID and an issuer a URI, so that a key cannot be taken for a name.
     fn key(&self) -> Option<String> {
         let (who, whose) = match (&self.oid, &self.tid) {
-            (Some(oid), Some(tid)) => {
-                let is_plain = |it: &String| usable(Some(it)).is_some() && !it.contains('@');
-                (is_plain(oid) && is_plain(tid)).then_some((oid.as_str(), tid.as_str()))?
+            (Some(oid), Some(tid)) if is_guid(tid) => {
+                let is_plain = usable(Some(oid)).is_some() && !oid.contains('@');
+                is_plain.then_some((oid.as_str(), tid.as_str()))?
             }
             _ => (usable(self.sub.as_ref())?, self.iss.as_str()),
         };
+        let key = format!("{who}@{whose}");
         // The keys of local users begin so.
-        (!who.starts_with("local:")).then(|| format!("{who}@{whose}"))
+        let is_local = who.to_ascii_lowercase().starts_with("local:");
+        (!is_local && has_key_form(&key)).then_some(key)
     }
 }
 
@@ -209,10 +216,7 @@ fn time(seconds: i64) -> Result<DateTime<Utc>, FailureKind> {
 /// A text that may become part of a principal: not empty, not long, nothing invisible at its ends or inside.
 fn usable(text: Option<&String>) -> Option<&str> {
     text.map(String::as_str).filter(|it| {
-        !it.is_empty()
-            && it.len() <= MAX_TEXT_BYTES
-            && it.trim() == *it
-            && !it.contains(char::is_control)
+        !it.is_empty() && it.len() <= MAX_TEXT_BYTES && it.trim() == *it && is_visible(it)
     })
 }
 
@@ -246,12 +250,47 @@ mod tests {
     fn another_issuers_subject_is_unique_with_its_issuer() {
         assert_eq!(verdict(&json!({})), "User s@https://i.example");
         assert_eq!(verdict(&json!({"tid": "t"})), "User s@https://i.example");
-        assert_eq!(verdict(&json!({"tid": "t", "oid": "o"})), "User o@t");
+        let guid = "7b1c9a10-0000-4000-8000-000000000001";
+        let of_tenant = format!("User o@{guid}");
+        assert_eq!(verdict(&json!({"tid": guid, "oid": "o"})), of_tenant);
+    }
+
+    #[test]
+    fn no_key_reads_like_a_name_and_no_name_like_a_key() {
+        let of_domain = json!({"tid": "fabrikam.example", "oid": "amy"});
+        assert_eq!(verdict(&of_domain), "User s@https://i.example");
+        for name in [
+            "0a0a@7B1C9A10-0000-4000-8000-000000000001",
+            "Local:amy",
+            "s@https://other.example",
+        ] {
+            assert!(verdict(&json!({"upn": name})).contains("reads like a key"));
+            let app = json!({"upn": null, "idtyp": "app", "appid": name});
+            assert!(verdict(&app).contains("reads like a key"));
+        }
+        assert_eq!(
+            verdict(&json!({"upn": "amy@fabrikam.example"})),
+            "User s@https://i.example"
+        );
     }
 
     #[test]
     fn nothing_unusable_becomes_part_of_a_principal() {
         assert!(verdict(&json!({"tid": "t\nt"})).contains("tenant"));
+        for unseen in [
+            '\u{200b}',
+            '\u{202e}',
+            '\u{ad}',
+            '\u{feff}',
+            '\u{2028}',
+            '\u{e0041}',
+        ] {
+            let named = format!("amy@fabrikam{unseen}.example");
+            assert!(verdict(&json!({"upn": named})).contains("invisible characters"));
+            let of_name = json!({"upn": null, "preferred_username": named});
+            assert!(verdict(&of_name).contains("invisible characters"));
+            assert!(verdict(&json!({"sub": format!("s{unseen}")})).contains("who its holder is"));
+        }
         let groups = |count| json!({"groups": vec!["g"; count]});
         assert!(verdict(&groups(MAX_GROUPS)).starts_with("User"));
         assert!(verdict(&groups(MAX_GROUPS + 1)).contains("groups"));

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::model::{Interner, Principal, PrincipalKind};
+use crate::model::{Interner, Principal, PrincipalKind, has_key_form, is_visible};
 
 use super::authorization::MAX_USER_BYTES;
 use super::password::HashedPassword;
@@ -233,6 +233,15 @@ impl Reader<'_> {
             self.problem(at, "a user needs a password_hash".to_owned());
         }
         let is_told = |it: &(String, Range<usize>)| it.0.is_empty();
+        let called = raw.principal.as_ref().or(raw.name.as_ref());
+        if let Some((called, at)) = called
+            && has_key_form(called)
+        {
+            let text = format!(
+                "`{called}` reads like a key (`local:…`, `…@<GUID>` or `…@<URI>`), which would be another's: call the user otherwise"
+            );
+            self.problem(at.clone(), text);
+        }
         let (name, named_at) = raw.name.filter(|it| !is_told(it))?;
         if raw.principal.as_ref().is_some_and(is_told) {
             return None;
@@ -275,7 +284,7 @@ impl Reader<'_> {
             return (text.to_owned(), value.span());
         }
         let text = format!(
-            "{key} is a text of 1 to {MAX_USER_BYTES} bytes, without control characters, spaces at its ends, `/` or `:`"
+            "{key} is a text of 1 to {MAX_USER_BYTES} bytes, without control and other invisible characters, spaces at its ends, `/` or `:`"
         );
         self.problem(value.span(), text);
         // It is there, only not right: there is no need to say that it is missing.
@@ -303,10 +312,7 @@ impl Reader<'_> {
 }
 
 fn is_plain(text: &str) -> bool {
-    !text.is_empty()
-        && text.len() <= MAX_USER_BYTES
-        && text.trim() == text
-        && !text.contains(char::is_control)
+    !text.is_empty() && text.len() <= MAX_USER_BYTES && text.trim() == text && is_visible(text)
 }
 
 #[cfg(test)]
@@ -394,6 +400,30 @@ mod tests {
         let text = "[[user]]\nname = 'a'\nprincipal = 'P'\npassword_hash = 'HASH'\n\
                     [[user]]\nname = 'b'\nprincipal = 'p'\npassword_hash = 'HASH'\n";
         assert_eq!(problems(text), ["6: `b` has the same principal as `a`"]);
+    }
+
+    #[test]
+    fn no_user_is_called_by_what_could_be_a_key() {
+        let key = "0a@7b1c9a10-0000-4000-8000-000000000001";
+        let text = format!(
+            "[[user]]\nname = 'a'\nprincipal = 'local:b'\npassword_hash = 'HASH'\n\
+             [[user]]\nname = '{key}'\npassword_hash = 'HASH'\n\
+             [[user]]\nname = '{key}c'\npassword_hash = 'HASH'\n"
+        );
+        let told = problems(&text);
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(told[0].starts_with("3: `local:b` reads like a key"));
+        assert!(told[1].starts_with(&format!("6: `{key}` reads like a key")));
+    }
+
+    #[test]
+    fn no_user_is_called_by_what_nobody_sees() {
+        let text = "[[user]]\nname = 'a'\nprincipal = 'amy\u{200b}@x'\npassword_hash = 'HASH'\n\
+                    [[user]]\nname = 'b\u{ad}'\npassword_hash = 'HASH'\n";
+        let told = problems(text);
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(told[0].starts_with("3: principal is a text of"));
+        assert!(told[1].starts_with("6: name is a text of"));
     }
 
     #[test]

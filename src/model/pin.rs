@@ -13,6 +13,12 @@ pub const MOST_PINNED_VALUES: usize = 100;
 /// The longest pinned value or pattern, in bytes.
 pub const MOST_PINNED_BYTES: usize = 1_024;
 
+/// The most pins with a pattern of one request or narrowing: a pattern takes more memory than all other pins together.
+pub const MOST_PINNED_PATTERNS: usize = 4;
+
+/// The most room that the pins of one request or narrowing take as JSON, in bytes.
+pub const MOST_PINS_BYTES: usize = 16 << 10;
+
 /// Pins, all of which must hold.
 ///
 /// One parameter may be pinned twice, by the requester and by an approver: then both bind.
@@ -56,6 +62,28 @@ impl Pins {
     /// Whether nothing is pinned.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// How many have a pattern.
+    pub fn patterns(&self) -> usize {
+        let has_pattern = |it: &&Pin| matches!(it.bound, Bound::Pattern(_));
+        self.0.iter().filter(has_pattern).count()
+    }
+
+    /// About how much room they take, in bytes: as JSON, when nothing has to be escaped.
+    pub fn bytes(&self) -> usize {
+        let of_value = |it: &Pinned| match it {
+            Pinned::Bool(_) => 16,
+            Pinned::Number(text) | Pinned::Text(text) => 16 + text.len(),
+        };
+        let of_pin = |it: &Pin| {
+            32 + it.name.as_str().len()
+                + match &it.bound {
+                    Bound::OneOf(values) => values.iter().map(of_value).sum(),
+                    Bound::Pattern(pattern) => pattern.len(),
+                }
+        };
+        self.0.iter().map(of_pin).sum()
     }
 
     /// These and `others`: only what both allow is allowed.

@@ -111,18 +111,20 @@ impl Redaction {
         }
     }
 
-    /// Whether the value of a parameter or member of this name is not shown.
+    /// Whether the value of a parameter or member is not shown whose name somebody wrote: it is that of a secret, or a beginning
+    /// of one, which a server may complete.
     pub fn hides(&self, name: &str) -> bool {
-        is_sensitive(name) || self.added.iter().any(|it| it.eq_ignore_ascii_case(name))
-    }
-
-    /// Whether the value of a parameter is not shown whose name may be the beginning of another.
-    pub fn hides_beginning(&self, name: &str) -> bool {
         let begins = |full: &String| {
             let start = full.as_bytes().get(..name.len());
             start.is_some_and(|it| it.eq_ignore_ascii_case(name.as_bytes()))
         };
-        self.hides(name) || could_be_sensitive(name) || self.added.iter().any(begins)
+        !name.is_empty()
+            && (is_sensitive(name) || could_be_sensitive(name) || self.added.iter().any(begins))
+    }
+
+    /// Whether the value of a parameter of this name is not shown, where it is known that the name is whole.
+    pub fn hides_whole(&self, name: &str) -> bool {
+        is_sensitive(name) || self.added.iter().any(|it| it.eq_ignore_ascii_case(name))
     }
 
     /// A copy of `value` fit to be shown, with secrets inside replaced by [`REDACTED`], and the paths of what was replaced
@@ -240,14 +242,17 @@ mod tests {
             "OAuthC",
             "costc",
         ] {
-            assert!(redaction.hides_beginning(name), "{name}");
+            assert!(redaction.hides(name), "{name}");
         }
         for name in ["Identity", "Force", "Office", "NewPa", "DisplayName", "é"] {
-            assert!(!redaction.hides_beginning(name), "{name}");
-        }
-        for name in ["Passwor", "OAuthC", "costc"] {
             assert!(!redaction.hides(name), "{name}");
         }
+        for name in ["Passwor", "OAuthC", "costc"] {
+            assert!(!redaction.hides_whole(name), "{name}");
+        }
+        assert!(!redaction.hides(""));
+        let pairs = [("Passwor".to_owned(), "p".to_owned())];
+        assert_eq!(redaction.shown_pairs(&pairs)[0].1, REDACTED);
     }
 
     #[test]

@@ -14,7 +14,7 @@ mod stored;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::model::Interner;
+use crate::model::{Interner, is_visible};
 
 use super::file;
 use super::problem::{At, Located, Report, printable};
@@ -202,6 +202,22 @@ fn readable(
         return Some(Located { value, at });
     };
     report.problem(at, format!("{what} {wrong}"));
+    None
+}
+
+/// A [`readable`] text that names somebody, or something that people choose by its name: nothing in it is invisible, for it would
+/// read like another.
+fn visible(
+    what: &str,
+    text: Option<Located<String>>,
+    report: &mut Report<'_>,
+) -> Option<Located<String>> {
+    let Located { value, at } = readable(what, text, report)?;
+    if is_visible(&value) {
+        return Some(Located { value, at });
+    }
+    let message = format!("{what} has a character that nobody sees");
+    report.problem_with_hint(at, message, "write it anew by hand: `hexdump -C` shows it");
     None
 }
 

@@ -158,7 +158,7 @@ impl ParameterRules {
 impl Visibility {
     /// What `redaction` says of parameters of this name.
     pub(super) fn of(name: &ParameterName, redaction: &Redaction) -> Self {
-        if redaction.hides(name.as_str()) {
+        if redaction.hides_whole(name.as_str()) {
             Self::Hidden
         } else {
             Self::Shown

@@ -5,7 +5,7 @@
 
 use crate::model::{ParameterName, Pin, Pins, Redaction, Value};
 
-use super::expression::compile_whole;
+use super::expression::compile_pinned;
 use super::number::Decimal;
 use super::parameters::{Others, ParameterRule, ParameterRules, Presence, Visibility};
 use super::problem::printable;
@@ -131,7 +131,7 @@ fn pattern(name: &ParameterName, source: &str) -> Result<Requirement, InvalidPin
     if source.len() > MAX_VALUE_BYTES {
         return Err(InvalidPin::Long(name.clone()));
     }
-    match compile_whole(source) {
+    match compile_pinned(source) {
         Ok(regex) => Ok(Requirement::Pattern {
             source: printable(source),
             regex,
@@ -230,9 +230,13 @@ mod tests {
             table("like", "x"),
             table("pattern", "("),
             table("pattern", "a)|(b"),
+            table("pattern", "(a{100}){20}"),
             Value::text("x".repeat(MAX_VALUE_BYTES + 1)),
         ] {
             assert!(pins(&[("Identity", value.clone())]).is_err(), "{value:?}");
+        }
+        for ordinary in [r"\w+@emea\.fabrikam\.example", r".*\d{4}-[a-z]{2}"] {
+            pins(&[("Identity", table("pattern", ordinary))]).unwrap();
         }
         let name: ParameterName = "A".parse().unwrap();
         let value = Value::text("x");

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use aws_lc_rs::digest::{Context, SHA256};
 use chrono::{DateTime, Utc};
 
-use crate::model::{Command, Interner, Principal, Redaction, Task};
+use crate::model::{Command, Interner, Principal, Redaction, Task, has_key_form};
 
 use super::folded::FoldedMap;
 use super::index::FoldedTask;
@@ -325,10 +325,18 @@ impl PolicySet {
 
     /// The person who has the account with this key and name.
     pub fn person(&self, key: &str, name: &str) -> Option<&Person> {
-        let number = [key, name]
-            .into_iter()
-            .find_map(|account| self.accounts.find(account.as_bytes()))?;
-        self.persons.get(*self.persons_of.get(number)?)
+        let person = [self.person_of_key(key), self.person_of_name(name)];
+        self.persons.get(person.into_iter().flatten().next()?)
+    }
+
+    fn person_of_key(&self, key: &str) -> Option<usize> {
+        let number = self.accounts.find(key.as_bytes())?;
+        self.persons_of.get(number).copied()
+    }
+
+    /// An account in a key's form is no name: see [`model::is_account`](crate::model::is_account).
+    fn person_of_name(&self, name: &str) -> Option<usize> {
+        self.person_of_key(name).filter(|_| !has_key_form(name))
     }
 
     /// Whether `who` is the person with this key and name ([`Principal::key`], [`Principal::name`]): by the same key, the same
@@ -343,12 +351,8 @@ impl PolicySet {
             return true;
         }
         // Key and name of one account may be listed with two persons; whoever shares any of them is the same.
-        let persons = |(key, name): (&str, &str)| {
-            [key, name].map(|account| {
-                let number = self.accounts.find(account.as_bytes())?;
-                self.persons_of.get(number).copied()
-            })
-        };
+        let persons =
+            |(key, name): (&str, &str)| [self.person_of_key(key), self.person_of_name(name)];
         let two = persons(two);
         persons(one)
             .into_iter()
@@ -367,10 +371,15 @@ impl PolicySet {
         if self.exempt_accounts.is_empty() {
             return None;
         }
-        let accounts = [&principal.name, &principal.key].map(|account| {
+        let of_account = |account: &str| {
             let number = self.exempt_accounts.find(account.as_bytes());
             number.and_then(|it| self.exemptions_of.get(it))
-        });
+        };
+        let accounts = [
+            // An account in a key's form is no name.
+            of_account(&principal.name).filter(|_| !has_key_form(&principal.name)),
+            of_account(&principal.key),
+        ];
         if accounts == [None, None] {
             return None;
         }

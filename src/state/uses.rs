@@ -17,14 +17,24 @@ pub trait GrantUses: Send + Sync {
     fn remembers(&self) -> bool;
 
     /// The grant of which `mark`'s call goes on with an earlier use: a further page of it, or a repetition of a call that the
-    /// upstream did not take. Each failed call is repeated once for its use. Whether the call has pages is the caller's to know.
+    /// upstream did not take. Each failure is repeated once for its use. Whether the call has pages is the caller's to know.
     fn continued(&self, mark: &CallMark) -> Option<Uuid>;
 
     /// Takes a use; stored when it returns.
     fn take<'a>(&'a self, taking: Taking<'a>) -> BoxFuture<'a, Result<(), NotTaken>>;
 
-    /// The upstream did not take the call: its repetition needs no further use.
-    fn failed(&self, mark: &CallMark);
+    /// The upstream gave no answer to the call that counts: its repetition needs no further use. One that may have run all the
+    /// same is repeated a few times and no more.
+    fn failed(&self, mark: &CallMark, how: Failure);
+}
+
+/// What is known of a call that the upstream did not answer as it should.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// It may have run, and changed something.
+    MayHaveRun,
+    /// It did not run, or only read.
+    NotTaken,
 }
 
 /// A use that is to be taken.

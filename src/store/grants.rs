@@ -162,11 +162,16 @@ pub(super) fn listed(listing: &Listing, filter: &GrantFilter) -> Statement {
         .bind(listing.most())
 }
 
-pub(super) async fn add(transaction: &mut Transaction, grant: &Grant) -> Result<(), StoreError> {
+pub(super) async fn add(
+    transaction: &mut Transaction,
+    grant: &Grant,
+    most_live: i64,
+) -> Result<(), StoreError> {
     let approved_by = json(&grant.approved_by)?;
     let insert = sql("insert into grants (id, request_id, principal_key, principal_name, policy, task, pins, starts_ms, ends_ms,
             uses, used, break_glass, approved_by, created_ms, state, version)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 'live', $15)")
+        select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 'live', $15
+        where (select count(*) from grants where principal_key = $3 and policy = $5 and state = 'live' and ends_ms > $14) < $16")
     .bind(grant.id)
     .bind(grant.request)
     .bind(grant.principal_key.as_str())
@@ -181,8 +186,12 @@ pub(super) async fn add(transaction: &mut Transaction, grant: &Grant) -> Result<
     .bind(i64::from(grant.break_glass))
     .bind(approved_by)
     .bind(grant.created)
-    .bind(grant.version);
-    change_one(transaction, insert).await
+    .bind(grant.version)
+    .bind(most_live);
+    match transaction.execute(insert).await? {
+        1 => Ok(()),
+        _ => Err(StoreError::TooManyGrants),
+    }
 }
 
 /// Marks a grant as over by time.

@@ -78,6 +78,13 @@ fn add(request: &Request) -> Write {
     }
 }
 
+fn add_grant(grant: &Grant) -> Write {
+    Write::AddGrant {
+        grant: grant.clone(),
+        most_live: 2,
+    }
+}
+
 fn vote(name: &str) -> Vote {
     Vote {
         approver_key: format!("local:{name}"),

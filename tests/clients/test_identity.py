@@ -51,6 +51,21 @@ def test_an_app_is_known_by_its_id_and_may_be_exempt(world, call):
     assert call(world.entra.app(APP.replace("77aa", "88bb")), "New-MoveRequest").status_code == 403
 
 
+def test_who_calls_themselves_by_anothers_key_is_not_signed_in(world, call):
+    """A second issuer lets people choose their `preferred_username`; a key in a policy file stays its owner's."""
+    key = last_key(world, call)
+    for name in (key, key.upper(), "local:amy", "x@https://sts.example/"):
+        refused = call(world.rotating.token(sub="eve", preferred_username=name, tid=None, scp="x"))
+        assert (refused.status_code, "reads like a key" in refused.text) == (401, True), (name, refused.text)
+    fine = call(world.rotating.token(sub="eve", preferred_username="eve@other.example", tid=None, scp="x"))
+    assert fine.status_code == 200
+
+
+def last_key(world, call) -> str:
+    call(world.entra.user(ANA))
+    return last_decision(world)["principal"]["key"]
+
+
 def test_no_header_says_who_calls(world, call):
     anchored = call(world.entra.user(ANA), "New-MoveRequest", **{"X-AnchorMailbox": f"APP:{APP}", "X-Forwarded-User": APP})
     assert anchored.status_code == 403

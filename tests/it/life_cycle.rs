@@ -271,6 +271,34 @@ async fn a_call_that_the_upstream_did_not_take_is_repeated_for_the_same_use() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_may_have_run_is_repeated_three_times_for_its_use() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let upstream = Scripted::start(Speaks::TlsHttp1, {
+        let asked = Arc::clone(&asked);
+        move |_| {
+            asked.fetch_add(1, Ordering::SeqCst);
+            let mut answer = scripted::json("{}");
+            *answer.status_mut() = StatusCode::GATEWAY_TIMEOUT;
+            Deed::Answer(answer)
+        }
+    })
+    .await;
+    let gateway = upstream.gateway(Setup::default()).await;
+    let ask = json!({"Task": r"Exchange\New-MoveRequest", "Reason": "r", "Uses": 1});
+    grant(&gateway, "ana", ask).await;
+    let mut said = Vec::new();
+    for _ in 0..6 {
+        let body = command("New-MoveRequest", json!({"Identity": "eva"})).to_string();
+        let mut call = request("ana", Method::POST, &invoke_path(), body);
+        let id = "c1".parse().unwrap();
+        call.headers_mut().insert("client-request-id", id);
+        said.push(gateway.send(Http::One, call).await.status.as_u16());
+    }
+    assert_eq!(said, [504, 504, 504, 504, 403, 403]);
+    assert_eq!(asked.load(Ordering::SeqCst), 4);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_item_of_a_batch_takes_a_use_of_its_own() {
     let gateway = Gateway::start().await;
     let ask = json!({"Task": r"Exchange\New-MoveRequest", "Reason": "r", "Uses": 2});

@@ -71,7 +71,7 @@ pub struct NewRequest {
     pub uses: Option<u32>,
     /// What the commands' parameters must be.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32))]
+    #[schemars(length(min = 1, max = 32))]
     pub parameters: Vec<ParameterPin>,
     /// Take the grant without approval, in an emergency.
     #[serde(default)]
@@ -111,7 +111,7 @@ pub struct Approval {
     pub uses: Option<u32>,
     /// Only with these parameters, besides those of the request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32))]
+    #[schemars(length(min = 1, max = 32))]
     pub parameters: Vec<ParameterPin>,
     /// Only this one of the policy's tasks.
     #[serde(default, skip_serializing_if = "Option::is_none")]

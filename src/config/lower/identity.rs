@@ -149,6 +149,18 @@ impl Lowering<'_, '_> {
                 "put your tenant's id in its place",
             );
         }
+        if let Some(issuer) = raw
+            .issuer
+            .as_ref()
+            .filter(|it| !it.value.is_empty() && !it.value.contains(':'))
+        {
+            // `<sub>@<issuer>` is a key; without a colon it could be somebody's name.
+            self.problem(
+                &issuer.place,
+                "`issuer` is no URI",
+                "write the token's `iss` as it is, such as `https://sts.example/`; an issuer without a scheme cannot be told from the domain of a name",
+            );
+        }
         let kind = match kind {
             KindWord::Basic => IdentityKind::Basic {
                 users: raw.users.map(|it| self.file(&it, Role::Users))?,

@@ -4,8 +4,8 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 
 use crate::control::WorkflowError;
 use crate::model::{
-    Bound, COMMON_PARAMETERS, CmdletName, Command, Object, Parameters, Pin, Pins, REDACTED, Value,
-    is_sensitive,
+    Bound, COMMON_PARAMETERS, CmdletName, Command, Object, Parameters, Pin, Pins, REDACTED,
+    Redaction, Value,
 };
 
 use super::{MOST_TEXT, message};
@@ -77,7 +77,14 @@ impl<'a> Arguments<'a> {
     pub(super) fn none_empty(&self, names: &[&str]) -> Result<(), WorkflowError> {
         let is_empty = |name: &&str| match self.parameters.get(name) {
             Some(Value::Table(members)) => members.iter().all(|(name, _)| name.contains('@')),
-            Some(Value::List(items)) => items.is_empty(),
+            Some(Value::List(items)) => {
+                let is_blank = |it: &Value| match it {
+                    Value::Null => true,
+                    Value::Text(text) => text.trim().is_empty(),
+                    Value::Bool(_) | Value::List(_) | Value::Number(_) | Value::Table(_) => false,
+                };
+                items.iter().all(is_blank)
+            }
             Some(Value::Bool(_) | Value::Null | Value::Number(_) | Value::Text(_)) => {
                 !self.has(name)
             }
@@ -278,11 +285,12 @@ impl<'a> Arguments<'a> {
                 return Err(Self::wrong(name, "a table, such as @{Ticket='INC-1'}"));
             }
         };
+        let built_in = Redaction::default();
         let pairs: Vec<(String, String)> = members
             .iter()
             .filter(|(member, _)| !member.contains('@'))
             .map(|(member, value)| {
-                let shown = if is_sensitive(member) {
+                let shown = if built_in.hides(member) {
                     REDACTED.to_owned()
                 } else {
                     value.display()

@@ -38,6 +38,7 @@ pub(super) async fn add(
         .chain(TERMS)
         .collect();
     arguments.only(&known)?;
+    arguments.none_empty(&known)?;
     arguments.required(&["ApprovalType"])?;
     let mut definition = Definition {
         task: arguments.text("Task", MOST_TEXT)?,
@@ -79,6 +80,8 @@ pub(super) async fn change(
 ) -> Result<Vec<Object>, WorkflowError> {
     let known: Vec<&str> = ["Identity"].into_iter().chain(TERMS).collect();
     arguments.only(&known)?;
+    // What is left out stays; nothing that is given empties a term.
+    arguments.none_empty(&TERMS)?;
     let scope = identity(arguments)?;
     let listed = administration::policy(desk, caller, &scope).await?;
     // Without a stored form it is a file's: the change is refused, with the file's name.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::model::{Answer, Principal, Vote};
+use crate::model::{Answer, Principal, Vote, is_account};
 use crate::policy::{Group, Policy, PolicySet};
 
 /// Who is the same person as who: by key, by name in any case, or because a policy file says so.
@@ -148,10 +148,8 @@ fn counts_for(vote: &Vote, group: &Group) -> bool {
         .iter()
         .any(|it| it.eq_ignore_ascii_case(&group.name));
     let is_listed = || {
-        group.members.iter().any(|member| {
-            member.eq_ignore_ascii_case(&vote.approver_name)
-                || member.eq_ignore_ascii_case(&vote.approver_key)
-        })
+        let is_giver = |it: &String| is_account(it, &vote.approver_key, &vote.approver_name);
+        group.members.iter().any(is_giver)
     };
     was_member && (group.claim.is_some() || is_listed())
 }

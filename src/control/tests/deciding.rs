@@ -1,5 +1,6 @@
 //! Who decides, and what happens when several do.
 
+use crate::control::Query;
 use crate::control::tests::world::{self, World, person};
 use crate::model::Value;
 use crate::state::OwnCmdletError;
@@ -183,6 +184,66 @@ async fn a_request_whose_task_another_policy_took_over_has_to_be_filed_again() {
             refused.contains(r"is now governed by `Exchange\Remove-Mailbox`"),
             "{refused}"
         );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_person_cannot_fill_the_memory_with_pins() {
+    on_each_engine(async |place| {
+        let world = World::open(place).await;
+        let ask = async |pins: Vec<(String, Value)>| {
+            let asked = vec![
+                ("Task".to_owned(), Value::text(r"Exchange\New-MoveRequest")),
+                ("Reason".to_owned(), Value::text("r")),
+                ("Parameters".to_owned(), Value::Table(pins)),
+            ];
+            let who = person("ann");
+            world.answer(&who, "New-ElevatedAccessRequest", asked).await
+        };
+        let pattern = |text: &str| Value::Table(vec![("pattern".to_owned(), Value::text(text))]);
+        let named = |many: usize, value: &dyn Fn(usize) -> Value| -> Vec<(String, Value)> {
+            (0..many).map(|it| (format!("P{it}"), value(it))).collect()
+        };
+        let long = |start: usize| {
+            let items = (0..100).map(|it| Value::text(format!("{start}-{it}-{}", "x".repeat(100))));
+            Value::List(items.collect())
+        };
+        for (pins, why) in [
+            (
+                named(5, &|_| pattern("a.*")),
+                "more than 4 parameters are pinned by a pattern",
+            ),
+            (
+                named(1, &|_| pattern("(a{100}){20}")),
+                "the pattern for `P0` cannot be used: it takes more than 65536 bytes",
+            ),
+            (
+                named(2, &long),
+                "the pinned parameters take more than 16 KiB",
+            ),
+        ] {
+            let refused = ask(pins).await.unwrap_err().to_string();
+            assert!(refused.starts_with(why), "{refused}");
+        }
+        // What is taken is listed in parts of bounded size.
+        for number in 0..90 {
+            ask(named(1, &|_| long(number))).await.unwrap();
+        }
+        let query = Query::default();
+        let page = world
+            .control
+            .requests(&person("ann"), &query)
+            .await
+            .unwrap();
+        let room: usize = page.items.iter().map(|it| it.request.pins.bytes()).sum();
+        assert!((1 << 20..(1 << 20) + (16 << 10)).contains(&room), "{room}");
+        let rest = Query {
+            after: page.next,
+            ..query
+        };
+        let rest = world.control.requests(&person("ann"), &rest).await.unwrap();
+        assert_eq!((page.items.len() + rest.items.len(), rest.next), (90, None));
     })
     .await;
 }

@@ -266,6 +266,10 @@ async fn pins_are_asked_for_narrowed_and_shown() {
                 "`NewPassword` holds a secret",
             ),
             (
+                table("RemoteCred", Value::text("x")),
+                "`RemoteCred` holds a secret, or begins the name of what does",
+            ),
+            (
                 table("Identity", table("pattern", Value::text("("))),
                 "the pattern for `Identity` cannot be used",
             ),

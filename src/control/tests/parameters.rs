@@ -282,3 +282,69 @@ async fn an_approval_with_an_empty_narrowing_is_refused() {
     world.call("amy", &approve).await.unwrap();
     assert_eq!(world.in_force(), 1);
 }
+
+/// A variable that was never set opens no policy: neither to everybody, nor for any number of uses.
+#[tokio::test]
+async fn an_empty_term_of_a_policy_is_refused() {
+    let place = Place::sqlite();
+    let world = World::open(&place).await;
+    let empty = [
+        Value::Null,
+        Value::text(" "),
+        Value::List(Vec::new()),
+        Value::List(vec![Value::text(""), Value::Null]),
+    ];
+    let make = [
+        ("Task", r"Exchange\Set-Place"),
+        ("ApprovalType", "Auto"),
+        ("Requesters", "movers"),
+    ];
+    let change = [("Identity", r"Exchange\Set-Place")];
+    let given = |said: &[(&str, &str)]| -> Vec<(String, Value)> {
+        let said = said.iter();
+        said.map(|(name, text)| ((*name).to_owned(), Value::text(*text)))
+            .collect()
+    };
+    let call = async |verb: &str, parameters| {
+        let cmdlet = format!("{verb}-ElevatedAccessApprovalPolicy");
+        world.answer(&person("kim"), &cmdlet, parameters).await
+    };
+    let refused_each = async |verb: &str, said: &[(&str, &str)]| {
+        for name in [
+            "ApprovalType",
+            "Approvals",
+            "ApproverComment",
+            "ApproverGroup",
+            "BreakGlassGroup",
+            "DefaultDurationHours",
+            "MaxDurationHours",
+            "MaxUses",
+            "OnBlock",
+            "OtherParameters",
+            "ReportOnly",
+            "Requesters",
+        ] {
+            for value in &empty {
+                let mut parameters = given(said);
+                parameters.retain(|it| it.0 != name);
+                parameters.push((name.to_owned(), value.clone()));
+                let refused = call(verb, parameters).await.unwrap_err().to_string();
+                let text = format!("-{name} is given and empty: give it a value, or leave it out");
+                assert_eq!(refused, text);
+            }
+        }
+    };
+    refused_each("New", &make).await;
+    let mut two = given(&make);
+    two.push(("Effect".to_owned(), Value::text("")));
+    let refused = call("New", two).await.unwrap_err().to_string();
+    assert!(
+        refused.starts_with("-Effect is given and empty"),
+        "{refused}"
+    );
+    call("New", given(&make)).await.unwrap();
+    refused_each("Set", &change).await;
+    let policies = &world.state.snapshot().policies;
+    let policy = policies.policy(r"Exchange\Set-Place").unwrap();
+    assert_eq!(policy.requesters, ["movers"]);
+}

@@ -47,7 +47,7 @@ async fn a_hidden_parameter_cannot_be_pinned_and_hidden_context_is_not_kept() {
         assert_eq!(
             refused,
             format!(
-                "`{hidden}` holds a secret, which would be shown to approvers: it cannot be pinned"
+                "`{hidden}` holds a secret, or begins the name of what does, which would be shown to approvers: it cannot be pinned"
             )
         );
     }

@@ -8,8 +8,10 @@ use uuid::Uuid;
 use crate::control::tests::world::{self, World, person};
 use crate::model::{Command, GrantState, Parameter, Parameters, PrincipalId, RequestState, Value};
 use crate::policy::{SpreadLimit, Withheld};
-use crate::state::{BlockedRequest, CallMark, GrantUses as _, NotTaken, OwnCmdlets as _, Taking};
-use crate::store::testing::on_each_engine;
+use crate::state::{
+    BlockedRequest, CallMark, Failure, GrantUses as _, NotTaken, OwnCmdlets as _, Taking,
+};
+use crate::store::testing::{Place, on_each_engine};
 
 fn command(task: &str, identity: &str) -> Command {
     named(task, "Identity", identity)
@@ -178,16 +180,45 @@ async fn pages_and_repetitions_of_a_failed_call_go_on_with_its_use() {
             }
             // The same call again is a call of its own, unless the upstream did not take the first: then once.
             assert_eq!(control.continued(&first), None);
-            control.failed(&first);
+            control.failed(&first, Failure::NotTaken);
             assert_eq!(control.continued(&mark(command, Some("c2"))), None);
             assert_eq!(control.continued(&first), Some(grant));
             assert_eq!(control.continued(&first), None);
-            control.failed(&first);
+            control.failed(&first, Failure::NotTaken);
             world.pass(Duration::hours(1));
             assert_eq!(control.continued(&first), None);
         }
     })
     .await;
+}
+
+#[tokio::test]
+async fn what_may_have_run_is_repeated_three_times_for_its_use_and_no_more() {
+    let place = Place::sqlite();
+    let world = World::open(&place).await;
+    let grant = grant(&world, r"Exchange\Get-Mailbox", "-Uses 5").await;
+    let command = command(r"Exchange\Set-Mailbox", "a");
+    let control = &world.control;
+    let call = mark(&command, Some("c1"));
+    let taking = Taking {
+        grant,
+        command: &command,
+        mark: &call,
+        spread: None,
+    };
+    // A second use is a call of its own, with repetitions of its own.
+    for _ in 0..2 {
+        control.take(taking).await.unwrap();
+        for _ in 0..3 {
+            control.failed(&call, Failure::MayHaveRun);
+            // What certainly did not run counts for nothing.
+            assert_eq!(control.continued(&call), Some(grant));
+            control.failed(&call, Failure::NotTaken);
+            assert_eq!(control.continued(&call), Some(grant));
+        }
+        control.failed(&call, Failure::MayHaveRun);
+        assert_eq!(control.continued(&call), None);
+    }
 }
 
 #[tokio::test]
@@ -340,7 +371,7 @@ async fn a_blocked_call_learns_what_became_of_the_grant_and_asks_again_if_that_i
 
 #[tokio::test]
 async fn what_a_policy_approves_at_once_is_in_force_at_once() {
-    let place = crate::store::testing::Place::sqlite();
+    let place = Place::sqlite();
     let world = World::open(&place).await;
     world.let_the_clock_run();
     let who = person("bob");

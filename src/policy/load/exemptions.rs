@@ -7,7 +7,7 @@ use super::super::Exemption;
 use super::super::file::RawExemption;
 use super::super::pattern::Pattern;
 use super::super::problem::{Located, Report, printable};
-use super::{readable, value_or_empty};
+use super::{readable, value_or_empty, visible};
 
 type Texts = Option<Located<Vec<Located<String>>>>;
 
@@ -25,7 +25,7 @@ fn lower_one(raw: RawExemption, report: &mut Report<'_>) -> Exemption {
         from,
         tasks,
     } = raw;
-    let account = readable("`account`", account, report);
+    let account = visible("`account`", account, report);
     if let Some(Located { value, at }) = &account
         && value.contains('*')
     {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::super::Group;
 use super::super::file::RawGroup;
 use super::super::problem::{At, Located, Report, nearest, printable};
-use super::{distinct, readable, value_or_empty};
+use super::{distinct, readable, value_or_empty, visible};
 
 /// The groups of a set, and their names.
 pub(super) struct Groups {
@@ -87,11 +87,11 @@ fn lower_one(raw: RawGroup, report: &mut Report<'_>) -> Group {
     let members = members.map(|it| it.value).unwrap_or_default();
     let members = distinct("members", members, report);
     Group {
-        name: value_or_empty(readable("`name`", name, report)),
+        name: value_or_empty(visible("`name`", name, report)),
         email: email.map(|it| it.value),
         members: members
             .into_iter()
-            .filter_map(|member| readable("a member", Some(member), report))
+            .filter_map(|member| visible("a member", Some(member), report))
             .map(|it| it.value)
             .collect(),
         claim: readable("`claim`", claim, report).map(|it| it.value),

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::super::Person;
 use super::super::file::RawPerson;
 use super::super::problem::{Located, Report, printable};
-use super::{distinct, readable, value_or_empty};
+use super::{distinct, value_or_empty, visible};
 
 /// All persons; an account of two of them, and a name of two, is a problem.
 pub(super) fn lower(raw: Vec<RawPerson>, report: &mut Report<'_>) -> Vec<Person> {
@@ -14,7 +14,7 @@ pub(super) fn lower(raw: Vec<RawPerson>, report: &mut Report<'_>) -> Vec<Person>
     let mut persons: Vec<Person> = Vec::with_capacity(raw.len());
     for RawPerson { at, name, accounts } in raw {
         let number = persons.len();
-        let name = value_or_empty(readable("`name`", name, report));
+        let name = value_or_empty(visible("`name`", name, report));
         if !name.is_empty()
             && let Some(first) = names.insert(name.to_ascii_lowercase(), number)
             && let Some(first) = persons.get(first)
@@ -37,7 +37,7 @@ pub(super) fn lower(raw: Vec<RawPerson>, report: &mut Report<'_>) -> Vec<Person>
         }
         let mut accounts = Vec::with_capacity(listed.value.len());
         for account in distinct("accounts", listed.value, report) {
-            let Some(Located { value, at }) = readable("an account", Some(account), report) else {
+            let Some(Located { value, at }) = visible("an account", Some(account), report) else {
                 continue;
             };
             if let Some(other) = owners.insert(value.to_ascii_lowercase(), number)

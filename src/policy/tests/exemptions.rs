@@ -67,3 +67,52 @@ fn accounts_of_a_person_are_that_person() {
     assert_eq!(set.person("key-amy", "").unwrap().name, "Amy");
     assert!(set.person("k", "zed@x").is_none());
 }
+
+#[test]
+fn a_name_that_reads_like_a_key_is_neither_the_exempt_account_nor_the_person_with_it() {
+    let key = "0a0a@7b1c9a10-0000-4000-8000-000000000001";
+    let set = load(&format!(
+        "[[exemption]]\naccount = '{key}'\nowner = 'o'\nreason = 'r'\n\
+         [[person]]\nname = 'Amy'\naccounts = ['{key}', 'amy@x']\n\
+         [[group]]\nname = 'g'\nmembers = ['{key}']\n"
+    ));
+    let exempt = |who: &Principal| {
+        let (task, source) = (r"X\Get-A".parse().unwrap(), "10.0.0.1".parse().unwrap());
+        set.exemption(who, &task, source, DateTime::UNIX_EPOCH)
+            .is_some()
+    };
+    let called_so = Principal {
+        key: "eve@https://other.example".to_owned(),
+        ..principal(key)
+    };
+    let group = set.group("g").unwrap();
+    assert!(!exempt(&called_so) && !group.has(&called_so));
+    assert!(set.person(&called_so.key, &called_so.name).is_none());
+    assert!(!set.is_same_person(&called_so, "k", "amy@x"));
+    let owner = Principal {
+        key: key.to_uppercase(),
+        ..principal("amy@x")
+    };
+    assert!(exempt(&owner) && group.has(&owner));
+    assert!(set.is_same_person(&owner, "k", "amy@x"));
+}
+
+#[test]
+fn no_account_is_written_with_characters_that_nobody_sees() {
+    let told = problems(
+        &[
+            "[[person]]\nname = 'Amy'\naccounts = ['amy@x\u{200b}', 'adm-amy@x']\n\
+           [[group]]\nname = 'g'\nmembers = ['b\u{ad}o@x']\n\
+           [[exemption]]\naccount = 'sys\u{e0041}'\nowner = 'o'\nreason = 'it\u{a0}is'\n",
+        ],
+        None,
+    );
+    for line in [
+        "a.toml:3: an account has a character that nobody sees",
+        "a.toml:6: a member has a character that nobody sees",
+        "a.toml:8: `account` has a character that nobody sees",
+    ] {
+        assert!(told.contains(line), "{told}");
+    }
+    assert!(!told.contains("`reason`"), "{told}");
+}

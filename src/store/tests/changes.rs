@@ -12,7 +12,7 @@ async fn what_is_committed_is_there_after_a_restart() {
         let first = [
             add(&pending),
             Write::AddVote(pending.id, vote("amy")),
-            Write::AddGrant(granted.clone()),
+            add_grant(&granted),
             Write::Owe(record.clone()),
         ];
         store.commit(&first).await.unwrap();
@@ -146,6 +146,50 @@ async fn a_person_has_one_pending_request_for_a_scope_and_a_bounded_number_in_al
 }
 
 #[tokio::test]
+async fn a_person_has_so_many_grants_under_one_policy_that_are_not_over() {
+    on_each_engine(async |place| {
+        let store = place.open().await;
+        let mut granted = Vec::new();
+        let mut give = async |policy: &str, ends| {
+            let mut asked = request("ann", None);
+            asked.policy = policy.to_owned();
+            asked.state = RequestState::Approved;
+            (asked.decided, asked.decided_by) = (Some(at(1)), Some("amy".to_owned()));
+            let mut given = grant(&asked, ends);
+            given.policy = policy.to_owned();
+            given.created = at(3);
+            let done = store.commit(&[add(&asked), add_grant(&given)]).await;
+            granted.push(given);
+            done
+        };
+        give("one", at(2)).await.unwrap();
+        give("one", at(60)).await.unwrap();
+        give("one", at(60)).await.unwrap();
+        let more = give("one", at(60)).await;
+        assert!(matches!(more, Err(StoreError::TooManyGrants)), "{more:?}");
+        give("two", at(60)).await.unwrap();
+        let mut ended = granted[1].clone();
+        ended.closed = Some(Closing {
+            how: HowClosed::Ended,
+            at: at(3),
+            by: "ann".to_owned(),
+            comment: None,
+        });
+        store.commit(&[Write::UpdateGrant(ended)]).await.unwrap();
+        let mut asked = request("ann", Some(r"Exchange\Get-Other"));
+        asked.policy = "one".to_owned();
+        let mut given = grant(&asked, at(60));
+        given.policy = "one".to_owned();
+        given.created = at(3);
+        store
+            .commit(&[add(&asked), add_grant(&given)])
+            .await
+            .unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_person_votes_once_whatever_the_key_or_case() {
     on_each_engine(async |place| {
         let store = place.open().await;
@@ -201,7 +245,7 @@ async fn a_request_and_its_grant_keep_all_that_was_asked_narrowed_and_done() {
         let writes = [
             add(&asked),
             Write::AddVote(asked.id, narrowed.clone()),
-            Write::AddGrant(granted.clone()),
+            add_grant(&granted),
         ];
         store.commit(&writes).await.unwrap();
         assert_eq!(store.request(asked.id).await.unwrap().unwrap(), asked);
@@ -255,7 +299,7 @@ async fn no_more_uses_are_stored_than_a_grant_has() {
             uses: Some(1),
             ..grant(&asked, at(60))
         };
-        let writes = [add(&asked), Write::AddGrant(granted.clone())];
+        let writes = [add(&asked), add_grant(&granted)];
         store.commit(&writes).await.unwrap();
         for used in [1, 2] {
             // The last use must close the grant, and there is none after it.

@@ -12,7 +12,7 @@ async fn grants_in_force_are_those_that_live_and_owe_no_record() {
         for person in ["ann", "bob", "cid", "dee", "eve"] {
             let asked = request(person, None);
             let granted = grant(&asked, at(if person == "eve" { 5 } else { 60 }));
-            let writes = [add(&asked), Write::AddGrant(granted.clone())];
+            let writes = [add(&asked), add_grant(&granted)];
             store.commit(&writes).await.unwrap();
             grants.push(granted);
         }
@@ -109,7 +109,7 @@ async fn listings_are_filtered() {
                 created: at(minute),
                 ..grant(&asked, at(60))
             };
-            let writes = [add(&asked), Write::AddGrant(granted.clone())];
+            let writes = [add(&asked), add_grant(&granted)];
             store.commit(&writes).await.unwrap();
             requests.push(asked);
             grants.push(granted);

@@ -1,0 +1,3 @@
+-- How many grants that are not over a person has under a policy is counted before one more is made.
+
+create index live_grants_by_holder on grants (principal_key, policy, ends_ms) where state = 'live';
