@@ -1,7 +1,5 @@
 //! Pipelines that run on while their clients ask for nothing.
 
-use std::fs;
-
 use portcullis::dialect::psrp::soap::Subcode;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -134,34 +132,6 @@ async fn without_a_credential_of_its_own_the_gateway_leaves_it_to_the_next_reque
         verdicts(&lab.decisions("Remove-Waiting")),
         ["allow", "block"]
     );
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn that_it_was_stopped_while_nothing_could_be_recorded_is_on_record_later() {
-    let lab = Lab::start().await;
-    let session = lab.open("ana").await;
-    let id = begin(&lab, &session, &GET).await;
-    let (directory, elsewhere) = (
-        lab.gateway.path("data/audit"),
-        lab.gateway.path("data/elsewhere"),
-    );
-    fs::rename(&directory, &elsewhere).unwrap();
-    fs::write(&directory, "not a directory").unwrap();
-    let policy = "[[policy]]\ntask = 'Exchange\\Get-Mailbox'\napproval = \"never\"\n";
-    lab.gateway
-        .write_policies(&format!("{POLICIES}{MORE}{policy}"));
-    ended_at_the_server(&lab);
-    fs::remove_file(&directory).unwrap();
-    fs::rename(&elsewhere, &directory).unwrap();
-    let stopped = lab.gateway.eventually("the record of it", |gateway| {
-        let mut records = gateway.records().into_iter();
-        records.find(|it| it["kind"] == "pipeline.stopped")
-    });
-    let details = &stopped["details"];
-    assert_eq!(details["pipeline"], id.to_string());
-    assert_eq!(stopped["principal"]["name"], "ana@contoso.example");
-    let why = details["why"].as_str().unwrap();
-    assert!(why.contains("Get-Mailbox"), "{why}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

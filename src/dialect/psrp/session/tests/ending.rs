@@ -120,9 +120,10 @@ fn a_pipeline_ran_nothing_only_as_long_as_its_first_message_is_not_whole() {
     for (taken, how) in [(1, Ending::Failed), (2, Ending::Unclear)] {
         let (mut client, operations) = large_and_ended_early();
         for operation in &operations[..taken] {
-            let response = match operation {
-                Operation::Command { command, .. } => Response::Started { command: *command },
-                _ => Response::Sent,
+            let response = if let Operation::Command { command, .. } = operation {
+                Response::Started { command: *command }
+            } else {
+                Response::Sent
             };
             client.hear(operation, response).unwrap();
         }
