@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::Utc;
 use tracing::debug;
 use uuid::Uuid;
 
@@ -44,6 +45,20 @@ pub(super) trait Judged {
             Subject::Command(command) => Some(command),
             Subject::Session(_) => None,
         }
+    }
+}
+
+impl<C: Judged> Judged for &C {
+    fn subject(&self) -> Subject<'_> {
+        C::subject(self)
+    }
+
+    fn is_page(&self) -> bool {
+        C::is_page(self)
+    }
+
+    fn is_trial(&self) -> bool {
+        C::is_trial(self)
     }
 }
 
@@ -128,6 +143,28 @@ impl Scene<'_> {
             ..Spoken::default()
         };
         self.with_facts(context, spoken, |facts| decide(call, C::subject, facts))
+    }
+
+    /// Whether a call that was permitted, by this grant if by one, would be by the policies and grants of this moment.
+    pub(super) fn still_permits<C: Judged>(
+        &self,
+        call: &C,
+        context: &CallContext,
+        grant: Option<Uuid>,
+    ) -> bool {
+        let snapshot = self.gate.state.snapshot();
+        let now = Scene {
+            snapshot: &snapshot,
+            ..*self
+        };
+        let context = CallContext {
+            decided: Utc::now(),
+            ..context.clone()
+        };
+        match now.decided_again(call, &context, grant) {
+            Judgement::Permitted(_) => true,
+            Judgement::Own(_) | Judgement::Refused(_) => false,
+        }
     }
 
     /// Decides calls that run together or not at all: each with what the grants of this moment have left beside those before it.

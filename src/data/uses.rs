@@ -100,7 +100,10 @@ impl Receipt {
         let was_not_taken = match upstream_status {
             // What clients repeat by themselves (exchange-rest section 3.3).
             Some(status) => matches!(status, 401 | 429 | 503 | 504),
-            None => matches!(result, "upstream-unreachable" | "upstream-timeout"),
+            None => matches!(
+                result,
+                "not-run" | "upstream-unreachable" | "upstream-timeout"
+            ),
         };
         if was_not_taken {
             self.uses.failed(&self.mark);

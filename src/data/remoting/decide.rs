@@ -15,14 +15,15 @@ use crate::data::outcome::OutcomeGuard;
 use crate::data::reject::Rejection;
 use crate::data::uses::passes_by;
 use crate::dialect::psrp::answer::Failure;
-use crate::dialect::psrp::session::{Proposal, Stage, Subject};
+use crate::dialect::psrp::session::{Proposal, Stage, Subject, Whereabouts};
 use crate::dialect::psrp::soap::{Fault, Response};
 use crate::policy::{Judgement, Refusal};
 
 use super::clearance::Cleared;
 use super::hold::Held;
 use super::shells::Kept;
-use super::standing::{Act, Beginner, LISTING, Permitted, Standing};
+use super::standing::{Act, Beginner, LISTING, Passed, Permitted, Standing};
+use super::starting::Gone;
 use super::upstream::{CLOSE, Ender, Heard, status};
 use super::visit::{Visit, unless_left};
 
@@ -40,15 +41,6 @@ enum Patience {
     HasWaited,
     /// It may, where the policies say so.
     Waits,
-}
-
-/// Where a pipeline is that the server did not say to have taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Whereabouts {
-    /// It never left.
-    Here,
-    /// The server may have it.
-    Unknown,
 }
 
 /// What became of the commands of a pipeline.
@@ -108,7 +100,9 @@ impl Visit<'_> {
         let stage = pending.stage();
         let kept = pending.kept;
         let acts = pending.acts();
-        match self.judge_all(acts, stage, context).await? {
+        // Read before it is decided, so that what changes meanwhile is seen before anything goes up.
+        let generation = self.generation();
+        match self.judge_all(acts.clone(), stage, context).await? {
             Judged::Refused(refusals) => {
                 let filed = match (stage, patience) {
                     (Stage::Start, Patience::Waits) => self.file_requests(&refusals, context).await,
@@ -141,6 +135,7 @@ impl Visit<'_> {
                     return Ok(unknown());
                 };
                 let command = proposal.command();
+                let grants: Vec<_> = permitted.iter().map(|it| it.grant).collect();
                 let cleared = {
                     let mut inner = kept.lock();
                     let permits = permitted.iter().map(|it| &it.permit);
@@ -157,11 +152,27 @@ impl Visit<'_> {
                     inner.settle();
                     cleared.ok_or_else(Rejection::not_cleared)?
                 };
-                let heard = self.line(kept).send(cleared).await;
-                for outcome in &mut outcomes {
-                    record_end(outcome, &heard);
+                let passed = Passed {
+                    command,
+                    stage,
+                    acts: &acts,
+                    grants: &grants,
+                    generation,
+                };
+                match self.send_while_permitted(kept, cleared, &passed).await {
+                    Gone::Back(answer, result) => {
+                        for outcome in &mut outcomes {
+                            outcome.finish(result);
+                        }
+                        Ok(answer)
+                    }
+                    Gone::Up(heard) => {
+                        for outcome in &mut outcomes {
+                            record_end(outcome, &heard);
+                        }
+                        answer(heard)
+                    }
                 }
-                answer(heard)
             }
         }
     }

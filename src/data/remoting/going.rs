@@ -16,6 +16,7 @@ use crate::policy::{Judgement, Permit};
 
 use super::clearance::Cleared;
 use super::decide::{Pending, answer, block_text, is_permitted, unknown};
+use super::leave::Leave;
 use super::shells::{Inner, Kept};
 use super::standing::Act;
 use super::upstream::Heard;
@@ -92,7 +93,7 @@ impl Against {
 }
 
 /// A request that sees to a pipeline which runs, until it is dropped.
-struct Attending<'a> {
+pub(super) struct Attending<'a> {
     kept: &'a Kept,
     command: Uuid,
 }
@@ -100,7 +101,7 @@ struct Attending<'a> {
 impl Kept {
     /// Marks a pipeline as one that a request of its client sees to; none if the gateway stops it at this moment, which is on
     /// record once.
-    fn attend(&self, command: Uuid) -> Option<Attending<'_>> {
+    pub(super) fn attend(&self, command: Uuid) -> Option<Attending<'_>> {
         if let Some(standing) = self.lock().standing.get_mut(&command) {
             if standing.is_being_stopped {
                 return None;
@@ -166,7 +167,7 @@ impl Visit<'_> {
         };
         let cleared = cleared.ok_or_else(Rejection::not_cleared)?;
         if !matches!(self.request.operation, Operation::Receive { .. }) {
-            return answer(self.line(kept).send(cleared).await);
+            return answer(self.line(kept).send(cleared, &Leave::always()).await);
         }
         let heard = self
             .wait_while_permitted(kept, command, cleared, &acts, &grants)
@@ -187,7 +188,8 @@ impl Visit<'_> {
         grants: &[Option<Uuid>],
     ) -> Option<Heard> {
         let state = &self.arrival.scene.gate.state;
-        let mut waiting = std::pin::pin!(self.wait_or_send(kept, cleared));
+        let leave = Leave::always();
+        let mut waiting = std::pin::pin!(self.wait_or_send(kept, cleared, &leave));
         let is_stopped = |it: &Inner| it.is_being_stopped(command) && !it.shell.is_running(command);
         let mut stopped = std::pin::pin!(kept.until(is_stopped));
         loop {
@@ -205,7 +207,7 @@ impl Visit<'_> {
     }
 
     /// Whether a pipeline is still permitted by the policies of this moment and the grants that it began by.
-    fn would_go_on(&self, acts: &[Act], grants: &[Option<Uuid>]) -> bool {
+    pub(super) fn would_go_on(&self, acts: &[Act], grants: &[Option<Uuid>]) -> bool {
         let snapshot = self.arrival.scene.gate.state.snapshot();
         let arrival = self.arrival.with(&snapshot);
         let context = arrival.context(None);

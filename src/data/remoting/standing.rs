@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::audit::RecordedPermit;
 use crate::data::judge::Judged;
 use crate::data::outcome::OutcomeGuard;
+use crate::dialect::psrp::session::Stage;
 use crate::model::{Command, Principal};
 use crate::policy::{SessionCall, Subject};
 use crate::telemetry::metrics::RunningPipeline;
@@ -54,6 +55,18 @@ pub(super) struct Permitted {
     pub(super) permit: RecordedPermit<Act>,
     /// The grant that it passed by: it goes on with the use that it took of that.
     pub(super) grant: Option<Uuid>,
+}
+
+/// What was decided of a step of a pipeline, and by what.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Passed<'a> {
+    pub(super) command: Uuid,
+    pub(super) stage: Stage,
+    pub(super) acts: &'a [Act],
+    /// The grants that the commands passed by.
+    pub(super) grants: &'a [Option<Uuid>],
+    /// Of which generation the state was when it was looked at, if what was looked at is in force.
+    pub(super) generation: Option<u64>,
 }
 
 /// Who began a pipeline.
