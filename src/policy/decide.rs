@@ -15,8 +15,8 @@ use crate::model::{
 use super::explain::Blocked;
 use super::parameters::{Breach, is_common};
 use super::{
-    Approval, Decision, Exemption, Judgement, OwnCall, ParameterRules, Permit, Policy, PolicySet,
-    Refusal, Rule, Spread, Verdict, explain,
+    Approval, Decision, Examined, Exemption, Judgement, OwnCall, ParameterRules, Permit, Policy,
+    PolicySet, Refusal, Rule, Spread, Verdict, explain,
 };
 
 /// What the whole gateway does with decisions (`[access_control] mode`).
@@ -118,14 +118,25 @@ pub struct Facts<'a> {
     pub now: DateTime<Utc>,
 }
 
-/// Decides `call`, whose meaning `subject` shows: the only maker of permits.
+/// Decides `call`, whose meaning `subject` shows.
 pub fn decide<C>(
     call: C,
     subject: impl FnOnce(&C) -> Subject<'_>,
     facts: &Facts<'_>,
 ) -> Judgement<C> {
+    decide_examined(call, subject, facts, None)
+}
+
+/// Decides as [`decide`] does, by what was found of the call's parameters before if that is of this call under these policies: the only maker of
+/// permits.
+pub fn decide_examined<C>(
+    call: C,
+    subject: impl FnOnce(&C) -> Subject<'_>,
+    facts: &Facts<'_>,
+    examined: Option<&Examined>,
+) -> Judgement<C> {
     let decision = match subject(&call) {
-        Subject::Command(command) => decide_command(command, facts),
+        Subject::Command(command) => decide_command(command, facts, examined),
         Subject::Session(SessionCall { name: _ }) => allow(Rule::SessionCall, None),
     };
     judged(call, decision)
@@ -197,7 +208,7 @@ fn judged<C>(call: C, decision: Decision) -> Judgement<C> {
 }
 
 /// The first step that speaks decides.
-fn decide_command(command: &Command, facts: &Facts<'_>) -> Decision {
+fn decide_command(command: &Command, facts: &Facts<'_>, examined: Option<&Examined>) -> Decision {
     let task = &command.task;
     if task.cmdlet.is_gateway_cmdlet() {
         return allow(Rule::GatewayCmdlet, None);
@@ -265,12 +276,11 @@ fn decide_command(command: &Command, facts: &Facts<'_>) -> Decision {
         policy,
         policies: facts.policies,
     };
-    if let Err(breach) = policy.parameters.check(&command.parameters) {
-        let explanation = explain::parameter_rule(blocked, &breach);
-        return block(Rule::ParameterRule, governing, facts, explanation);
-    }
-    if counts_unnamed(command, policy) {
-        let explanation = explain::unnamed(blocked);
+    let broken = match examined.filter(|it| it.is_of(command, facts.policies)) {
+        Some(examined) => examined.broken().map(str::to_owned),
+        None => broken_rule(blocked),
+    };
+    if let Some(explanation) = broken {
         return block(Rule::ParameterRule, governing, facts, explanation);
     }
     let is_open = policy.windows.is_open(facts.now);
@@ -308,6 +318,18 @@ fn decide_command(command: &Command, facts: &Facts<'_>) -> Decision {
             block(Rule::NeedsApproval, governing, facts, explanation)
         }
     }
+}
+
+/// How a command breaks the rules on parameters of the policy that governs it, if it does. All that a decision looks at in the parameters' values is
+/// this, and the pins of grants.
+pub(super) fn broken_rule(blocked: Blocked<'_>) -> Option<String> {
+    let Blocked {
+        command, policy, ..
+    } = blocked;
+    if let Err(breach) = policy.parameters.check(&command.parameters) {
+        return Some(explain::parameter_rule(blocked, &breach));
+    }
+    counts_unnamed(command, policy).then(|| explain::unnamed(blocked))
 }
 
 /// Whether `policy` counts what commands are about, and `command` names nothing.

@@ -22,7 +22,7 @@ use crate::policy::{Judgement, Refusal};
 use super::clearance::Cleared;
 use super::hold::Held;
 use super::shells::Kept;
-use super::standing::{Act, Beginner, LISTING, Passed, Permitted, Standing};
+use super::standing::{Act, Beginner, LISTING, Passed, Permitted, Standing, StandsOn};
 use super::starting::Gone;
 use super::upstream::{CLOSE, Ender, Heard, status};
 use super::visit::{Visit, unless_left};
@@ -135,7 +135,7 @@ impl Visit<'_> {
                     return Ok(unknown());
                 };
                 let command = proposal.command();
-                let grants: Vec<_> = permitted.iter().map(|it| it.grant).collect();
+                let stands_on = StandsOn::new(permitted.iter().map(|it| it.grant));
                 let cleared = {
                     let mut inner = kept.lock();
                     let permits = permitted.iter().map(|it| &it.permit);
@@ -144,7 +144,13 @@ impl Visit<'_> {
                     if stage == Stage::Start && inner.shell.runs(command) {
                         let counted = self.arrival.scene.route.metrics.pipeline();
                         let outcomes = std::mem::take(&mut outcomes);
-                        let standing = Standing::new(permitted, self.beginner(), outcomes, counted);
+                        let standing = Standing::new(
+                            permitted,
+                            stands_on.clone(),
+                            self.beginner(),
+                            outcomes,
+                            counted,
+                        );
                         inner.standing.insert(command, standing);
                     } else if stage == Stage::Start {
                         not_run(&mut outcomes);
@@ -156,7 +162,7 @@ impl Visit<'_> {
                     command,
                     stage,
                     acts: &acts,
-                    grants: &grants,
+                    stands_on: &stands_on,
                     generation,
                 };
                 match self.send_while_permitted(kept, cleared, &passed).await {
@@ -383,13 +389,11 @@ impl Kept {
         Cleared::refused(go)
     }
 
-    /// The grants by which the commands of a pipeline passed.
-    pub(super) fn grants_of(&self, command: Uuid) -> Vec<Option<Uuid>> {
+    /// What a pipeline goes on by.
+    pub(super) fn stands_on(&self, command: Uuid) -> StandsOn {
         let inner = self.lock();
         let standing = inner.standing.get(&command);
-        standing.map_or_else(Vec::new, |it| {
-            it.permitted.iter().map(|it| it.grant).collect()
-        })
+        standing.map_or_else(|| StandsOn::new([]), |it| it.stands_on.clone())
     }
 
     /// The server did not say that it takes a pipeline: it never had it, or whether it runs there is not known, and nobody can ask

@@ -57,7 +57,7 @@ impl Visit<'_> {
         let _attending = kept.attend(passed.command);
         let state = &self.arrival.scene.gate.state;
         let leave = Leave::while_it_holds(state, passed.generation, || {
-            self.would_go_on(passed.acts, passed.grants)
+            self.would_go_on(passed.acts, passed.stands_on)
         });
         let line = self.line(kept);
         let heard = match passed.stage {
@@ -150,7 +150,7 @@ impl Visit<'_> {
         let arrival = self.arrival.with(&snapshot);
         let context = self.at(&arrival).context(Some(passed.command));
         let scene = arrival.scene;
-        let text = match decide_again(&scene, &context, passed.acts, passed.grants) {
+        let text = match decide_again(&scene, &context, passed.acts, passed.stands_on) {
             Ok(_) => WAS_OVER.to_owned(),
             Err(against) => against.record(&scene, &context).await.0,
         };

@@ -117,7 +117,7 @@ fn look<'a>(
         let scene = scene(gate, route, snapshot, &beginner);
         let context = context(&scene, &beginner, command);
         let acts = pending.acts();
-        let decided = decide_again(&scene, &context, &acts, &kept.grants_of(command));
+        let decided = decide_again(&scene, &context, &acts, &kept.stands_on(command));
         let mut inner = kept.lock();
         let standing = inner.standing.get_mut(&command)?;
         let Err(against) = decided else {
