@@ -174,7 +174,7 @@ pub struct Audit {
     pub segment_bytes: u64,
     /// A segment is closed at this age. Default 24 h.
     pub segment_age: Duration,
-    /// Parameter names that are kept out of records, messages and listings besides the built-in ones.
+    /// Parameter names that are kept out of records, messages, listings and texts of blocks besides the built-in ones.
     pub redact: Vec<String>,
 }
 

@@ -26,10 +26,12 @@ mod throttle;
 mod token;
 mod users;
 mod verified;
+mod voucher;
 
 use std::fmt;
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
@@ -46,12 +48,14 @@ use claims::Expected;
 use failure::Offers;
 use fetch::Fetcher;
 use keys::{KeySource, Origin};
+use voucher::Proof;
 
 pub use failure::{FailureKind, SignInFailure};
 pub use fetch::FetchError;
 pub use password::{PasswordError, hash_password};
 pub use problem::{IdentityError, KeysError};
 pub use strangers::Strangers;
+pub use voucher::{Fallen, Voucher};
 
 /// All `[[identity]]` sections, ready to verify; shared by all workers.
 pub struct Identities {
@@ -59,6 +63,8 @@ pub struct Identities {
     tokens: Tokens,
     passwords: Arc<Passwords>,
     interner: Arc<Interner>,
+    /// How often user files were read again.
+    readings: AtomicU64,
     /// Held while files are read again, so that of two readings the later one stays.
     reloading: tokio::sync::Mutex<()>,
 }
@@ -79,12 +85,18 @@ pub struct Authenticated {
     /// Who calls.
     pub principal: Arc<Principal>,
     authorization: HeaderValue,
+    voucher: Voucher,
 }
 
 impl Authenticated {
     /// The caller's own `Authorization`, to hand on upstream; marked sensitive, so that it is not shown by accident.
     pub fn authorization(&self) -> &HeaderValue {
         &self.authorization
+    }
+
+    /// What tells later whether the credential would still be taken.
+    pub fn voucher(&self) -> &Voucher {
+        &self.voucher
     }
 }
 
@@ -120,6 +132,7 @@ impl Identities {
                 tokens: Tokens::new(Arc::clone(&interner)),
                 passwords: Arc::new(passwords),
                 interner,
+                readings: AtomicU64::new(0),
                 reloading: tokio::sync::Mutex::default(),
             }),
             Ok(_) => Err(problems),
@@ -140,26 +153,67 @@ impl Identities {
         let fail = |kind| SignInFailure::new(kind, self.offers(allowed));
         let (value, presented) = authorization::read(headers).map_err(fail)?;
         let here = self.sections.iter().filter(|it| allowed.contains(&it.name));
-        let principal = match presented {
+        // Before the check: files that are read again meanwhile may know the user otherwise.
+        let reading = self.readings.load(Ordering::Acquire);
+        let verified = match presented {
             Presented::Basic(text) => {
                 let files = here.filter_map(Section::user_file);
                 if files.clone().next().is_none() {
                     return Err(fail(FailureKind::WrongScheme));
                 }
-                self.passwords.verify(files, text, now).await
+                let principal = self.passwords.verify(files, text, now).await;
+                principal.map(|it| (it, Proof::Password { reading }))
             }
             Presented::Bearer(text) => {
                 let issuers = here.filter_map(Section::issuer);
                 if issuers.clone().next().is_none() {
                     return Err(fail(FailureKind::WrongScheme));
                 }
-                self.tokens.verify(issuers, text, now).await
+                let found = self.tokens.verify(issuers, text, now).await;
+                found.map(|it| {
+                    let (ends_ms, key) = (it.ends_ms, it.proof);
+                    (it.principal, Proof::Token { ends_ms, key })
+                })
             }
         };
+        let (principal, proof) = verified.map_err(fail)?;
         Ok(Authenticated {
-            principal: principal.map_err(fail)?,
+            voucher: Voucher::new(&principal, proof),
+            principal,
             authorization: authorization::canonical(value, presented),
         })
+    }
+
+    /// Whether who was signed in before would still be, by those sections whose names are `allowed`.
+    pub fn vouch(
+        &self,
+        allowed: &[String],
+        voucher: &Voucher,
+        now: DateTime<Utc>,
+    ) -> Result<(), Fallen> {
+        let principal = voucher.principal();
+        let mut here = self.sections.iter().filter(|it| allowed.contains(&it.name));
+        let section = here.find(|it| it.name == principal.identity);
+        let section = section.ok_or(Fallen::Unlisted)?;
+        match (&section.verifier, voucher.proof()) {
+            (Verifier::Basic(file), Proof::Password { reading }) => {
+                file.vouches(principal, *reading)
+            }
+            (Verifier::Jwt(issuer), Proof::Token { ends_ms, key }) => {
+                let now_ms = now.timestamp_millis();
+                if now_ms >= *ends_ms {
+                    Err(Fallen::Expired)
+                } else if key.is_retired() || !issuer.keys.are_usable(now_ms) {
+                    Err(Fallen::Changed)
+                } else {
+                    Ok(())
+                }
+            }
+            (
+                Verifier::Basic(_) | Verifier::Jwt(_),
+                Proof::Password { .. } | Proof::Token { .. },
+            ) => Err(Fallen::Unlisted),
+        }
     }
 
     /// Reads user files and keys again, as on SIGHUP. What cannot be read stays as it was, and is told.
@@ -172,11 +226,12 @@ impl Identities {
     async fn reload_at(&self, now: DateTime<Utc>) -> Vec<IdentityError> {
         let _alone = self.reloading.lock().await;
         let mut problems = Vec::new();
+        let reading = self.readings.load(Ordering::Acquire) + 1;
         for section in &self.sections {
             match &section.verifier {
                 Verifier::Basic(file) => {
                     problems.extend(
-                        file.reload(&self.interner)
+                        file.reload(&self.interner, reading)
                             .await
                             .err()
                             .into_iter()
@@ -186,6 +241,7 @@ impl Identities {
                 Verifier::Jwt(issuer) => problems.extend(issuer.keys.read_now(now).await.err()),
             }
         }
+        self.readings.store(reading, Ordering::Release);
         problems
     }
 

@@ -10,11 +10,13 @@
 
 mod accept;
 mod bind;
+mod files;
 mod patient;
 mod workers;
 
 pub use self::accept::{Acceptor, Connections};
 pub use self::bind::{ListenError, bind};
+pub use self::files::raise_limit;
 pub use self::patient::Patient;
 pub use self::workers::{Drained, Workers};
 

@@ -44,7 +44,7 @@ pub use decide::{
     Endpoint, Facts, HeldGrant, HeldGrants, Mode, SessionCall, SpreadLimit, Subject, Ungoverned,
     Withheld, decide, decide_examined, withhold,
 };
-pub use decision::{Decision, Judgement, OwnCall, Permit, Refusal, Rule, Verdict};
+pub use decision::{Decision, Judgement, OwnCall, Permit, Refusal, Reported, Rule, Verdict};
 pub use definition::{
     Approval, Comment, Exemption, Group, OnBlock, Person, Policy, Role, RoleGroup, Scope,
     ScopeKind, Source, Spread,
@@ -58,7 +58,7 @@ pub use parameters::ParameterRules;
 pub use pins::InvalidPin;
 pub use problem::{Place, PolicyProblem, Whereabouts};
 pub use reason::{ReasonPattern, ReasonProblem, ReasonRule};
-pub use set::{PolicyFile, PolicySet};
+pub use set::{Governing, PolicyFile, PolicySet};
 pub use stored::{Definition, ReasonDefinition, SpreadDefinition, StoredPolicy, WindowDefinition};
 pub use touches::touches;
 pub use trace::{Step, Trace, trace};

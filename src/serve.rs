@@ -96,6 +96,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let looked = source.looks();
     // Looked at before a port is taken; put in force with the policies of the store.
     let files = source.load().map_err(|problems| broken(&problems))?;
+    listen::raise_limit(config.proxy.limits.connections);
     let proxy_listener = listen::bind(config.proxy.listen)?;
     let control_listener = listen::bind(config.control.listen)?;
     let proxy_address = proxy_listener.local_addr()?;

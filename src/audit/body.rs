@@ -4,7 +4,7 @@
 //! where there is nothing to say), so that a field has one place and one type:
 //!
 //! * `decision`: `decision verdict rule request_id client_request_id principal{key name kind identity tenant} source endpoint tenant task
-//!   parameters redacted trial page policy policy_set grant exemption explanation` (see [`super::parameters`] for large ones)
+//!   parameters redacted trial page policy policy_set grant exemption explanation reporting{policy verdict rule}` (see [`super::parameters`] for large ones)
 //! * `outcome`: `decision status upstream_status result duration_us`
 //! * any other kind is an event: `id principal{key name} source request grant policy decision details`
 
@@ -15,7 +15,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::model::{PrincipalKind, Redaction};
-use crate::policy::{Decision, Subject, Verdict};
+use crate::policy::{Decision, Reported, Subject, Verdict};
 
 use super::facts::{CallContext, Event, Outcome, Recordable};
 use super::parameters;
@@ -138,6 +138,23 @@ impl Bodies {
         }
         key!(out, "explanation");
         json::bounded_text(out, &decision.explanation, MAX_EXPLANATION);
+        key!(out, "reporting");
+        match &decision.reporting {
+            Some(Reported {
+                policy,
+                verdict,
+                rule,
+            }) => {
+                out.extend_from_slice(b"{\"policy\":");
+                json::bounded_text(out, policy, MAX_NAME);
+                key!(out, "verdict");
+                json::word(out, verdict.as_str());
+                key!(out, "rule");
+                json::word(out, rule.as_str());
+                out.push(b'}');
+            }
+            None => json::null(out),
+        }
     }
 
     pub(super) fn outcome(&self, out: &mut Vec<u8>, outcome: &Outcome) {

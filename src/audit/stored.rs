@@ -6,6 +6,8 @@ use std::collections::HashSet;
 use serde::Deserialize;
 use uuid::Uuid;
 
+use crate::policy::Verdict;
+
 /// What the tools look at in a record; everything else stays in the line.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Stored<'a> {
@@ -59,6 +61,17 @@ pub struct Stored<'a> {
     /// What blocks.
     #[serde(borrow, default)]
     pub explanation: Option<Cow<'a, str>>,
+    /// What a policy that only reports would have said.
+    #[serde(borrow, default)]
+    pub reporting: Option<StoredReport<'a>>,
+}
+
+/// What a policy that only reports would have said.
+#[derive(Clone, Debug, Deserialize)]
+pub struct StoredReport<'a> {
+    /// Whether it would have blocked.
+    #[serde(borrow)]
+    pub verdict: Cow<'a, str>,
 }
 
 /// Who called.
@@ -96,7 +109,7 @@ pub struct Filter {
     pub since: Option<String>,
     /// Before this time, as records write it.
     pub until: Option<String>,
-    /// `allow`, `block` or `report-only`.
+    /// `allow`, `block` or `report-only`; the last also of calls of which a policy beside the governing one would have said so.
     pub verdict: Option<String>,
     /// The kind; `*` stands for any characters.
     pub kind: Option<String>,
@@ -116,10 +129,11 @@ impl Filter {
             })
         });
         let verdict = self.verdict.as_ref().is_none_or(|wanted| {
-            record
-                .verdict
-                .as_ref()
-                .is_some_and(|it| it.eq_ignore_ascii_case(wanted))
+            let of_report = record.reporting.as_ref().map(|it| &it.verdict);
+            // A policy that only reports has said no more than that, whatever became of the call.
+            let of_report = of_report.filter(|it| **it == Verdict::ReportOnly.as_str());
+            let mut verdicts = record.verdict.iter().chain(of_report);
+            verdicts.any(|it| it.eq_ignore_ascii_case(wanted))
         });
         let id =
             |wanted: Option<Uuid>, ids: &[Option<Uuid>]| wanted.is_none() || ids.contains(&wanted);

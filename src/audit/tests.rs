@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use crate::config::{self, Durability};
 use crate::model::{Command, Parameter, Parameters, Principal, PrincipalId, PrincipalKind, Value};
-use crate::policy::{Decision, Rule, Subject, Verdict};
+use crate::policy::{Decision, Reported, Rule, Subject, Verdict};
 
 use super::facts::{CallContext, Event, Outcome, Recordable, Unavailable};
 use super::log::AuditLog;
@@ -154,6 +154,7 @@ fn decision(verdict: Verdict) -> Decision {
         grant: Some(Uuid::from_u128(7)),
         exemption: None,
         explanation: String::new(),
+        reporting: None,
     }
 }
 

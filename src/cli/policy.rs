@@ -18,7 +18,7 @@ use chrono::Utc;
 use clap::{Args, Subcommand};
 
 use crate::config::{self, Environment, Reading, Role};
-use crate::model::{Interner, Task};
+use crate::model::{Interner, Redaction, Task};
 use crate::policy::{Endpoint, Mode, PolicySet, Setting, Ungoverned, lint};
 
 use crate::serve::read_policy_files;
@@ -132,7 +132,11 @@ pub(super) fn load(
         &Interner::default(),
     );
     match set {
-        Ok(set) => Ok((set, reading)),
+        Ok(set) => {
+            let hidden = reading.config.as_ref().map(|it| &*it.audit.redact);
+            let redaction = Redaction::new(hidden.unwrap_or_default());
+            Ok((set.with_redaction(&redaction), reading))
+        }
         Err(problems) => Err(problems.iter().map(Finding::from).collect()),
     }
 }

@@ -164,7 +164,7 @@ section! {
         segment_bytes: Size = Default("256 MiB");
         /// or at this age.
         segment_age: Duration = Default("24h");
-        /// Names of parameters whose values are kept out of records, messages and listings, and which cannot be pinned, besides the built-in ones (passwords, credentials, keys, tokens).
+        /// Names of parameters whose values are kept out of records, messages, listings and the texts of blocks, and which cannot be pinned, besides the built-in ones (passwords, credentials, keys, tokens).
         redact: List<String> = Optional("none");
     }
 }

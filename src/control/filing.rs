@@ -209,7 +209,7 @@ pub(super) fn may_govern(policies: &PolicySet, policy: &Policy, task: &Task, pin
         || policy.scope.kind == ScopeKind::Effect
 }
 
-fn names(pins: &Pins) -> impl Iterator<Item = &str> {
+fn names(pins: &Pins) -> impl Iterator<Item = &str> + Clone {
     pins.0.iter().map(|it| it.name.as_str())
 }
 

@@ -152,12 +152,13 @@ fn compose(
             })
         })
         .collect::<Result<Vec<_>, StoreError>>()?;
-    Ok(PolicySet::load(
+    let set = PolicySet::load(
         files,
         &stored,
         desk.settings.default_approver_group.as_deref(),
         &desk.state.interner,
-    ))
+    );
+    Ok(set.map(|it| it.with_redaction(desk.redaction())))
 }
 
 pub(super) fn definition(stored: &StoredDefinition) -> Result<Definition, StoreError> {

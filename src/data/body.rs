@@ -47,6 +47,14 @@ pub(super) struct Share {
 }
 
 impl Share {
+    /// Another of the same budget, of nothing yet.
+    pub(super) fn sibling(&self) -> Self {
+        Self {
+            free: Arc::clone(&self.free),
+            bytes: 0,
+        }
+    }
+
     /// Makes it as large as this, if there is room; else it stays as it is.
     pub(super) fn resize(&mut self, bytes: usize) -> bool {
         let (more, less) = (

@@ -284,6 +284,16 @@ impl Rejection {
         Self::upstream_answer("the session was closed before the server answered this")
     }
 
+    /// What the server said has no room beside what was not read yet.
+    pub(super) fn answers_unread() -> Self {
+        Self::new(
+            RefusedReason::Limit,
+            StatusCode::SERVICE_UNAVAILABLE,
+            "answers-unread",
+            "the answers to this session that were not read take all the memory that they may, so this one is lost; read them, and run the pipeline again",
+        )
+    }
+
     pub(super) fn session_busy() -> Self {
         Self::new(
             RefusedReason::Limit,

@@ -17,6 +17,7 @@ mod shells;
 mod standing;
 mod starting;
 mod unasked;
+mod unread;
 mod upstream;
 mod visit;
 
@@ -40,6 +41,7 @@ use super::reject::Rejection;
 use super::reply::{ReplyBody, response};
 
 use self::shells::Shells;
+use self::unread::Charged;
 use self::visit::Visit;
 
 pub use self::closing::{close_sessions, reserved_for_sessions, tend_sessions};
@@ -144,9 +146,11 @@ pub(super) async fn answer(
                 Ok((target, request))
             })
             .map_err(|unreadable: Unreadable| refused(unreadable.into()))?;
+    let charged = Charged::default();
     let mut visit = Visit {
         arrival,
         remoting,
+        charged: &charged,
         request: &request,
         target: &target,
         decided: false,
@@ -162,7 +166,9 @@ pub(super) async fn answer(
     };
     let relates = Some(request.frame.message);
     let class = reply::class(&answer);
-    let mut answer = response(reply::reply(&answer, Uuid::now_v7(), relates, &peer));
+    let mut reply = reply::reply(&answer, Uuid::now_v7(), relates, &peer);
+    reply.body = charged.onto(reply.body);
+    let mut answer = response(reply);
     answer.extensions_mut().insert(class);
     Ok(answer)
 }

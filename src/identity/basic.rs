@@ -23,6 +23,7 @@ use super::problem::IdentityError;
 use super::throttle::Throttle;
 use super::users::{self, Naming, Standing, Users};
 use super::verified::{Digest, Verified};
+use super::voucher::Fallen;
 use super::{lock, read_bounded};
 
 /// How long a checked credential counts without another check, in milliseconds.
@@ -74,18 +75,37 @@ impl UserFile {
         })
     }
 
-    /// Reads the file again; if anything is wrong with it, the users stay as they are.
-    pub(super) async fn reload(&self, interner: &Interner) -> Result<(), Vec<IdentityError>> {
+    /// Reads the file again, as the reading `reading` of all files; if anything is wrong with it, the users stay as they are.
+    pub(super) async fn reload(
+        &self,
+        interner: &Interner,
+        reading: u64,
+    ) -> Result<(), Vec<IdentityError>> {
         let naming = Naming {
             identity: &self.identity,
             key_prefix: &self.key_prefix,
             interner,
         };
-        let generation = self.users.load().generation + 1;
-        let users = load(&self.path, &naming, generation).await?;
+        let before = self.users.load_full();
+        let mut users = load(&self.path, &naming, before.generation + 1).await?;
+        users.compare(&before, reading);
         tracing::info!(identity = %self.identity, users = users.len(), "User file read again");
         self.users.store(Arc::new(users));
         Ok(())
+    }
+}
+
+impl UserFile {
+    /// Whether whoever signed in as this principal, with the files as of `reading`, would be signed in now.
+    pub(super) fn vouches(&self, principal: &Principal, reading: u64) -> Result<(), Fallen> {
+        let users = self.users.load();
+        let name = principal.key.strip_prefix(&self.key_prefix);
+        let user = name.and_then(|it| users.find(it));
+        match user.map(|it| (it.standing, it.since)) {
+            None | Some((Standing::Disabled, _)) => Err(Fallen::Gone),
+            Some((Standing::Enabled, since)) if since > reading => Err(Fallen::Changed),
+            Some((Standing::Enabled, _)) => Ok(()),
+        }
     }
 }
 
@@ -194,9 +214,10 @@ impl Passwords {
     }
 
     fn remembered(&self, digest: &Digest, file: &UserFile, now_ms: i64) -> Option<Arc<Principal>> {
-        self.verified.find(digest, file.section, now_ms, |proof| {
+        let found = self.verified.find(digest, file.section, now_ms, |proof| {
             *proof == file.users.load().generation
-        })
+        })?;
+        Some(found.principal)
     }
 
     /// Joins the check of this credential that is under way, or begins one.

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use aws_lc_rs::digest::{SHA256, digest};
 use chrono::{DateTime, Utc};
 
-use crate::model::{Interner, Principal};
+use crate::model::Interner;
 
 use super::claims::Expected;
 use super::failure::FailureKind;
 use super::jwk::VerificationKey;
 use super::keys::KeySource;
 use super::token::UnverifiedToken;
-use super::verified::{Digest, Verified};
+use super::verified::{Digest, Found, Verified};
 
 /// A JWT section of the configuration with its issuer's keys.
 pub(super) struct Issuer {
@@ -43,12 +43,12 @@ impl Tokens {
         issuers: impl Iterator<Item = &'a Issuer> + Clone,
         text: &[u8],
         now: DateTime<Utc>,
-    ) -> Result<Arc<Principal>, FailureKind> {
+    ) -> Result<Found<Arc<VerificationKey>>, FailureKind> {
         let mut token_digest = [0; 32];
         token_digest.copy_from_slice(digest(&SHA256, text).as_ref());
         for issuer in issuers.clone() {
-            if let Some(principal) = self.remembered(issuer, &token_digest, now).await {
-                return Ok(principal);
+            if let Some(found) = self.remembered(issuer, &token_digest, now).await {
+                return Ok(found);
             }
         }
         let token = UnverifiedToken::read(text)?;
@@ -57,7 +57,7 @@ impl Tokens {
         };
         for issuer in issuers.filter(|it| it.expected.issuer == token.claimed_issuer()) {
             match self.verify_with(issuer, &token, token_digest, now).await {
-                Ok(principal) => return Ok(principal),
+                Ok(found) => return Ok(found),
                 Err(why) => failure = why,
             }
         }
@@ -70,18 +70,18 @@ impl Tokens {
         issuer: &Issuer,
         digest: &Digest,
         now: DateTime<Utc>,
-    ) -> Option<Arc<Principal>> {
+    ) -> Option<Found<Arc<VerificationKey>>> {
         let now_ms = now.timestamp_millis();
         let find = || {
             let holds = |key: &Arc<VerificationKey>| !key.is_retired();
             self.verified.find(digest, issuer.section, now_ms, holds)
         };
-        let mut principal = find()?;
+        let mut found = find()?;
         if issuer.keys.are_due(now_ms) {
             issuer.keys.current(now).await?;
-            principal = find()?;
+            found = find()?;
         }
-        issuer.keys.are_usable(now_ms).then_some(principal)
+        issuer.keys.are_usable(now_ms).then_some(found)
     }
 
     async fn verify_with(
@@ -90,7 +90,7 @@ impl Tokens {
         token: &UnverifiedToken<'_>,
         digest: Digest,
         now: DateTime<Utc>,
-    ) -> Result<Arc<Principal>, FailureKind> {
+    ) -> Result<Found<Arc<VerificationKey>>, FailureKind> {
         let identity = || issuer.expected.identity.clone();
         let unavailable = || FailureKind::KeysUnavailable {
             identity: identity(),
@@ -113,14 +113,19 @@ impl Tokens {
             };
             let good_until = claims.check(&issuer.expected, now)?;
             let principal = Arc::new(claims.principal(&issuer.expected, &self.interner)?);
+            let ends_ms = good_until.timestamp_millis();
             self.verified.insert(
                 digest,
                 issuer.section,
-                good_until.timestamp_millis(),
+                ends_ms,
                 Arc::clone(key),
                 Arc::clone(&principal),
             );
-            return Ok(principal);
+            return Ok(Found {
+                principal,
+                ends_ms,
+                proof: Arc::clone(key),
+            });
         }
         Err(failure)
     }

@@ -97,6 +97,11 @@ impl HashedPassword {
         Self::read(&text).ok()
     }
 
+    /// Whether it is the same hash, with the same salt.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.hash == other.hash
+    }
+
     /// How much work a check is, to compare with others.
     pub(super) fn cost(&self) -> u64 {
         u64::from(self.params.m_cost()) * u64::from(self.params.t_cost())

@@ -36,8 +36,18 @@ pub(super) struct User {
     pub(super) principal: Arc<Principal>,
     pub(super) password: HashedPassword,
     pub(super) standing: Standing,
+    /// The reading of the user files since which all of this is as it is, but for the failures.
+    pub(super) since: u64,
     /// Failed sign-ins of this user.
     pub(super) throttle: Throttle,
+}
+
+impl User {
+    fn is_like(&self, other: &Self) -> bool {
+        self.principal == other.principal
+            && self.standing == other.standing
+            && self.password.is_same(&other.password)
+    }
 }
 
 /// Whether a user may sign in.
@@ -60,6 +70,14 @@ impl Users {
     /// The user of this name, in any ASCII case.
     pub(super) fn find(&self, name: &str) -> Option<&User> {
         self.by_name.get(&name.to_ascii_lowercase())
+    }
+
+    /// Notes who is another than `before`: since this `reading`.
+    pub(super) fn compare(&mut self, before: &Self, reading: u64) {
+        for (name, user) in &mut self.by_name {
+            let same = before.by_name.get(name).filter(|it| it.is_like(user));
+            user.since = same.map_or(reading, |it| it.since);
+        }
     }
 
     /// How many there are.
@@ -243,6 +261,7 @@ impl Reader<'_> {
             } else {
                 Standing::Enabled
             },
+            since: 0,
             throttle: Throttle::default(),
         };
         Some((user, named_at))

@@ -25,6 +25,15 @@ pub(super) struct Verified<P> {
     sets: Box<[Mutex<Set<P>>]>,
 }
 
+/// A credential that was verified before.
+#[derive(Debug)]
+pub(super) struct Found<P> {
+    pub(super) principal: Arc<Principal>,
+    /// When it counts no longer.
+    pub(super) ends_ms: i64,
+    pub(super) proof: P,
+}
+
 struct Set<P> {
     entries: Vec<Entry<P>>,
     /// Counts uses, to tell the least recent.
@@ -42,7 +51,7 @@ struct Entry<P> {
     principal: Arc<Principal>,
 }
 
-impl<P> Verified<P> {
+impl<P: Clone> Verified<P> {
     pub(super) fn new() -> Self {
         let set = || {
             Mutex::new(Set {
@@ -62,7 +71,7 @@ impl<P> Verified<P> {
         section: usize,
         now_ms: i64,
         holds: impl Fn(&P) -> bool,
-    ) -> Option<Arc<Principal>> {
+    ) -> Option<Found<P>> {
         let mut set = lock(self.set(digest)?);
         set.uses += 1;
         let uses = set.uses;
@@ -76,7 +85,11 @@ impl<P> Verified<P> {
             return None;
         }
         entry.last_use = uses;
-        Some(Arc::clone(&entry.principal))
+        Some(Found {
+            principal: Arc::clone(&entry.principal),
+            ends_ms: entry.ends_ms,
+            proof: entry.proof.clone(),
+        })
     }
 
     /// Remembers a verified credential until `ends_ms`, or until its proof no longer holds.

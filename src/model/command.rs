@@ -160,18 +160,11 @@ pub struct Command {
 impl Command {
     /// Whether the call asks only whether the command would run: `WhatIf`, or Exchange's validation call with
     /// `Confirm` true (exchange-rest section 1.4). It is decided like any other call.
+    ///
+    /// Only the boolean asks. What a server makes of a text there nobody here knows, and if it runs the command, that is a use.
     pub fn is_trial(&self) -> bool {
-        ["Confirm", "WhatIf"]
-            .iter()
-            .any(|name| match self.parameters.get(name) {
-                Some(Value::Bool(set)) => *set,
-                Some(Value::Text(text)) => {
-                    text.eq_ignore_ascii_case("true") || text.eq_ignore_ascii_case("$true")
-                }
-                Some(Value::List(_) | Value::Null | Value::Number(_) | Value::Table(_)) | None => {
-                    false
-                }
-            })
+        let is_set = |name: &&str| self.parameters.get(name) == Some(&Value::Bool(true));
+        ["Confirm", "WhatIf"].iter().any(is_set)
     }
 }
 

@@ -96,7 +96,7 @@ fn could_be_sensitive(given: &str) -> bool {
         || (1..=last).any(|at| given.get(at..).is_some_and(starts_mark))
 }
 
-/// What is kept out of records, messages and listings: what [`is_sensitive`] names, and the names that the operator adds
+/// What is kept out of records, messages, listings and the texts of blocks: what [`is_sensitive`] names, and the names that the operator adds
 /// (`[audit] redact`), compared without ASCII case. Cheap to copy.
 #[derive(Clone, Debug, Default)]
 pub struct Redaction {

@@ -3,6 +3,9 @@
 //! A list of Exchange's cmdlets is part of the program (`assets/catalogue/exchange.toml`, with its sources); policy files add to
 //! it with `[[cmdlet]]`. What neither lists has the effect of its verb. So every task has exactly one effect, and no name
 //! that a caller makes up has none.
+//!
+//! A workload is a name that operators choose. So the list holds for a cmdlet of its name in each workload, and what a `[[cmdlet]]`
+//! says for the workload that it names alone.
 
 use std::sync::{Arc, LazyLock};
 
@@ -97,11 +100,13 @@ pub struct DangerousParameter {
 pub(super) struct Effects(u8);
 
 impl Effects {
-    fn of(effect: Effect) -> Self {
+    /// The set of one.
+    pub(super) fn of(effect: Effect) -> Self {
         Self(1 << effect.severity())
     }
 
-    fn with(self, effect: Effect) -> Self {
+    /// It, and another effect.
+    pub(super) fn with(self, effect: Effect) -> Self {
         Self(self.0 | Self::of(effect).0)
     }
 
@@ -147,9 +152,15 @@ impl Catalogue {
 
     /// Whether what is part of the program has a cmdlet of this name.
     pub(super) fn shipped_cmdlet(cmdlet: &CmdletName) -> bool {
+        Self::shipped_facts(cmdlet).is_some()
+    }
+
+    /// What is part of the program about a cmdlet of this name, in whatever workload.
+    fn shipped_facts(cmdlet: &CmdletName) -> Option<&'static CmdletFacts> {
         let shipped = shipped();
-        let task = format!("{}\\{cmdlet}", shipped.workload).to_ascii_lowercase();
-        shipped.catalogue.names.find(task.as_bytes()).is_some()
+        let folded = FoldedTask::of_cmdlet(&shipped.workload, cmdlet);
+        let number = shipped.catalogue.names.find(folded.as_bytes())?;
+        shipped.catalogue.entries.get(number)
     }
 
     /// The version of what is part of the program.
@@ -171,19 +182,17 @@ impl Catalogue {
             let number = known.find(task.as_bytes());
             if let Some(entry) = number.and_then(|it| entries.get_mut(it)) {
                 entry.effect = effect.unwrap_or(entry.effect);
-                entry.dangerous.retain(|old| {
-                    !dangerous
-                        .iter()
-                        .any(|new| new.name.eq_ignore_ascii_case(&old.name))
-                });
-                entry.dangerous.extend(dangerous);
+                entry.dangerous = judged_anew(&entry.dangerous, dangerous);
             } else {
-                let verb = task.split_once('\\').and_then(|it| it.1.split_once('-'));
-                let by_verb = || Effect::of_verb(verb.map_or("", |it| it.0));
+                let cmdlet = task.split_once('\\').map_or("", |it| it.1);
+                let verb = cmdlet.split_once('-').map_or("", |it| it.0);
+                let shipped = cmdlet.parse().ok().and_then(|it| Self::shipped_facts(&it));
+                let as_it_is = || shipped.map_or_else(|| Effect::of_verb(verb), |it| it.effect);
+                let inherited = shipped.map_or(&[][..], |it| &it.dangerous);
                 entries.push(CmdletFacts {
-                    effect: effect.unwrap_or_else(by_verb),
+                    effect: effect.unwrap_or_else(as_it_is),
+                    dangerous: judged_anew(inherited, dangerous),
                     task,
-                    dangerous,
                 });
                 // A file may speak of one task several times; there are few that it adds.
                 known = FoldedMap::number(entries.iter().map(|it| it.task.as_str())).0;
@@ -202,13 +211,16 @@ impl Catalogue {
         &self.entries
     }
 
-    /// What is known of a task, if it is listed.
+    /// What is known of a task, if it is listed: for its own workload, or as a cmdlet of this name in the program's list.
     pub fn facts(&self, task: &Task) -> Option<&CmdletFacts> {
-        self.facts_of(FoldedTask::new(task).as_bytes())
+        self.facts_of(task, &FoldedTask::new(task))
     }
 
-    fn facts_of(&self, folded: &[u8]) -> Option<&CmdletFacts> {
-        self.entries.get(self.names.find(folded)?)
+    fn facts_of(&self, task: &Task, folded: &FoldedTask) -> Option<&CmdletFacts> {
+        match self.names.find(folded.as_bytes()) {
+            Some(number) => self.entries.get(number),
+            None => Self::shipped_facts(&task.cmdlet),
+        }
     }
 
     /// What a task does, whatever its parameters are.
@@ -225,7 +237,7 @@ impl Catalogue {
         folded: &FoldedTask,
         parameters: impl IntoIterator<Item = &'p str>,
     ) -> Effects {
-        let Some(facts) = self.facts_of(folded.as_bytes()) else {
+        let Some(facts) = self.facts_of(task, folded) else {
             return Effects::of(Effect::of_verb(task.cmdlet.verb()));
         };
         let effects = Effects::of(facts.effect);
@@ -273,6 +285,20 @@ impl Catalogue {
             .iter()
             .fold(effects, |effects, it| effects.with(it.effect))
     }
+}
+
+/// Dangerous parameters with what is said of them anew.
+fn judged_anew(
+    old: &[DangerousParameter],
+    new: Vec<DangerousParameter>,
+) -> Vec<DangerousParameter> {
+    let is_judged = |it: &DangerousParameter| {
+        let mut named = new.iter();
+        named.any(|judged| judged.name.eq_ignore_ascii_case(&it.name))
+    };
+    let mut all: Vec<_> = old.iter().filter(|it| !is_judged(it)).cloned().collect();
+    all.extend(new);
+    all
 }
 
 /// What a policy file says of a task.

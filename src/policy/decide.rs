@@ -14,9 +14,10 @@ use crate::model::{
 
 use super::explain::Blocked;
 use super::parameters::{Breach, is_common};
+use super::scopes::Reach;
 use super::{
-    Approval, Decision, Examined, Exemption, Judgement, OwnCall, ParameterRules, Permit, Policy,
-    PolicySet, Refusal, Rule, Spread, Verdict, explain,
+    Approval, Decision, Examined, Exemption, Governing, Judgement, OwnCall, ParameterRules, Permit,
+    Policy, PolicySet, Refusal, Reported, Rule, Spread, Verdict, explain,
 };
 
 /// What the whole gateway does with decisions (`[access_control] mode`).
@@ -192,6 +193,7 @@ pub fn withhold<C>(
     let (call, permitted) = permit.into_parts();
     let decision = Decision {
         grant: permitted.grant,
+        reporting: permitted.reporting,
         ..decision
     };
     judged(call, decision)
@@ -216,16 +218,57 @@ fn decide_command(command: &Command, facts: &Facts<'_>, examined: Option<&Examin
     if facts.mode == Mode::Disabled {
         return allow(Rule::AccessControlDisabled, None);
     }
-    let governing = facts.policies.governing_command(command);
+    let Governing { policy, reporting } = facts.policies.governing_command(command);
+    Decision {
+        reporting: reporting.map(|it| would_say(command, it, facts, examined)),
+        ..decide_under(command, policy, facts, examined)
+    }
+}
+
+/// What `policy`, which only reports, would say of a command if it governed it.
+fn would_say(
+    command: &Command,
+    policy: &Policy,
+    facts: &Facts<'_>,
+    examined: Option<&Examined>,
+) -> Reported {
+    let exemption = || {
+        let task = &command.task;
+        let Facts {
+            policies,
+            principal,
+            source,
+            now,
+            ..
+        } = facts;
+        policies.exemption(principal, task, *source, *now)
+    };
+    let decision = if is_never(policy) {
+        never(command, policy, facts)
+    } else if exemption().is_some() {
+        allow(Rule::Exempt, Some(policy))
+    } else {
+        decide_governed(command, policy, facts, examined)
+    };
+    Reported {
+        policy: Arc::clone(&policy.name),
+        verdict: decision.verdict,
+        rule: decision.rule,
+    }
+}
+
+fn decide_under(
+    command: &Command,
+    governing: Option<&Policy>,
+    facts: &Facts<'_>,
+    examined: Option<&Examined>,
+) -> Decision {
+    let task = &command.task;
     if let Some(policy) = governing
         && is_never(policy)
+        && !policy.report_only
     {
-        let blocked = Blocked {
-            command,
-            policy,
-            policies: facts.policies,
-        };
-        return block(Rule::Never, governing, facts, explain::never(blocked));
+        return never(command, policy, facts);
     }
     let unclear = unclear_names(command, facts.policies);
     let exemption = facts
@@ -254,6 +297,12 @@ fn decide_command(command: &Command, facts: &Facts<'_>, examined: Option<&Examin
         let explanation = explain::parameter_rule(blocked, breach);
         return block(Rule::ParameterRule, Some(policy), facts, explanation);
     }
+    // One that only reports opens nothing to a command that could be another than it seems.
+    if let Some(policy) = governing
+        && is_never(policy)
+    {
+        return never(command, policy, facts);
+    }
     if let Some(exemption) = exemption {
         return Decision {
             exemption: Some(exemption.place.clone()),
@@ -271,13 +320,34 @@ fn decide_command(command: &Command, facts: &Facts<'_>, examined: Option<&Examin
             ),
         };
     };
+    decide_governed(command, policy, facts, examined)
+}
+
+fn never(command: &Command, policy: &Policy, facts: &Facts<'_>) -> Decision {
     let blocked = Blocked {
         command,
         policy,
         policies: facts.policies,
     };
-    let broken = match examined.filter(|it| it.is_of(command, facts.policies)) {
-        Some(examined) => examined.broken().map(str::to_owned),
+    block(Rule::Never, Some(policy), facts, explain::never(blocked))
+}
+
+/// The steps from the policy's own rules on, of a command that it governs.
+fn decide_governed(
+    command: &Command,
+    policy: &Policy,
+    facts: &Facts<'_>,
+    examined: Option<&Examined>,
+) -> Decision {
+    let governing = Some(policy);
+    let blocked = Blocked {
+        command,
+        policy,
+        policies: facts.policies,
+    };
+    let examined = examined.filter(|it| it.is_of(command, facts.policies));
+    let broken = match examined.and_then(|it| it.rules_of(policy)) {
+        Some(found) => found.map(str::to_owned),
         None => broken_rule(blocked),
     };
     if let Some(explanation) = broken {
@@ -413,20 +483,30 @@ fn hidden_policy<'a>(
     governing: Option<&'a Policy>,
     policies: &'a PolicySet,
 ) -> Option<&'a Policy> {
-    let mut possible = policies.possible(&command.task);
-    let is_governing = |it: &Policy| governing.is_some_and(|policy| policy.id == it.id);
-    let severer = possible
-        .by_ref()
-        .take_while(|it| !is_governing(it))
-        .find(|it| !it.report_only);
-    if severer.is_some() {
-        return severer;
+    let takes_over =
+        |it: &&Policy| !it.report_only && governing.is_none_or(|one| takes_over(it, one));
+    let hidden = policies.possible(&command.task).find(takes_over);
+    if hidden.is_some() {
+        return hidden;
     }
     let parameters = &command.parameters;
     let names = parameters.names();
     let may_name = names == Names::Unknown || parameters.get(COUNTED_PARAMETER).is_none();
     let is_counted = |it: Spread| names == Names::Piped || it.counts_identities() && may_name;
     governing.filter(|it| it.spread.is_some_and(is_counted))
+}
+
+/// Whether the enforced `policy` of an effect would govern a command in place of `governing` if it had that effect as well.
+fn takes_over(policy: &Policy, governing: &Policy) -> bool {
+    let severity = |it: &Policy| match it.reach {
+        Reach::Effect(effect) => Some(effect.severity()),
+        Reach::Role(_) | Reach::RoleGroup(_) | Reach::Task(_) => None,
+    };
+    let (Some(one), Some(two)) = (severity(policy), severity(governing)) else {
+        // What governs by the command's name does so with whatever effects, if it is enforced.
+        return governing.report_only;
+    };
+    governing.report_only || (is_never(policy), one) > (is_never(governing), two)
 }
 
 /// The parameter that names what a command is about: `spread` counts its values. It is never an alias of another.
@@ -516,6 +596,7 @@ fn allow(rule: Rule, policy: Option<&Policy>) -> Decision {
         grant: None,
         exemption: None,
         explanation: String::new(),
+        reporting: None,
     }
 }
 

@@ -124,6 +124,19 @@ pub struct Decision {
     pub exemption: Option<Place>,
     /// What blocks, in the caller's words, with the exact next command to type (DESIGN 5.6); empty when nothing blocks.
     pub explanation: String,
+    /// What a policy that only reports would have said in place of the governing one, if there is such.
+    pub reporting: Option<Reported>,
+}
+
+/// What a policy that only reports says of a command that an enforced one governs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reported {
+    /// Its folded scope.
+    pub policy: Arc<str>,
+    /// [`Verdict::ReportOnly`] if it would have blocked.
+    pub verdict: Verdict,
+    /// Which step would have spoken.
+    pub rule: Rule,
 }
 
 /// Proof that a decision lets `C` go on, and with it `C` itself: only [`super::decide`] makes one.

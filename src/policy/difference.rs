@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::model::Task;
 
-use super::PolicySet;
 use super::pattern::Pattern;
 use super::scopes::Reach;
+use super::{Policy, PolicySet};
 
 /// Tasks whose governing policy is another one, or asks for something else.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,7 +74,12 @@ fn example(pattern: &Pattern) -> Option<Task> {
 
 /// What is asked for a task, a line for each policy that may govern it.
 fn asked(task: &Task, set: &PolicySet) -> Vec<String> {
-    set.possible(task)
+    let governing: Vec<_> = set.possible(task).collect();
+    let is_beside = |it: &&Policy| governing.iter().all(|one| one.id != it.id);
+    let beside: Vec<_> = set.reporting(task).filter(is_beside).collect();
+    governing
+        .iter()
+        .chain(&beside)
         .map(|policy| {
             let raised = !set.raising_parameters(task, policy).is_empty();
             let when = if raised {

@@ -5,34 +5,38 @@
 
 use std::sync::Arc;
 
-use crate::model::Command;
+use crate::model::{Command, PolicyId};
 
-use super::PolicySet;
 use super::decide::broken_rule;
 use super::explain::Blocked;
+use super::{Governing, Policy, PolicySet};
 
-/// What the governing policy's rules say of a command's parameters.
+/// What the rules of the policies that have to do with a command say of its parameters.
 #[derive(Clone, Debug)]
 pub struct Examined {
     command: Arc<Command>,
     policies: Arc<PolicySet>,
-    broken: Option<String>,
+    /// Of the policy that governs the command, and of one that only reports: how its rules are broken, if they are.
+    rules: Vec<(PolicyId, Option<String>)>,
 }
 
 impl Examined {
     /// Looks at a command.
     pub fn new(command: Arc<Command>, policies: Arc<PolicySet>) -> Self {
-        let broken = policies.governing_command(&command).and_then(|policy| {
-            broken_rule(Blocked {
+        let look = |policy: &Policy| {
+            let blocked = Blocked {
                 command: &command,
                 policy,
                 policies: &policies,
-            })
-        });
+            };
+            (policy.id, broken_rule(blocked))
+        };
+        let Governing { policy, reporting } = policies.governing_command(&command);
+        let rules = policy.into_iter().chain(reporting).map(look).collect();
         Self {
             command,
             policies,
-            broken,
+            rules,
         }
     }
 
@@ -42,8 +46,9 @@ impl Examined {
             && std::ptr::eq(&raw const *self.policies, policies)
     }
 
-    /// How the rules of the policy that governs the command are broken, if they are: as a block says it.
-    pub(super) fn broken(&self) -> Option<&str> {
-        self.broken.as_deref()
+    /// How the rules of a policy are broken, if they are, as a block says it; none if that policy was not looked at.
+    pub(super) fn rules_of(&self, policy: &Policy) -> Option<Option<&str>> {
+        let found = self.rules.iter().find(|it| it.0 == policy.id)?;
+        Some(found.1.as_deref())
     }
 }

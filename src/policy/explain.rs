@@ -5,7 +5,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::model::{CmdletName, Command, Task, is_sensitive};
+use crate::model::{CmdletName, Command, Task};
 
 use super::decide::SpreadLimit;
 use super::parameters::Breach;
@@ -32,7 +32,7 @@ impl Blocked<'_> {
         let raising = self.policies.raising_parameter(self.command, self.policy);
         let scope = &self.policy.scope.text;
         let (asked, remark) = match raising {
-            Some(name) if is_sensitive(name) => (
+            Some(name) if self.policies.hides(name) => (
                 format!("'{scope}'"),
                 format!(
                     " (for all that policy '{scope}' governs, since {name} holds a secret and no request can name it)"

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{MAX_NAME_BYTES, Task};
+use crate::model::{CmdletName, MAX_NAME_BYTES, Task};
 
 use super::folded::FoldedMap;
 use super::pattern::Pattern;
@@ -183,11 +183,16 @@ impl FoldedTask {
     const CAPACITY: usize = 2 * MAX_NAME_BYTES + 1;
 
     pub(super) fn new(task: &Task) -> Self {
+        Self::of_cmdlet(task.workload.as_str(), &task.cmdlet)
+    }
+
+    /// A cmdlet's task in a workload.
+    pub(super) fn of_cmdlet(workload: &str, cmdlet: &CmdletName) -> Self {
         let mut folded = Self::default();
-        folded.push(task.workload.as_str().as_bytes());
+        folded.push(workload.as_bytes());
         folded.push(b"\\");
-        folded.hyphen = folded.length + task.cmdlet.verb().len();
-        folded.push(task.cmdlet.as_str().as_bytes());
+        folded.hyphen = folded.length + cmdlet.verb().len();
+        folded.push(cmdlet.as_str().as_bytes());
         folded
     }
 

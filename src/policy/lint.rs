@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::NaiveDate;
 
-use crate::model::{PolicyId, Task};
+use crate::model::{PolicyId, Task, Workload};
 
 use super::pattern::Pattern;
 use super::problem::{Place, PolicyProblem, nearest};
 use super::scopes::Reach;
-use super::{Approval, Effect, Policy, PolicySet, Source, Ungoverned};
+use super::{Approval, Catalogue, Effect, Policy, PolicySet, Source, Ungoverned};
 
 /// How many names a warning lists.
 const TOLD: usize = 5;
@@ -133,9 +133,15 @@ fn undoable(set: &PolicySet, ungoverned: Ungoverned, warnings: &mut Vec<PolicyPr
     if ungoverned == Ungoverned::Block {
         return;
     }
-    let mut free: BTreeMap<String, Vec<&Task>> = BTreeMap::new();
-    for task in set.catalogue().undo() {
-        if set.governing(task).is_none_or(|it| it.report_only) {
+    let mut free: BTreeMap<String, Vec<Task>> = BTreeMap::new();
+    for task in set
+        .catalogue()
+        .undo()
+        .iter()
+        .cloned()
+        .chain(undo_elsewhere(set))
+    {
+        if set.governing(&task).is_none_or(|it| it.report_only) {
             let workload = task.workload.as_str().to_ascii_lowercase();
             free.entry(workload).or_default().push(task);
         }
@@ -165,12 +171,31 @@ fn undoable(set: &PolicySet, ungoverned: Ungoverned, warnings: &mut Vec<PolicyPr
     }
 }
 
+/// What takes the gate away in other workloads that run the cmdlets of the program's list, as policies that name some of them say.
+fn undo_elsewhere(set: &PolicySet) -> Vec<Task> {
+    let undo = set.catalogue().undo();
+    let is_other = |it: &Task| undo.iter().all(|task| task.workload != it.workload);
+    let named = set.policies().iter().flat_map(named_tasks);
+    let others = named.filter(|it| is_other(it) && Catalogue::shipped_cmdlet(&it.cmdlet));
+    let workloads: BTreeMap<String, Workload> = others
+        .map(|it| (it.workload.as_str().to_ascii_lowercase(), it.workload))
+        .collect();
+    let tasks = |workload: Workload| {
+        undo.iter().map(move |task| Task {
+            workload: workload.clone(),
+            cmdlet: task.cmdlet.clone(),
+        })
+    };
+    workloads.into_values().flat_map(tasks).collect()
+}
+
 /// Policies that govern no command that is known.
 fn unreachable(set: &PolicySet, known: &Known, warnings: &mut Vec<PolicyProblem>) {
     let mut governs = vec![false; set.policies().len()];
     let named: Vec<Task> = set.policies().iter().flat_map(named_tasks).collect();
     for task in known.tasks.iter().chain(&named) {
-        for policy in set.possible(task) {
+        // What one says that only reports is told beside what governs.
+        for policy in set.possible(task).chain(set.reporting(task)) {
             let place = known.places.get(&policy.id);
             if let Some(governs) = place.and_then(|it| governs.get_mut(*it)) {
                 *governs = true;
@@ -269,7 +294,9 @@ fn unruled(set: &PolicySet, known: &Known, warnings: &mut Vec<PolicyProblem>) {
         let Some(policy) = set.governing(task) else {
             continue;
         };
-        if matches!(policy.reach, Reach::Effect(_)) || policy.approval == Approval::Never {
+        // One that only reports takes nothing out of a policy that is enforced.
+        let is_lenient = policy.approval != Approval::Never && !policy.report_only;
+        if matches!(policy.reach, Reach::Effect(_)) || !is_lenient {
             continue;
         }
         let parameters = facts.dangerous.iter().filter(|it| {
@@ -298,15 +325,23 @@ fn unruled(set: &PolicySet, known: &Known, warnings: &mut Vec<PolicyProblem>) {
     }
 }
 
-/// Effects whose policy is easier to get by than that of a milder effect: a dangerous parameter would then help.
+/// Effects whose policy is easier to get by than that of a milder effect: a dangerous parameter would then help. (It never takes a
+/// command out of a `never`, nor to a policy that only reports.)
 fn lax(set: &PolicySet, warnings: &mut Vec<PolicyProblem>) {
     for (position, milder) in Effect::ALL.into_iter().enumerate() {
         for severe in Effect::ALL.into_iter().skip(position + 1) {
             if let (Some(one), Some(two)) = (of_effect(set, milder), of_effect(set, severe))
                 && strictness(two) < strictness(one)
+                && !two.report_only
             {
+                let why = match one.approval {
+                    Approval::Auto | Approval::Manual => {
+                        ": a dangerous parameter makes a command easier to run"
+                    }
+                    Approval::Never => "",
+                };
                 let message = format!(
-                    "`{}` is easier to get than `{}`, although it is more severe: a dangerous parameter makes a command easier to run",
+                    "`{}` is easier to get than `{}`, although it is more severe{why}",
                     two.scope.text, one.scope.text
                 );
                 warnings.push(warning(

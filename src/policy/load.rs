@@ -121,11 +121,8 @@ fn bound(what: &str, mut places: impl Iterator<Item = At>, report: &mut Report<'
 }
 
 fn index(drafts: &[policies::Draft]) -> (ScopeIndex, Vec<Conflict>) {
-    let scopes: Vec<_> = drafts
-        .iter()
-        .map(|it| (it.folded.as_str(), &it.reach))
-        .collect();
-    ScopeIndex::new(&scopes)
+    let entries: Vec<_> = drafts.iter().map(policies::Draft::entry).collect();
+    ScopeIndex::new(&entries)
 }
 
 /// Notes scopes that tie: at the later place, naming the earlier.
@@ -166,7 +163,7 @@ fn told(
             let shared = shared.join(", ");
             (
                 format!("`{one}` and `{two}` {place} are equally specific for {shared}"),
-                "write a policy for each of these tasks, or take them out of one of the roles",
+                "write a policy that is enforced for each of these tasks, or take them out of one of the roles",
             )
         }
         Conflict::Tie(..) if first.folded == again.folded => (

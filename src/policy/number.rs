@@ -54,6 +54,29 @@ impl Decimal {
         })
     }
 
+    /// Whether these digits are what any server shows of the number that they are: no exponent, no zeros that say nothing, and no
+    /// more digits than all its types of numbers keep. Of others a server may show more (`12345.00` of a decimal) or less
+    /// (`12345`, of the same as a float), and where it takes a name, that is another object's.
+    pub(super) fn is_shown_as(digits: &str) -> bool {
+        const MOST_DIGITS: usize = 15;
+        // Smaller ones are shown with an exponent.
+        const MOST_ZEROS: usize = 3;
+        if Number::new(digits).is_none() || digits.contains(['e', 'E']) {
+            return false;
+        }
+        let absolute = digits.strip_prefix('-').unwrap_or(digits);
+        if absolute.len() > MOST_DIGITS {
+            return false;
+        }
+        match absolute.split_once('.') {
+            None => digits != "-0",
+            Some((whole, fraction)) => {
+                let zeros = fraction.bytes().take_while(|it| *it == b'0').count();
+                !fraction.ends_with('0') && (whole != "0" || zeros <= MOST_ZEROS)
+            }
+        }
+    }
+
     fn magnitude(&self) -> (bool, i64, &str) {
         (!self.digits.is_empty(), self.exponent, &self.digits)
     }
@@ -136,6 +159,30 @@ mod tests {
         }
         assert!(Decimal::parse("1e9223372036854775807").is_none());
         assert!(Decimal::parse(&"1".repeat(MAX_BYTES + 1)).is_none());
+    }
+
+    #[test]
+    fn a_number_is_shown_in_one_way() {
+        for shown in ["0", "7", "-7", "12345", "1.5", "-0.0001", "123456789012345"] {
+            assert!(Decimal::is_shown_as(shown), "{shown}");
+        }
+        for other in [
+            "-0",
+            "7.0",
+            "12345.00",
+            "1e2",
+            "1.2345E4",
+            "0.10",
+            "0.00001",
+            "007",
+            "+7",
+            " 7",
+            "",
+            "x",
+            "1234567890123456",
+        ] {
+            assert!(!Decimal::is_shown_as(other), "{other}");
+        }
     }
 
     proptest! {

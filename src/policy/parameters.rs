@@ -8,7 +8,7 @@
 //! `other_parameters = "allow"` lets them pass unseen.
 
 use crate::model::{
-    COMMON_PARAMETERS, Names, Parameter, ParameterName, Parameters, Value, is_sensitive,
+    COMMON_PARAMETERS, Names, Parameter, ParameterName, Parameters, Redaction, Value,
 };
 
 use super::requirement::Requirement;
@@ -35,6 +35,15 @@ pub(super) struct ParameterRule {
     pub(super) presence: Presence,
     /// Each must hold for the value, if the parameter is there.
     pub(super) requirements: Vec<Requirement>,
+    /// Its values are not shown: not those that would do, either.
+    pub(super) visibility: Visibility,
+}
+
+/// Whether the values of a parameter are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Visibility {
+    Hidden,
+    Shown,
 }
 
 /// Whether a parameter has to be there.
@@ -117,6 +126,13 @@ impl ParameterRules {
         }
     }
 
+    /// Hides what `redaction` hides.
+    pub(super) fn hide(&mut self, redaction: &Redaction) {
+        for rule in &mut self.rules {
+            rule.visibility = Visibility::of(&rule.name, redaction);
+        }
+    }
+
     fn check_name<'a>(&'a self, name: &'a ParameterName) -> Result<(), Breach<'a>> {
         let is_listed = self.rules.iter().any(|rule| rule.name == *name);
         if is_listed || is_common(name) {
@@ -135,6 +151,17 @@ impl ParameterRules {
         match self.others {
             Others::Allow => Ok(()),
             Others::Block => Err(Breach::Unlisted(name)),
+        }
+    }
+}
+
+impl Visibility {
+    /// What `redaction` says of parameters of this name.
+    pub(super) fn of(name: &ParameterName, redaction: &Redaction) -> Self {
+        if redaction.hides(name.as_str()) {
+            Self::Hidden
+        } else {
+            Self::Shown
         }
     }
 }
@@ -181,10 +208,9 @@ impl ParameterRule {
 
     /// A requirement in words; of a parameter that holds secrets, without the values that would do.
     fn shown(&self, requirement: &Requirement) -> String {
-        if is_sensitive(self.name.as_str()) {
-            "be what the policy asks for".to_owned()
-        } else {
-            requirement.to_string()
+        match self.visibility {
+            Visibility::Hidden => "be what the policy asks for".to_owned(),
+            Visibility::Shown => requirement.to_string(),
         }
     }
 }

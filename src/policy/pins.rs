@@ -3,11 +3,11 @@
 //! A pinned parameter has to be given. What is not pinned is as free as the policy's own rules leave it, but no abbreviation of
 //! a pinned name passes.
 
-use crate::model::{ParameterName, Pin, Pins, Value};
+use crate::model::{ParameterName, Pin, Pins, Redaction, Value};
 
 use super::expression::compile_whole;
 use super::number::Decimal;
-use super::parameters::{Others, ParameterRule, ParameterRules, Presence};
+use super::parameters::{Others, ParameterRule, ParameterRules, Presence, Visibility};
 use super::problem::printable;
 use super::requirement::{Allowed, Requirement};
 
@@ -65,6 +65,7 @@ impl ParameterRules {
                 name: name.clone(),
                 presence: Presence::Required,
                 requirements: vec![requirement(name, value)?],
+                visibility: Visibility::of(name, &Redaction::default()),
             });
         }
         Ok(Self {
@@ -186,7 +187,7 @@ mod tests {
             let mut given = vec![
                 ("identity", Value::text(identity)),
                 ("Type", Value::text(kind)),
-                ("Quota", Value::text("4.0")),
+                ("Quota", Value::text("4")),
                 ("Office", Value::text(office)),
             ];
             given.extend_from_slice(more);

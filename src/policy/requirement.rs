@@ -1,8 +1,10 @@
 //! What a parameter rule asks of a value.
 //!
-//! Values compare as PowerShell does: text without case; `true`, `"True"` and `"$true"` alike; the number 4 and the text
-//! `4` alike. Where PowerShell would go further (`"0x4"`, `" 4"`), a value is unlike: a rule that is too strict blocks, one
-//! that is too lax lets pass.
+//! Values compare as PowerShell does: text without case; the number 4 and the text `4` alike. A number and a text are alike only
+//! where the text is what a server shows of the number: it may take either for a name, and `12345.00` is another object's than
+//! `12345`. A text is no boolean, since PowerShell makes `$true` of `"False"`; what a rule writes as a text (`"$true"`) may be one.
+//! Where PowerShell would go further (`"0x4"`, `" 4"`), a value is unlike: a rule that is too strict blocks, one that is too lax
+//! lets pass.
 
 use std::fmt;
 
@@ -64,7 +66,10 @@ impl Requirement {
             Self::OneOf(allowed) => allowed.iter().any(|it| it.is_like(scalar)),
             Self::Pattern { regex, .. } => match scalar {
                 Value::Text(text) => matches(regex, text),
-                Value::Bool(_) | Value::Number(_) => matches(regex, &scalar.display()),
+                Value::Number(number) => {
+                    Decimal::is_shown_as(number.as_str()) && matches(regex, number.as_str())
+                }
+                Value::Bool(_) => matches(regex, &scalar.display()),
                 Value::List(_) | Value::Null | Value::Table(_) => false,
             },
         }
@@ -75,18 +80,20 @@ impl Allowed {
     fn is_like(&self, scalar: &Value) -> bool {
         match (self, scalar) {
             (Self::Bool(one), Value::Bool(two)) => one == two,
-            (Self::Bool(one), Value::Text(text)) => truth(text) == Some(*one),
-            (Self::Number(one, _), Value::Number(_) | Value::Text(_)) => {
-                number(scalar).is_some_and(|two| *one == two)
+            (Self::Number(one, written), Value::Number(two)) => {
+                let digits = two.as_str();
+                (Decimal::is_shown_as(digits) || digits == written)
+                    && number(scalar).as_ref() == Some(one)
+            }
+            (Self::Number(one, _), Value::Text(text)) => {
+                Decimal::is_shown_as(text) && number(scalar).as_ref() == Some(one)
             }
             (Self::Text(text), Value::Bool(two)) => truth(text) == Some(*two),
-            (Self::Text(text), Value::Number(_)) => {
-                Decimal::parse(text).is_some_and(|one| number(scalar) == Some(one))
+            (Self::Text(text), Value::Number(two)) => {
+                text == two.as_str() && Decimal::is_shown_as(text)
             }
-            (Self::Text(one), Value::Text(two)) => {
-                same_text(one, two) || truth(one).is_some_and(|it| truth(two) == Some(it))
-            }
-            (Self::Bool(_), Value::Number(_))
+            (Self::Text(one), Value::Text(two)) => same_text(one, two),
+            (Self::Bool(_), Value::Number(_) | Value::Text(_))
             | (Self::Number(..), Value::Bool(_))
             | (_, Value::List(_) | Value::Null | Value::Table(_)) => false,
         }

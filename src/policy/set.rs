@@ -7,12 +7,12 @@ use std::sync::Arc;
 use aws_lc_rs::digest::{Context, SHA256};
 use chrono::{DateTime, Utc};
 
-use crate::model::{Command, Interner, Principal, Task};
+use crate::model::{Command, Interner, Principal, Redaction, Task};
 
 use super::folded::FoldedMap;
 use super::index::FoldedTask;
 use super::load::{self, Loaded};
-use super::scopes::{Reach, ScopeIndex};
+use super::scopes::{Found, Reach, ScopeIndex};
 use super::{
     Catalogue, Exemption, Group, Person, Policy, PolicyProblem, Role, RoleGroup, StoredPolicy,
 };
@@ -48,7 +48,18 @@ pub struct PolicySet {
     role_group_names: FoldedMap,
     catalogue: Arc<Catalogue>,
     skipped: Vec<PolicyProblem>,
+    /// What is hidden in what callers are told.
+    redaction: Redaction,
     hash: Arc<str>,
+}
+
+/// The policies that have to do with a command.
+#[derive(Clone, Copy, Debug)]
+pub struct Governing<'s> {
+    /// The one that governs it, if one does.
+    pub policy: Option<&'s Policy>,
+    /// One that only reports and would govern it if it were enforced, beside the one that does and is.
+    pub reporting: Option<&'s Policy>,
 }
 
 impl PolicySet {
@@ -134,8 +145,24 @@ impl PolicySet {
             role_group_names,
             catalogue,
             skipped,
+            redaction: Redaction::default(),
             hash,
         }
+    }
+
+    /// It, with all hidden in what callers are told that `redaction` hides.
+    #[must_use]
+    pub fn with_redaction(mut self, redaction: &Redaction) -> Self {
+        for policy in &mut self.policies {
+            policy.parameters.hide(redaction);
+        }
+        self.redaction = redaction.clone();
+        self
+    }
+
+    /// Whether the value of a parameter of this name is hidden, so that no request can name it.
+    pub(super) fn hides(&self, parameter: &str) -> bool {
+        self.redaction.hides(parameter)
     }
 
     /// SHA-256 of the files' names and texts and of the stored policies, in hex: what records name the set by.
@@ -148,21 +175,30 @@ impl PolicySet {
         Arc::clone(&self.hash)
     }
 
-    /// The policy that governs a command: the most specific scope that covers it. That of an effect governs what nothing more
-    /// specific does; of a command with several effects, the most severe that has a policy counts.
-    pub fn governing_command(&self, command: &Command) -> Option<&Policy> {
+    /// The policies that have to do with a command. It is governed by the most specific scope that covers it, of those that are
+    /// enforced if any is. That of an effect governs what nothing more specific does; of a command with several effects, a `never`
+    /// counts before the others, and then the most severe that has a policy.
+    pub fn governing_command(&self, command: &Command) -> Governing<'_> {
         let names = command.parameters.iter().map(|it| it.name.as_str());
-        self.governing_with(&command.task, names)
+        let Found {
+            governing,
+            reporting,
+        } = self.index.find(&command.task, names, &self.catalogue);
+        let policy = |it: Option<usize>| self.policies.get(it?);
+        Governing {
+            policy: policy(governing),
+            reporting: policy(reporting),
+        }
     }
 
     /// The policy that governs commands of `task` with parameters of these names.
     pub fn governing_with<'p>(
         &self,
         task: &Task,
-        parameters: impl IntoIterator<Item = &'p str>,
+        parameters: impl IntoIterator<Item = &'p str> + Clone,
     ) -> Option<&Policy> {
-        let number = self.index.governing(task, parameters, &self.catalogue)?;
-        self.policies.get(number)
+        let found = self.index.find(task, parameters, &self.catalogue);
+        self.policies.get(found.governing?)
     }
 
     /// The policy that governs commands of `task` without dangerous parameters. One with such may be governed by the policy of
@@ -200,9 +236,15 @@ impl PolicySet {
     }
 
     /// All policies that govern some command of `task`: the one that governs it by its name, or else those of the effects that
-    /// its commands can have, from the most severe.
+    /// its commands can have, from the most severe. Those that only report come last.
     pub fn possible(&self, task: &Task) -> impl Iterator<Item = &Policy> {
         let numbers = self.index.possible(task, &self.catalogue);
+        numbers.into_iter().filter_map(|it| self.policies.get(it))
+    }
+
+    /// All policies that only report what they would do with some command of `task`, whether they govern it or another does.
+    pub fn reporting(&self, task: &Task) -> impl Iterator<Item = &Policy> {
+        let numbers = self.index.reporting(task, &self.catalogue);
         numbers.into_iter().filter_map(|it| self.policies.get(it))
     }
 

@@ -5,8 +5,8 @@
 
 use super::decide::{counts_unnamed, decide};
 use super::{
-    Approval, Decision, Effect, Facts, Judgement, Mode, OnBlock, Policy, PolicySet, Rule, Subject,
-    Ungoverned, Whereabouts, explain,
+    Approval, Decision, Effect, Facts, Judgement, Mode, OnBlock, Policy, PolicySet, Reported, Rule,
+    Subject, Ungoverned, Verdict, Whereabouts, explain,
 };
 use crate::model::Command;
 
@@ -86,19 +86,23 @@ impl Teller {
         if self.tell("access control", mode, &[Rule::AccessControlDisabled]) {
             return;
         }
-        let governing = facts.policies.governing_command(command);
+        let governing = facts.policies.governing_command(command).policy;
         self.tell("effect", effect(command, facts.policies), &[]);
         self.tell(
             "governing policy",
             govern(command, governing, facts, self.places),
             &[],
         );
+        if let Some(reported) = &decision.reporting {
+            self.tell("also reports", reporting(reported, facts, self.places), &[]);
+        }
         if let Some(policy) = governing
             && policy.approval == Approval::Never
         {
             let found = "never: blocked for everyone, exempt or not";
-            self.tell("approval", found, &[Rule::Never]);
-            return;
+            if self.tell("approval", found, &[Rule::Never]) {
+                return;
+            }
         }
         let (found, rules) = (exemption(command, facts, self.places), [Rule::Exempt]);
         if self.tell("exemption", found, &rules) {
@@ -216,6 +220,27 @@ fn govern(
     )
 }
 
+/// What a policy that only reports would have said.
+fn reporting(reported: &Reported, facts: &Facts<'_>, places: Whereabouts) -> String {
+    let Reported {
+        policy,
+        verdict,
+        rule,
+    } = reported;
+    let (scope, place) = match facts.policies.policy(policy) {
+        Some(it) => (&*it.scope.text, format!(" at {}", it.source.told(places))),
+        None => (&**policy, String::new()),
+    };
+    let would = match verdict {
+        Verdict::Allow => "would let it pass",
+        Verdict::Block | Verdict::ReportOnly => "would block it",
+    };
+    format!(
+        "`{scope}`{place} {would} ({}), if it were enforced",
+        rule.as_str()
+    )
+}
+
 fn exemption(command: &Command, facts: &Facts<'_>, places: Whereabouts) -> String {
     let Facts {
         policies,
@@ -244,7 +269,7 @@ fn exemption(command: &Command, facts: &Facts<'_>, places: Whereabouts) -> Strin
 
 /// What the caller can do where the call is blocked.
 fn next(command: &Command, facts: &Facts<'_>, decision: &Decision) -> Vec<String> {
-    let Some(policy) = facts.policies.governing_command(command) else {
+    let Some(policy) = facts.policies.governing_command(command).policy else {
         return Vec::new();
     };
     let needs_grant = matches!(

@@ -3,7 +3,7 @@
 use http::StatusCode;
 use serde_json::json;
 
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, Setup};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_governed_cmdlet_runs_between_approval_and_revocation_and_at_no_other_time() {
@@ -88,4 +88,52 @@ async fn a_governed_cmdlet_runs_between_approval_and_revocation_and_at_no_other_
     ");
     let (code, text) = gateway.portcullis(&["audit", "verify", "data/audit"]);
     assert_eq!(code, 0, "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_policy_that_is_tried_out_is_on_record_beside_the_one_that_decides() {
+    let policies = r#"
+[[group]]
+name = "mbmanagers"
+members = ["amy@contoso.example"]
+[[policy]]
+effect = "change"
+approval = "manual"
+approvers = ["mbmanagers"]
+[[policy]]
+task = 'Exchange\Set-*'
+approval = "never"
+report_only = true
+"#;
+    let gateway = Gateway::with(Setup {
+        policies: policies.to_owned(),
+        ..Setup::default()
+    })
+    .await;
+    let call = json!({"Identity": "ana@contoso.example", "DisplayName": "x"});
+    let blocked = gateway.invoke("ana", "Set-Mailbox", call.clone()).await;
+    assert_eq!(blocked.status, StatusCode::FORBIDDEN, "{}", blocked.text());
+    gateway.grant("ana", r"Exchange\Set-Mailbox", "amy").await;
+    let allowed = gateway.invoke("ana", "Set-Mailbox", call).await;
+    assert_eq!(allowed.status, StatusCode::OK, "{}", allowed.text());
+    let records = gateway.records();
+    let decisions = records
+        .iter()
+        .filter(|it| it["task"] == r"Exchange\Set-Mailbox" && it["kind"] == "decision");
+    let decided: Vec<_> = decisions
+        .map(|it| {
+            (
+                it["verdict"].clone(),
+                it["rule"].clone(),
+                it["policy"].clone(),
+            )
+        })
+        .collect();
+    let expected = [("block", "needs-approval"), ("allow", "granted")];
+    let expected =
+        expected.map(|(verdict, rule)| (json!(verdict), json!(rule), json!("effect:change")));
+    assert_eq!(decided, expected);
+    let never = json!({"policy": r"exchange\set-*", "verdict": "report-only", "rule": "never"});
+    let reported = records.iter().filter(|it| it["reporting"] == never);
+    assert_eq!(reported.count(), 2);
 }

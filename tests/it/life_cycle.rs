@@ -183,6 +183,16 @@ task = 'Exchange\Start-Report'
 approval = "manual"
 approvers = ["mbmanagers"]
 max_uses = 1
+[[policy]]
+task = 'Exchange\New-Mailbox'
+approval = "manual"
+approvers = ["mbmanagers"]
+max_uses = 1
+[[policy]]
+task = 'Exchange\Set-User'
+approval = "manual"
+approvers = ["mbmanagers"]
+max_uses = 1
 "#;
     let gateway = Gateway::with(Setup {
         policies: format!("{POLICIES}\n{more}"),
@@ -195,12 +205,18 @@ max_uses = 1
             json!({"Identity": "ana", "DeleteContent": true}),
         ),
         ("Get-Mailbox", json!({"Anr": "a"})),
-        // A trial of what reads as the catalogue knows it takes a use as well.
+        // A trial of what reads as the catalogue knows it takes a use as well,
         ("Start-Report", json!({"Confirm": true})),
+        // and so does what is none: a text is no switch that is set.
+        ("New-Mailbox", json!({"Name": "a", "WhatIf": "True"})),
+        ("Set-User", json!({"Identity": "ana", "Confirm": "$true"})),
     ];
     for (cmdlet, parameters) in calls {
         let task = format!(r"Exchange\{cmdlet}");
         grant(&gateway, "ana", json!({"Task": task, "Reason": "r"})).await;
+        let parameters_ask = ["Confirm", "WhatIf"]
+            .iter()
+            .any(|it| parameters.get(it).is_some());
         let body = command(cmdlet, parameters).to_string();
         let ask = async |path: &str| {
             let mut page = request("ana", Method::POST, path, body.clone());
@@ -209,7 +225,7 @@ max_uses = 1
             gateway.send(Http::One, page).await.status
         };
         ask(&invoke_path()).await;
-        let again = if cmdlet == "Start-Report" {
+        let again = if parameters_ask {
             invoke_path()
         } else {
             format!("{}?$skiptoken=1", invoke_path())
@@ -723,4 +739,61 @@ async fn a_hundred_requests_are_approved_by_twenty_at_once_over_crashes_once_eac
     assert!(told.values().all(|it| it.len() == 1), "{told:?}");
     let (code, text) = gateway.portcullis(&["audit", "verify", "data/audit"]);
     assert_eq!(code, 0, "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_operator_hides_is_in_no_block_and_no_request_that_a_block_suggests() {
+    let policies = format!(
+        r#"{POLICIES}
+[[policy]]
+effect = "grant-privilege"
+approval = "manual"
+approvers = ["mbmanagers"]
+
+[[policy]]
+task = 'Exchange\Set-Contact'
+approval = "auto"
+[policy.parameters]
+CustomAttribute1 = {{ one_of = ["4711-0815"] }}
+"#
+    );
+    let hidden = "redact = [\"roleAssignmentPolicy\", \"CustomAttribute1\"]";
+    let setup = Setup {
+        policies,
+        extra: BTreeMap::from([("audit", hidden.to_owned())]),
+        ..Setup::default()
+    };
+    let gateway = Gateway::with(setup).await;
+    let blocked = async |name: &str| {
+        let mut parameters = json!({"Identity": "eva"});
+        parameters[name] = json!("x");
+        let answer = gateway.invoke("ana", "Enable-Mailbox", parameters).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{}", answer.text());
+        answer.error()
+    };
+    // The control: what nobody hides, the request names.
+    let text = blocked("LinkedMasterAccount").await;
+    assert!(
+        text.contains("-Parameters @{LinkedMasterAccount='…'}"),
+        "{text}"
+    );
+    let text = blocked("RoleAssignmentPolicy").await;
+    assert!(!text.contains("-Parameters"), "{text}");
+    assert!(text.contains("-Task 'effect:grant-privilege'"), "{text}");
+    // What is suggested can be asked for, and covers the call.
+    let ask = json!({"Task": "effect:grant-privilege", "Reason": "r"});
+    grant(&gateway, "ana", ask).await;
+    let call = json!({"Identity": "eva", "RoleAssignmentPolicy": "x"});
+    let answer = gateway.invoke("ana", "Enable-Mailbox", call).await;
+    assert_ne!(answer.status, StatusCode::FORBIDDEN, "{}", answer.text());
+    // Nor does a rule tell the values that would do.
+    let call = json!({"CustomAttribute1": "x"});
+    let answer = gateway.invoke("ana", "Set-Contact", call).await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN);
+    assert!(
+        answer.error().contains("be what the policy asks for"),
+        "{}",
+        answer.text()
+    );
+    assert!(!answer.text().contains("4711-0815"), "{}", answer.text());
 }

@@ -1,5 +1,6 @@
 //! What is too large, too much, too slow, too old or too late is refused or cut off, and nothing else suffers.
 
+use std::fs;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -387,4 +388,20 @@ async fn a_stranger_whose_body_comes_late_keeps_the_connection_or_is_told_that_i
         assert!(answered.starts_with("http/1.1 401"), "{answered}");
         assert!(answered.contains("connection: close"), "{answered}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_gateway_takes_as_many_files_as_it_may() {
+    let gateway = Gateway::with(Setup {
+        before: "ulimit -Sn 300; ulimit -Hn 4000".to_owned(),
+        ..Setup::default()
+    })
+    .await;
+    let limits = fs::read_to_string(format!("/proc/{}/limits", gateway.process_id())).unwrap();
+    let files = limits
+        .lines()
+        .find(|it| it.starts_with("Max open files"))
+        .unwrap();
+    let soft_and_hard: Vec<_> = files.split_whitespace().skip(3).take(2).collect();
+    assert_eq!(soft_and_hard, ["4000", "4000"]);
 }

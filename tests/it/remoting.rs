@@ -36,6 +36,10 @@ effect = "read"
 tasks = ['Exchange\Remove-Silence', 'Exchange\Remove-Waiting']
 effect = "destroy"
 
+[[person]]
+name = "Bo"
+accounts = ["bo@contoso.example", "sys1@contoso.example"]
+
 [[policy]]
 task = 'Exchange\Wait-Release'
 approval = "auto"

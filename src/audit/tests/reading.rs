@@ -145,3 +145,41 @@ async fn a_log_that_is_being_written_verifies() {
     assert!(report.notes[0].contains("is writing"));
     log.close().unwrap();
 }
+
+#[tokio::test]
+async fn what_a_policy_beside_the_governing_one_would_block_is_found_as_reported() {
+    let fixture = Fixture::new(Durability::Strict);
+    let log = fixture.open();
+    for would in [Verdict::ReportOnly, Verdict::Allow] {
+        let mut decision = decision(Verdict::Allow);
+        decision.reporting = Some(Reported {
+            policy: "exchange\\set-*".into(),
+            verdict: would,
+            rule: Rule::NeedsApproval,
+        });
+        record(&log, &[decision]).await.unwrap();
+    }
+    log.close().unwrap();
+    let found = |verdict: &str| {
+        let filter = Filter {
+            verdict: Some(verdict.to_owned()),
+            ..Filter::default()
+        };
+        let mut found = Vec::new();
+        read(fixture.directory(), None, None, &mut |line, record| {
+            if filter.wants(record) {
+                let record: serde_json::Value = serde_json::from_slice(line).unwrap();
+                found.push(record["reporting"].clone());
+            }
+            Ok(Flow::More)
+        })
+        .unwrap();
+        found
+    };
+    let reported = serde_json::json!({
+        "policy": "exchange\\set-*", "verdict": "report-only", "rule": "needs-approval",
+    });
+    assert_eq!(found("report-only"), [reported]);
+    assert_eq!(found("allow").len(), 2);
+    assert_eq!(found("block").len(), 0);
+}

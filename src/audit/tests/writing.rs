@@ -17,7 +17,7 @@ async fn a_decision_and_its_outcome_say_everything_and_no_secret() {
     ];
     insta::with_settings!({ filters => filters }, {
         insta::assert_snapshot!(lines, @r#"
-        {"seq":2,"time":"[time]","node":"gw-1","kind":"decision","decision":"[uuid]","verdict":"allow","rule":"granted","request_id":"[uuid]","client_request_id":"client-1","principal":{"key":"oid@tid","name":"amy@fabrikam.example","kind":"user","identity":"entra","tenant":"tid"},"source":"203.0.113.7","endpoint":"/adminapi","tenant":"fabrikam.example","task":"Exchange\\Set-Mailbox","parameters":{"Identity":"Zoë \"Z\"","NewPassword":"[redacted]"},"redacted":["NewPassword"],"trial":false,"page":false,"policy":"exchange\\set-*","policy_set":"0123abcd","grant":"00000000-0000-0000-0000-000000000007","exemption":null,"explanation":"","prev":"[hash]","hash":"[hash]"}
+        {"seq":2,"time":"[time]","node":"gw-1","kind":"decision","decision":"[uuid]","verdict":"allow","rule":"granted","request_id":"[uuid]","client_request_id":"client-1","principal":{"key":"oid@tid","name":"amy@fabrikam.example","kind":"user","identity":"entra","tenant":"tid"},"source":"203.0.113.7","endpoint":"/adminapi","tenant":"fabrikam.example","task":"Exchange\\Set-Mailbox","parameters":{"Identity":"Zoë \"Z\"","NewPassword":"[redacted]"},"redacted":["NewPassword"],"trial":false,"page":false,"policy":"exchange\\set-*","policy_set":"0123abcd","grant":"00000000-0000-0000-0000-000000000007","exemption":null,"explanation":"","reporting":null,"prev":"[hash]","hash":"[hash]"}
         {"seq":3,"time":"[time]","node":"gw-1","kind":"outcome","decision":"[uuid]","status":200,"upstream_status":200,"result":"ok","duration_us":1234,"prev":"[hash]","hash":"[hash]"}
         "#);
     });

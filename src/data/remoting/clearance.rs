@@ -86,6 +86,11 @@ impl Cleared {
         }
     }
 
+    /// Whether nothing goes upstream: what it was cleared for has ended meanwhile.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.operations.is_empty()
+    }
+
     pub(super) fn into_parts(self) -> (Vec<Operation>, Option<Response>) {
         (self.operations, self.answer)
     }

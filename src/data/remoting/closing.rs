@@ -11,7 +11,7 @@ use chrono::Utc;
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use serde_json::Map;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use uuid::Uuid;
@@ -22,15 +22,22 @@ use crate::dialect::psrp::soap::{Frame, Target};
 use crate::upstream::Pool;
 
 use super::Remoting;
-use super::shells::Kept;
+use super::shells::{Again, Kept};
 use super::unasked::end_uncovered;
-use super::upstream::{CLOSE, Line};
+use super::upstream::{CLOSE, Closing, Line};
 
 /// How often idle sessions are looked for, at most.
 const PERIOD: Duration = Duration::from_secs(30);
 
 /// How often pipelines are looked for that waited for approval too long.
 const OVERDUE_PERIOD: Duration = Duration::from_secs(1);
+
+/// How long before each time that a server is told to close a session as the gateway stops.
+const PAUSES: [Duration; 3] = [
+    Duration::ZERO,
+    Duration::from_millis(250),
+    Duration::from_secs(1),
+];
 
 /// How many are closed at once.
 pub(super) const AT_ONCE: usize = 16;
@@ -69,7 +76,8 @@ async fn give_up_overdue(gate: &Gate) {
     }
 }
 
-/// Tells servers again to end what they were told to end and did not say to have ended, whether or not its client asks for it.
+/// Tells servers again to end what they were told to end and did not say to have ended, whether or not its client asks for it: the
+/// pipelines of sessions, and sessions that are no more.
 async fn end_unconfirmed(gate: &Gate) {
     let Some(mut tick) = every_period(gate) else {
         return;
@@ -77,25 +85,51 @@ async fn end_unconfirmed(gate: &Gate) {
     let pool = Pool::new();
     loop {
         tick.tick().await;
-        let mut unconfirmed = Vec::new();
-        for (route, remoting) in remotings(gate) {
-            let mut all = remoting.shells.all();
-            all.retain(|it| !it.lock().shell.stopping().is_empty());
-            unconfirmed.extend(all.into_iter().map(|it| (route, remoting, it)));
-        }
-        stream::iter(unconfirmed)
-            .for_each_concurrent(AT_ONCE, |(route, remoting, kept)| {
-                let pool = &pool;
-                async move {
-                    let (target, frame) = (Target::default(), own_frame());
-                    let line = own_line(pool, route, remoting, &kept, &target, &frame);
-                    if let Some(line) = line {
-                        line.end_again().await;
-                    }
-                }
-            })
-            .await;
+        tokio::join!(end_pipelines_again(gate, &pool), close_again(gate, &pool));
     }
+}
+
+async fn end_pipelines_again(gate: &Gate, pool: &Pool) {
+    let mut unconfirmed = Vec::new();
+    for (route, remoting) in remotings(gate) {
+        let mut all = remoting.shells.all();
+        all.retain(|it| !it.lock().shell.stopping().is_empty());
+        unconfirmed.extend(all.into_iter().map(|it| (route, remoting, it)));
+    }
+    stream::iter(unconfirmed)
+        .for_each_concurrent(AT_ONCE, |(route, remoting, kept)| async move {
+            let (target, frame) = (Target::default(), own_frame());
+            let line = own_line(pool, route, remoting, &kept, &target, &frame);
+            if let Some(line) = line {
+                line.end_again().await;
+            }
+        })
+        .await;
+}
+
+async fn close_again(gate: &Gate, pool: &Pool) {
+    let unclosed: Vec<_> = remotings(gate)
+        .flat_map(|(route, remoting)| {
+            let unclosed = remoting.shells.unclosed().into_iter();
+            unclosed.map(move |(kept, again)| (route, remoting, kept, again))
+        })
+        .collect();
+    stream::iter(unclosed)
+        .for_each_concurrent(AT_ONCE, |(route, remoting, kept, again)| async move {
+            let (target, frame) = (Target::default(), own_frame());
+            let Some(line) = own_line(pool, route, remoting, &kept, &target, &frame) else {
+                return;
+            };
+            match (line.close().await, again) {
+                (Closing::Confirmed, _) => remoting.shells.is_closed(&kept),
+                (Closing::Unconfirmed, Again::Later) => {}
+                (Closing::Unconfirmed, Again::Enough) => {
+                    warn!(shell = %kept.id, endpoint = %route.path, "A session could not be closed upstream, and the server is not told again; its own idle time ends what runs there");
+                    remoting.shells.is_closed(&kept);
+                }
+            }
+        })
+        .await;
 }
 
 /// Fires often enough for the shortest idle time; none if there are no sessions.
@@ -114,14 +148,24 @@ async fn close_idle(gate: &Gate) {
     loop {
         tick.tick().await;
         let ended = end_all(gate, "idle", |it| it.shells.take_idle(it.settings.idle));
-        close_all(&pool, ended).await;
+        stream::iter(ended)
+            .for_each_concurrent(AT_ONCE, |(route, remoting, kept)| {
+                let pool = &pool;
+                async move {
+                    let (target, frame) = (Target::default(), own_frame());
+                    if let Some(line) = own_line(pool, route, remoting, &kept, &target, &frame) {
+                        line.close_or_keep_on(&kept).await;
+                    }
+                }
+            })
+            .await;
     }
 }
 
 /// How much of a drain is kept for closing sessions, so that no connection, whoever it is of, can use it up: none where there are no
 /// sessions.
 pub fn reserved_for_sessions(gate: &Gate, drain: Duration) -> Duration {
-    if remotings(gate).all(|it| it.1.shells.all().is_empty()) {
+    if remotings(gate).all(|it| it.1.shells.are_none()) {
         return Duration::ZERO;
     }
     CLOSE.min(drain / 2)
@@ -130,7 +174,12 @@ pub fn reserved_for_sessions(gate: &Gate, drain: Duration) -> Duration {
 /// Closes all sessions: the gateway stops. The server is waited for as long as `left`, and no longer than it may take for one.
 pub async fn close_sessions(gate: &Gate, left: Duration) {
     let pool = Pool::new();
-    let ended = end_all(gate, "gateway-stopped", |it| it.shells.take_all());
+    let mut ended = end_all(gate, "gateway-stopped", |it| it.shells.take_all());
+    // Their end is on record.
+    for (route, remoting) in remotings(gate) {
+        let unclosed = remoting.shells.take_unclosed().into_iter();
+        ended.extend(unclosed.map(|it| (route, remoting, it)));
+    }
     let count = ended.len();
     if timeout(left.min(CLOSE), close_all(&pool, ended))
         .await
@@ -179,20 +228,23 @@ fn end_all<'a>(
     all
 }
 
-/// Closes these at their servers.
+/// Closes these at their servers, which are told a few times.
 async fn close_all(pool: &Pool, ended: Vec<Ended<'_>>) {
     stream::iter(ended)
         .for_each_concurrent(AT_ONCE, |(route, remoting, kept)| async move {
-            close(pool, route, remoting, &kept).await;
+            let (target, frame) = (Target::default(), own_frame());
+            let Some(line) = own_line(pool, route, remoting, &kept, &target, &frame) else {
+                return;
+            };
+            for pause in PAUSES {
+                sleep(pause).await;
+                if line.close().await == Closing::Confirmed {
+                    return;
+                }
+            }
+            warn!(shell = %kept.id, endpoint = %route.path, "A session could not be closed upstream; the server's own idle time ends it");
         })
         .await;
-}
-
-async fn close(pool: &Pool, route: &Route, remoting: &Remoting, kept: &Kept) {
-    let (target, frame) = (Target::default(), own_frame());
-    if let Some(line) = own_line(pool, route, remoting, kept, &target, &frame) {
-        line.close().await;
-    }
 }
 
 /// The gateway's own way to the server. With the callers' own credentials it has none to say anything with: the server's idle time
@@ -213,6 +265,7 @@ pub(super) fn own_line<'a>(
         authorization: route.credential.own()?,
         target,
         frame,
+        charged: None,
     })
 }
 
@@ -227,7 +280,8 @@ pub(super) fn own_frame() -> Frame {
     }
 }
 
-fn ended(gate: &Gate, route: &Route, kept: &Kept, why: &'static str) -> Event {
+/// That a session ended without its client.
+pub(super) fn ended(gate: &Gate, route: &Route, kept: &Kept, why: &'static str) -> Event {
     let at = Utc::now();
     let mut details = Map::new();
     details.insert("endpoint".to_owned(), route.path.to_string().into());

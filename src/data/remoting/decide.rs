@@ -158,6 +158,9 @@ impl Visit<'_> {
                     inner.settle();
                     cleared.ok_or_else(Rejection::not_cleared)?
                 };
+                if cleared.is_nothing() {
+                    not_run(&mut outcomes);
+                }
                 let passed = Passed {
                     command,
                     stage,
@@ -292,9 +295,9 @@ impl Visit<'_> {
         self.refuse(pending, text).await;
     }
 
-    fn beginner(&self) -> Beginner {
+    pub(super) fn beginner(&self) -> Beginner {
         Beginner {
-            principal: Arc::clone(self.arrival.scene.principal),
+            voucher: self.arrival.caller.voucher().clone(),
             source: self.arrival.source,
         }
     }

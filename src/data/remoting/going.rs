@@ -6,12 +6,14 @@
 
 use std::sync::Arc;
 
+use serde_json::Map;
 use uuid::Uuid;
 
-use crate::audit::{CallContext, Recorded};
+use crate::audit::{CallContext, Event, Recorded};
 use crate::data::judge::{Scene, recordable};
 use crate::data::reject::Rejection;
 use crate::dialect::psrp::soap::{Operation, Response};
+use crate::model::Principal;
 use crate::policy::{Judgement, Permit};
 
 use super::clearance::Cleared;
@@ -72,6 +74,7 @@ impl Against {
     /// Puts it on record; the text for the client, and whether it is on record. A pipeline that may not go on is stopped, even
     /// if that cannot be recorded.
     pub(super) async fn record(self, scene: &Scene<'_>, context: &CallContext) -> (String, bool) {
+        let why: Vec<String> = self.refused.iter().map(reason).collect();
         for judgement in &self.refused {
             scene.count(judgement.decision());
         }
@@ -79,6 +82,8 @@ impl Against {
         let recorded = match audit.record(context, self.refused, recordable).await {
             Ok(recorded) => recorded,
             Err(unavailable) => {
+                // It is stopped all the same, and that is on record as soon as something can be.
+                audit.event_soon(stopped(scene, context, &why));
                 let text = format!("the pipeline may not go on any more, and {unavailable}");
                 return (text, false);
             }
@@ -95,6 +100,39 @@ impl Against {
             text.push_str(RUN_AGAIN);
         }
         (text, true)
+    }
+}
+
+/// What speaks against a command, by the words of records alone: no value of its parameters.
+fn reason(judgement: &Judgement<Act>) -> String {
+    let rule = judgement.decision().rule.as_str();
+    match judgement.subject() {
+        Act::Command(command) => format!("{} ({rule})", command.task),
+        Act::Session(call) => format!("{} ({rule})", call.name),
+    }
+}
+
+/// That a pipeline was stopped whose block cannot be recorded.
+fn stopped(scene: &Scene<'_>, context: &CallContext, why: &[String]) -> Event {
+    let mut details = Map::new();
+    details.insert("endpoint".to_owned(), context.endpoint.to_string().into());
+    details.insert(
+        "pipeline".to_owned(),
+        context.client_request_id.clone().into(),
+    );
+    details.insert("why".to_owned(), why.join(", ").into());
+    let Principal { key, name, .. } = &*context.principal;
+    Event {
+        id: scene.gate.audit.new_id(context.decided),
+        at: context.decided,
+        kind: "pipeline.stopped".to_owned(),
+        principal: Some((key.clone(), name.clone())),
+        source: Some(context.source),
+        request: None,
+        grant: None,
+        policy: None,
+        decision: None,
+        details,
     }
 }
 

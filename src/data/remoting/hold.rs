@@ -1,14 +1,15 @@
 //! Requests that wait: for the rest of a pipeline that comes over several requests, and for approvers.
 //!
 //! A pipeline that waits for approval (`on_block = "hold"`) begins only while its client waits for output, so one whose
-//! client is gone comes to nothing: it is given up when its time is over, here or by `closing`. When its requests are decided it is decided again, with the policies and grants of that
-//! moment, and begins or fails.
+//! client is gone comes to nothing: it is given up when its time is over, here or by `closing`. When its requests are decided it is
+//! decided again, with the policies and grants of that moment, and begins or fails; it fails, too, if its caller would not be signed
+//! in any more.
 
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tracing::debug;
 use uuid::Uuid;
 
@@ -17,13 +18,16 @@ use crate::data::reject::Rejection;
 use crate::dialect::psrp::session::{Proposal, Step};
 use crate::dialect::psrp::soap::{Fault, Response};
 use crate::model::{CmdletName, GrantState, RequestState};
-use crate::state::BlockedRequest;
+use crate::state::{BlockedRequest, GrantTable, OwnCmdlets};
 
 use super::shells::Kept;
 use super::visit::Visit;
 
 /// How long a client that does not say waits for output.
 pub(super) const USUAL_WAIT: Duration = Duration::from_secs(20);
+
+/// How long until it is looked again where a request stands, if that is not known.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// A pipeline that waits for approval.
 #[derive(Debug)]
@@ -210,53 +214,50 @@ impl Visit<'_> {
         let Some(mut waits) = waits else {
             return std::future::pending().await;
         };
-        let own_cmdlets = &self.arrival.scene.gate.own_cmdlets;
-        let settled = |(index, wait): (usize, &Wait)| {
-            let settled = own_cmdlets.settled(wait.request);
-            async move { (index, settled.await) }
-        };
-        let mut settling: FuturesUnordered<_> = waits.iter().enumerate().map(settled).collect();
-        let mut states = Vec::with_capacity(waits.len());
-        while let Some((index, state)) = settling.next().await {
-            match state {
-                Ok(state) => {
-                    states.push((index, state));
-                    if state != RequestState::Approved {
-                        break;
-                    }
-                }
-                Err(error) => {
-                    // The client asks again, and then it is looked at again.
-                    debug!(%error, "Where a request stands is not known");
-                    return std::future::pending().await;
-                }
-            }
-        }
-        drop(settling);
+        let own_cmdlets = &*self.arrival.scene.gate.own_cmdlets;
+        let states = until_settled(own_cmdlets, &waits, LOOK_AGAIN).await;
         for (index, state) in states {
             if let Some(wait) = waits.get_mut(index) {
                 wait.state = state;
             }
         }
+        // By grants that nobody knows it would be refused, though it may be covered.
+        until_they_count(&self.arrival.scene.gate.state.grants).await;
         waits
     }
 
     /// The requests of a pipeline are decided, and so is the pipeline. If the server does not take it, its fault.
     async fn resume(&mut self, kept: &Kept, waits: &[Wait]) -> Result<Option<Response>, Rejection> {
+        // They may have stopped to count a moment ago.
+        if self.arrival.scene.gate.state.grants.is_suspended() {
+            return Ok(None);
+        }
         // Another request may have been quicker.
-        let Some(Held { proposal, .. }) = self.take_held(kept) else {
+        let Some(held) = self.take_held(kept) else {
             return Ok(None);
         };
         let against: Vec<String> = waits.iter().filter_map(Wait::against).collect();
         if !against.is_empty() {
-            self.refuse_held(kept, proposal, &against.join("\n")).await;
+            self.refuse_held(kept, held.proposal, &against.join("\n"))
+                .await;
+            return Ok(None);
+        }
+        // The request was authenticated when it came, and has waited since.
+        let beginner = self.beginner();
+        let scene = &self.arrival.scene;
+        if let Err(fallen) = beginner.check(scene.gate, scene.route) {
+            beginner.record(scene.gate, scene.route, held.proposal.command(), fallen);
+            let text = format!(
+                "this did not run, though it was approved: {fallen}. Sign in again, and run it again"
+            );
+            self.refuse_held(kept, held.proposal, &text).await;
             return Ok(None);
         }
         // What was waited for is in the grants and policies of this moment.
         let snapshot = self.arrival.scene.gate.state.snapshot();
         let arrival = self.arrival.with(&snapshot);
         let mut now = self.at(&arrival);
-        let begun = Box::pin(now.begin_held(kept, proposal)).await;
+        let begun = Box::pin(now.begin_held(kept, held.proposal)).await;
         self.decided = now.decided;
         begun
     }
@@ -307,6 +308,48 @@ impl Held {
     }
 }
 
+/// Where these requests stand, as soon as all of them are approved, or one of them is decided against the caller.
+async fn until_settled(
+    own_cmdlets: &dyn OwnCmdlets,
+    waits: &[Wait],
+    pause: Duration,
+) -> Vec<(usize, RequestState)> {
+    let settled = |(index, wait): (usize, &Wait)| {
+        let request = wait.request;
+        async move {
+            loop {
+                match own_cmdlets.settled(request).await {
+                    Ok(state) => return (index, state),
+                    // As while the store cannot be reached, or the log cannot be written.
+                    Err(error) => debug!(%request, %error, "Where a request stands is not known"),
+                }
+                sleep(pause).await;
+            }
+        }
+    };
+    let mut settling: FuturesUnordered<_> = waits.iter().enumerate().map(settled).collect();
+    let mut states = Vec::with_capacity(waits.len());
+    while let Some((index, state)) = settling.next().await {
+        states.push((index, state));
+        if state != RequestState::Approved {
+            break;
+        }
+    }
+    states
+}
+
+/// Waits until it is known which grants are in force.
+async fn until_they_count(grants: &GrantTable) {
+    loop {
+        let mut changed = std::pin::pin!(grants.changes().notified());
+        changed.as_mut().enable();
+        if !grants.is_suspended() {
+            return;
+        }
+        changed.await;
+    }
+}
+
 /// The gateway stops, and its sessions with it. A client that went away hears nothing of it.
 pub(super) fn stopping() -> Response {
     Response::Fault(Fault::aborted(
@@ -317,8 +360,14 @@ pub(super) fn stopping() -> Response {
 #[cfg(test)]
 mod tests {
     use std::future::{pending, ready};
+    use std::net::IpAddr;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use futures_util::poll;
 
     use super::*;
+    use crate::model::{Command, Object, OwnCmdlet, Principal};
+    use crate::state::{BoxFuture, OwnCmdletError};
 
     /// Which comes first, of the client's leave or the gateway's stop, the end of the time, a decision and a change; all at once, many times.
     async fn first(leaves: bool, is_over: bool, is_decided: bool) -> String {
@@ -348,6 +397,67 @@ mod tests {
         }
         seen.dedup();
         seen.join(" or ")
+    }
+
+    /// Answers after it failed once.
+    struct Failing(AtomicBool);
+
+    impl OwnCmdlets for Failing {
+        fn cmdlets(&self) -> Vec<OwnCmdlet> {
+            Vec::new()
+        }
+
+        fn answer<'a>(
+            &'a self,
+            _: &'a Principal,
+            _: IpAddr,
+            _: &'a Command,
+            _: Uuid,
+        ) -> BoxFuture<'a, Result<Vec<Object>, OwnCmdletError>> {
+            Box::pin(pending())
+        }
+
+        fn blocked<'a>(
+            &'a self,
+            _: &'a Principal,
+            _: IpAddr,
+            _: &'a Command,
+            _: &'a str,
+            _: Uuid,
+        ) -> BoxFuture<'a, Result<BlockedRequest, OwnCmdletError>> {
+            Box::pin(pending())
+        }
+
+        fn settled(&self, _: Uuid) -> BoxFuture<'_, Result<RequestState, OwnCmdletError>> {
+            let failed = self.0.swap(true, Ordering::Relaxed);
+            let error = OwnCmdletError::Unavailable("the disk is full".to_owned());
+            Box::pin(ready(failed.then_some(RequestState::Approved).ok_or(error)))
+        }
+    }
+
+    #[tokio::test]
+    async fn where_a_request_stands_is_asked_again_after_a_failure() {
+        let wait = Wait {
+            cmdlet: "New-Mailbox".parse().unwrap(),
+            request: Uuid::nil(),
+            state: RequestState::Pending,
+        };
+        let failing = Failing(AtomicBool::default());
+        let states = until_settled(&failing, &[wait], Duration::ZERO).await;
+        assert_eq!(states, [(0, RequestState::Approved)]);
+    }
+
+    #[tokio::test]
+    async fn nothing_approved_begins_while_nobody_knows_which_grants_are_in_force() {
+        let grants = GrantTable::default();
+        until_they_count(&grants).await;
+        grants.suspend();
+        let mut counted = Box::pin(until_they_count(&grants));
+        assert!(poll!(&mut counted).is_pending());
+        grants.changes().notify_waiters();
+        assert!(poll!(&mut counted).is_pending());
+        grants.resume();
+        counted.await;
     }
 
     #[tokio::test]

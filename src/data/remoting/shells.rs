@@ -1,4 +1,5 @@
-//! The sessions of an endpoint: by id, each of the principal who opened it, bounded in number, memory and idle time.
+//! The sessions of an endpoint: by id, each of the principal who opened it, bounded in number (also for one person, whatever
+//! accounts they have), memory and idle time.
 //!
 //! The id of a session that ended while the server had not answered all of it is not used again for a while: what is on its way
 //! to the server yet would land in the session that is opened under that id.
@@ -20,12 +21,14 @@ use crate::config;
 use crate::dialect::psrp::answer::Failure;
 use crate::dialect::psrp::session::{Ending, Shell};
 use crate::dialect::psrp::soap::Operation;
-use crate::model::{Principal, PrincipalId};
+use crate::model::Principal;
+use crate::policy::PolicySet;
 use crate::telemetry::metrics::OpenShell;
 
 use super::hold::Held;
 use super::lanes::Lanes;
 use super::standing::Standing;
+use super::unread::Unread;
 use crate::data::body::Share;
 
 /// Why a session cannot be opened.
@@ -60,13 +63,31 @@ struct All {
     open: HashMap<Uuid, Arc<Kept>>,
     /// Sessions that ended while something of them was not answered.
     late: HashMap<Uuid, Late>,
+    /// Sessions that ended here, and that the server did not say to have closed.
+    unclosed: HashMap<Uuid, Unclosed>,
+}
+
+/// A session that the server may have yet.
+#[derive(Debug)]
+struct Unclosed {
+    kept: Arc<Kept>,
+    since: Instant,
+}
+
+/// Whether the server is told again to close a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Again {
+    /// It was told for so long that its own idle time has ended what nobody uses.
+    Enough,
+    /// It is.
+    Later,
 }
 
 /// A session that ended, and of which something may reach the server yet.
 #[derive(Debug)]
 struct Late {
     /// Whose it was.
-    owner: PrincipalId,
+    owner: Arc<Principal>,
     since: Instant,
 }
 
@@ -87,6 +108,8 @@ pub(super) struct Kept {
     is_leaving: AtomicBool,
     /// Fires when something in it has changed that a waiting request may be interested in.
     pub(super) changed: Notify,
+    /// The room for what the server said and its clients have not read.
+    pub(super) unread: Unread,
     /// The order of what goes in.
     pub(super) lanes: Lanes,
     #[expect(dead_code, reason = "it is there to be dropped")]
@@ -121,32 +144,43 @@ impl Shells {
         }
     }
 
-    /// Keeps a session that is being opened.
+    /// Keeps a session that is being opened. What one person may have counts for all accounts that the policies know as theirs.
     pub(super) fn add(
         &self,
         shell: Shell,
         owner: Arc<Principal>,
-        limits: &config::Remoting,
+        settings: (&config::Remoting, &PolicySet),
         share: Share,
         counted: OpenShell,
     ) -> Result<Arc<Kept>, NoRoom> {
+        let (limits, policies) = settings;
+        let is_owners = |it: &Principal| {
+            it.id == owner.id || policies.is_same_person(it, &owner.key, &owner.name)
+        };
         let mut all = self.lock();
-        let All { open, late } = &mut *all;
+        let All {
+            open,
+            late,
+            unclosed,
+        } = &mut *all;
         late.retain(|_, it| it.since.elapsed() < self.late_for);
         if open.contains_key(&shell.id()) {
             return Err(NoRoom::Taken);
         }
-        if late.contains_key(&shell.id()) {
+        if late.contains_key(&shell.id()) || unclosed.contains_key(&shell.id()) {
             return Err(NoRoom::Late);
         }
-        if open.len() >= limits.shells || late.len() >= LATE_PER_SHELL * limits.shells {
+        let most_late = LATE_PER_SHELL * limits.shells;
+        if open.len() >= limits.shells || late.len() >= most_late || unclosed.len() >= most_late {
             return Err(NoRoom::TooMany);
         }
-        let late_of_owner = late.values().filter(|it| it.owner == owner.id).count();
-        if late_of_owner >= LATE_PER_SHELL * limits.shells_per_principal {
+        let late_of_owner = late.values().filter(|it| is_owners(&it.owner)).count();
+        let unclosed_of_owner = unclosed.values().filter(|it| is_owners(&it.kept.owner));
+        let unclosed_of_owner = unclosed_of_owner.count();
+        if late_of_owner.max(unclosed_of_owner) >= LATE_PER_SHELL * limits.shells_per_principal {
             return Err(NoRoom::TooManyLate);
         }
-        let of_owner = open.values().filter(|it| it.owner.key == owner.key).count();
+        let of_owner = open.values().filter(|it| is_owners(&it.owner)).count();
         if of_owner >= limits.shells_per_principal {
             return Err(NoRoom::TooManyOfOne(of_owner));
         }
@@ -167,6 +201,7 @@ impl Shells {
             // Of each pipeline its wait for output, input, an answer and a signal; of the session itself as many.
             most_busy: (limits.pipelines_per_shell + 1).saturating_mul(4),
             changed: Notify::new(),
+            unread: Unread::new(limits.reassembly_bytes),
             lanes: Lanes::new(limits.pipelines_per_shell),
             counted,
         });
@@ -203,7 +238,7 @@ impl Shells {
         let is_idle = |it: &Kept| {
             it.busy.load(Ordering::Acquire) == 0 && it.lock().last_used.elapsed() >= idle
         };
-        let All { open, late } = &mut *all;
+        let All { open, late, .. } = &mut *all;
         let idle: Vec<_> = open
             .extract_if(|_, it| is_idle(it))
             .map(|it| it.1)
@@ -217,9 +252,52 @@ impl Shells {
         self.lock().open.values().map(Arc::clone).collect()
     }
 
+    /// Whether the server has none of them, as far as is known.
+    pub(super) fn are_none(&self) -> bool {
+        let all = self.lock();
+        all.open.is_empty() && all.unclosed.is_empty()
+    }
+
+    /// Remembers a session that ended here, and that the server did not say to have closed. While it is told again, nobody opens
+    /// another under its id, which would be closed in its stead.
+    pub(super) fn keep_closing(&self, kept: &Arc<Kept>) {
+        let since = Instant::now();
+        let kept = Arc::clone(kept);
+        self.lock()
+            .unclosed
+            .entry(kept.id)
+            .or_insert(Unclosed { kept, since });
+    }
+
+    /// The sessions that the server is to be told again to close, and whether that is the last time.
+    pub(super) fn unclosed(&self) -> Vec<(Arc<Kept>, Again)> {
+        let again = |it: &Unclosed| {
+            if it.since.elapsed() < self.late_for {
+                Again::Later
+            } else {
+                Again::Enough
+            }
+        };
+        let all = self.lock();
+        let unclosed = all.unclosed.values();
+        unclosed
+            .map(|it| (Arc::clone(&it.kept), again(it)))
+            .collect()
+    }
+
+    /// Forgets a session that the server is not told any more to close.
+    pub(super) fn is_closed(&self, kept: &Kept) {
+        self.lock().unclosed.remove(&kept.id);
+    }
+
     /// Takes out all sessions.
     pub(super) fn take_all(&self) -> Vec<Arc<Kept>> {
         self.lock().open.drain().map(|it| it.1).collect()
+    }
+
+    /// Takes out the sessions that ended here, and that the server did not say to have closed.
+    pub(super) fn take_unclosed(&self) -> Vec<Arc<Kept>> {
+        self.lock().unclosed.drain().map(|it| it.1.kept).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, All> {
@@ -240,7 +318,7 @@ impl Kept {
 
     /// What is remembered of it when it has ended, if something of it may reach the server yet.
     fn late(&self) -> Option<(Uuid, Late)> {
-        let owner = self.owner.id;
+        let owner = Arc::clone(&self.owner);
         let since = Instant::now();
         let is_late = self.unanswered.load(Ordering::Acquire) > 0;
         is_late.then_some((self.id, Late { owner, since }))
@@ -307,6 +385,11 @@ impl Inner {
     pub(super) fn is_being_stopped(&self, command: Uuid) -> bool {
         let standing = self.standing.get(&command);
         standing.is_some_and(|it| it.is_being_stopped)
+    }
+
+    /// A share of the same budget, of nothing yet.
+    pub(super) fn empty_share(&self) -> Share {
+        self.share.sibling()
     }
 
     /// Charges what the session holds by now; whether there is room for that.

@@ -3,13 +3,17 @@
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use chrono::Utc;
+use serde_json::Map;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::audit::RecordedPermit;
+use crate::audit::{Event, RecordedPermit};
+use crate::data::gate::{Gate, Route};
 use crate::data::judge::Judged;
 use crate::data::outcome::OutcomeGuard;
 use crate::dialect::psrp::session::Stage;
+use crate::identity::{Fallen, Voucher};
 use crate::model::{Command, Principal};
 use crate::policy::{Examined, PolicySet, SessionCall, Subject};
 use crate::telemetry::metrics::RunningPipeline;
@@ -115,9 +119,43 @@ impl StandsOn {
 /// Who began a pipeline.
 #[derive(Clone, Debug)]
 pub(super) struct Beginner {
-    pub(super) principal: Arc<Principal>,
+    pub(super) voucher: Voucher,
     /// Where their request came from.
     pub(super) source: IpAddr,
+}
+
+impl Beginner {
+    pub(super) fn principal(&self) -> &Arc<Principal> {
+        self.voucher.principal()
+    }
+
+    /// Whether they would still be signed in at this endpoint by what they were.
+    pub(super) fn check(&self, gate: &Gate, route: &Route) -> Result<(), Fallen> {
+        gate.identities
+            .vouch(&route.identities, &self.voucher, Utc::now())
+    }
+
+    /// Puts on record that a pipeline does not run, or not on, since they would not. No decision is about that.
+    pub(super) fn record(&self, gate: &Gate, route: &Route, pipeline: Uuid, fallen: Fallen) {
+        let at = Utc::now();
+        let principal = self.principal();
+        let mut details = Map::new();
+        details.insert("reason".to_owned(), fallen.reason().into());
+        details.insert("endpoint".to_owned(), route.path.to_string().into());
+        details.insert("pipeline".to_owned(), pipeline.to_string().into());
+        gate.audit.event_soon(Event {
+            id: gate.audit.new_id(at),
+            at,
+            kind: "sign-in.failed".to_owned(),
+            principal: Some((principal.key.clone(), principal.name.clone())),
+            source: Some(self.source),
+            request: None,
+            grant: None,
+            policy: None,
+            decision: None,
+            details,
+        });
+    }
 }
 
 /// What was permitted of a pipeline that runs.

@@ -1,6 +1,6 @@
 //! Pipelines that go on though their clients ask for nothing: the gateway decides them again by itself, by the same words as a
-//! step of the client's, and stops what nothing covers any more. It looks whenever policies, settings or grants change, and once a
-//! second, for what ends by the clock alone.
+//! step of the client's, and stops what nothing covers any more, or whoever began it may not sign in any more. It looks whenever
+//! policies, settings or grants change, and once a second, for what ends by the clock or a user file.
 //!
 //! A request of the client that waits meanwhile sees to the end of its pipeline itself; only if it does not do so soon, the
 //! gateway does. Without a credential of its own the gateway could tell the server nothing, so it leaves what runs there to the
@@ -21,6 +21,7 @@ use crate::audit::CallContext;
 use crate::data::gate::{Gate, Route};
 use crate::data::judge::Scene;
 use crate::dialect::psrp::soap::Target;
+use crate::identity::Fallen;
 use crate::state::Snapshot;
 use crate::upstream::Pool;
 
@@ -48,7 +49,15 @@ struct Uncovered<'a> {
     kept: Arc<Kept>,
     command: Uuid,
     beginner: Beginner,
-    against: Against,
+    against: Why,
+}
+
+/// What speaks against a pipeline that runs.
+enum Why {
+    /// The decision on it.
+    Decision(Against),
+    /// Who began it would not be signed in any more, by whatever credential.
+    Fallen(Fallen),
 }
 
 /// Stops pipelines that nothing covers any more.
@@ -117,7 +126,12 @@ fn look<'a>(
         let scene = scene(gate, route, snapshot, &beginner);
         let context = context(&scene, &beginner, command);
         let acts = pending.acts();
-        let decided = decide_again(&scene, &context, &acts, &kept.stands_on(command));
+        let decided = match beginner.check(gate, route) {
+            // A client may bring a new token, or a new password, with its next request.
+            Err(fallen) if fallen.is_of_the_person() => Err(Why::Fallen(fallen)),
+            Err(_) | Ok(()) => decide_again(&scene, &context, &acts, &kept.stands_on(command))
+                .map_err(Why::Decision),
+        };
         let mut inner = kept.lock();
         let standing = inner.standing.get_mut(&command)?;
         let Err(against) = decided else {
@@ -159,7 +173,13 @@ async fn stop(
     } = uncovered;
     let scene = scene(gate, route, &snapshot, &beginner);
     let context = context(&scene, &beginner, command);
-    let (text, _) = against.record(&scene, &context).await;
+    let text = match against {
+        Why::Decision(against) => against.record(&scene, &context).await.0,
+        Why::Fallen(fallen) => {
+            beginner.record(gate, route, command, fallen);
+            format!("the pipeline may not go on: {fallen}")
+        }
+    };
     let Some(proposal) = kept.lock().shell.going_on(command) else {
         return;
     };
@@ -188,7 +208,7 @@ fn scene<'a>(
         gate,
         route,
         snapshot,
-        principal: &beginner.principal,
+        principal: beginner.principal(),
     }
 }
 
@@ -198,7 +218,7 @@ fn context(scene: &Scene<'_>, beginner: &Beginner, command: Uuid) -> CallContext
     CallContext {
         request_id: scene.gate.audit.new_id(decided),
         client_request_id: Some(command.hyphenated().to_string()),
-        principal: Arc::clone(&beginner.principal),
+        principal: Arc::clone(beginner.principal()),
         source: beginner.source,
         endpoint: Arc::clone(&scene.route.path),
         tenant: None,

@@ -6,13 +6,14 @@ use std::error::Error as _;
 use std::future::pending;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full};
+use hyper::body::Body as _;
 use tokio::time::timeout;
 use tracing::{debug, error, warn};
 use uuid::Uuid;
@@ -21,7 +22,8 @@ use crate::data::gate::Route;
 use crate::data::reject::Rejection;
 use crate::dialect::psrp::session::Whereabouts;
 use crate::dialect::psrp::soap::{
-    self, Fault, Frame, Operation, Peer, Response, Signal, Target, read_response, write_request,
+    self, Fault, Frame, Operation, Peer, Response, Signal, Subcode, Target, read_response,
+    write_request,
 };
 use crate::upstream::{Handover, Pool, Purpose, Turn, UpstreamBody, UpstreamError};
 
@@ -30,9 +32,17 @@ use super::clearance::Cleared;
 use super::hold::USUAL_WAIT;
 use super::leave::Leave;
 use super::shells::{Kept, Unanswered};
+use super::unread::Charged;
 
 /// The largest answer: far above the envelope that any client takes.
 const ANSWER_BYTES: usize = 16 * 1024 * 1024;
+
+/// How long an answer stays with the server while there is no room for it. Not for long: on a connection with others it may keep
+/// theirs from coming.
+const PATIENCE_FOR_ROOM: Duration = Duration::from_secs(5);
+
+/// The size of an answer that the server gives if it is not told.
+const USUAL_ENVELOPE: u32 = 153_600;
 
 /// The largest answer that the server is asked for, whatever the client would take: twice what clients do ask for.
 const LARGEST_ENVELOPE: u32 = 1 << 20;
@@ -54,6 +64,8 @@ pub(super) struct Line<'a> {
     pub(super) authorization: HeaderValue,
     pub(super) target: &'a Target,
     pub(super) frame: &'a Frame,
+    /// Where the charge of an answer goes that a client waits for.
+    pub(super) charged: Option<&'a Charged>,
 }
 
 /// Who wants something to end.
@@ -63,6 +75,16 @@ pub(super) enum Ender {
     Client,
     /// The gateway: it may not go on, or nobody uses it. That never waits for what clients end.
     Gateway,
+}
+
+/// What came of closing a session at the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(super) enum Closing {
+    /// It is not there any more.
+    Confirmed,
+    /// It may be there, and run what it ran.
+    Unconfirmed,
 }
 
 /// What the client hears of what went upstream.
@@ -94,8 +116,9 @@ impl Line<'_> {
     async fn send_in_order(&self, cleared: Cleared, ender: Ender, leave: &Leave<'_>) -> Heard {
         let (operations, answer) = cleared.into_parts();
         let mut last = None;
-        // The pipeline that the server has the beginning of.
+        // The pipeline that the server has the beginning of, and the one that it has some input of.
         let mut begun = None;
+        let mut fed = None;
         for operation in operations {
             let heard = match self.exchange(&operation, ender, leave).await {
                 Ok(response) => self.hear(&operation, response),
@@ -103,8 +126,12 @@ impl Line<'_> {
             };
             match heard {
                 Ok(Response::Fault(fault)) => {
-                    if let Some(command) = begun {
-                        self.kept.failed(command, &fault);
+                    match (begun, input_of(&operation)) {
+                        (Some(command), _) => self.kept.failed(command, &fault),
+                        (None, Some(command)) if fed.is_some() || !fault.subcode.refuses() => {
+                            self.kept.input_lost(command);
+                        }
+                        (None, _) => {}
                     }
                     return Heard::Answer(Response::Fault(fault));
                 }
@@ -120,7 +147,13 @@ impl Line<'_> {
                         (Some(command), _) | (None, &Operation::Command { command, .. }) => {
                             self.kept.lost(command, Whereabouts::Unknown, &rejection);
                         }
-                        (None, _) => {}
+                        (None, operation) => {
+                            if let Some(command) = input_of(operation)
+                                && (fed.is_some() || !rejection.is_certain())
+                            {
+                                self.kept.input_lost(command);
+                            }
+                        }
                     }
                     return Heard::Lost(Box::new(rejection));
                 }
@@ -128,6 +161,7 @@ impl Line<'_> {
             if let Operation::Command { command, .. } = operation {
                 begun = Some(command);
             }
+            fed = input_of(&operation).or(fed);
         }
         match answer.or(last) {
             Some(answer) => Heard::Answer(answer),
@@ -182,17 +216,35 @@ impl Line<'_> {
         }
     }
 
-    /// Has the server close the session, if it does so soon.
-    pub(super) async fn close(&self) {
+    /// Has the server close the session, if it does so soon. Whatever else it answers than that the session is closed or not there,
+    /// the session and its pipelines may run on there.
+    pub(super) async fn close(&self) -> Closing {
         let leave = Leave::always();
         let closing = self.send_for(Cleared::closing(), Ender::Gateway, &leave);
         match timeout(CLOSE, closing).await {
+            Ok(Heard::Answer(Response::Deleted)) => Closing::Confirmed,
             Ok(Heard::Answer(Response::Fault(fault))) => {
-                debug!(shell = %self.kept.id, text = fault.text, "The server had closed a session before");
+                debug!(shell = %self.kept.id, text = fault.text, "The server did not close a session");
+                match fault.subcode {
+                    Subcode::InvalidSelectors => Closing::Confirmed,
+                    _ => Closing::Unconfirmed,
+                }
             }
-            Ok(Heard::Answer(_)) => {}
-            Ok(Heard::Lost(_)) | Err(_) => {
-                warn!(shell = %self.kept.id, endpoint = %self.route.path, "A session could not be closed upstream; the server's own idle time ends it");
+            Ok(Heard::Answer(_) | Heard::Lost(_)) | Err(_) => Closing::Unconfirmed,
+        }
+    }
+
+    /// Has the server close a session that nobody here has any more. If it does not say that it did, it is told again, as long as
+    /// the gateway has a credential to say so with.
+    pub(super) async fn close_or_keep_on(&self, kept: &Arc<Kept>) {
+        match self.close().await {
+            Closing::Confirmed => {}
+            Closing::Unconfirmed if self.route.credential.is_injected() => {
+                warn!(shell = %kept.id, endpoint = %self.route.path, "The server did not say that it closed a session; it is told again");
+                self.remoting.shells.keep_closing(kept);
+            }
+            Closing::Unconfirmed => {
+                warn!(shell = %kept.id, endpoint = %self.route.path, "A session could not be closed upstream; the server's own idle time ends it");
             }
         }
     }
@@ -392,7 +444,7 @@ impl Line<'_> {
                 "the server's answer is compressed, though that was not asked for",
             ));
         }
-        let body = self.read(answer.into_body()).await?;
+        let body = self.read(operation, answer.into_body()).await?;
         read_response(&body, message)
             .map_err(|unreadable| Rejection::upstream_answer(&unreadable.text))
     }
@@ -421,7 +473,32 @@ impl Line<'_> {
         }
     }
 
-    async fn read(&self, mut body: UpstreamBody) -> Result<Bytes, Rejection> {
+    /// Reads an answer whole. Output is what there may be much of, and clients that do not read it: it is charged before.
+    async fn read(
+        &self,
+        operation: &Operation,
+        mut body: UpstreamBody,
+    ) -> Result<Bytes, Rejection> {
+        let charged = match operation {
+            Operation::Receive { .. } => self.charged,
+            Operation::Command { .. }
+            | Operation::Create { .. }
+            | Operation::Delete
+            | Operation::Send { .. }
+            | Operation::Signal { .. } => None,
+        };
+        let mut charge = None;
+        if charged.is_some() {
+            let asked_for = u64::from(self.frame.max_envelope.unwrap_or(USUAL_ENVELOPE));
+            let size = body.size_hint().exact().unwrap_or(asked_for);
+            let size = usize::try_from(size)
+                .unwrap_or(usize::MAX)
+                .min(ANSWER_BYTES);
+            let share = self.kept.lock().empty_share();
+            let room = self.kept.unread.charge(size, share);
+            let room = timeout(PATIENCE_FOR_ROOM, room).await;
+            charge = Some(room.map_err(|_| Rejection::answers_unread())?);
+        }
         let mut whole = BytesMut::new();
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| self.failed(&error))?;
@@ -433,7 +510,15 @@ impl Line<'_> {
                     "the server's answer is too large",
                 ));
             }
+            if let Some(charge) = &mut charge
+                && !charge.covers(whole.len() + data.len())
+            {
+                return Err(Rejection::answers_unread());
+            }
             whole.extend_from_slice(&data);
+        }
+        if let (Some(charged), Some(charge)) = (charged, charge) {
+            charged.put(charge);
         }
         Ok(whole.freeze())
     }
@@ -449,6 +534,15 @@ impl Line<'_> {
 }
 
 impl Kept {
+    /// What the server has of a pipeline's input is not known.
+    fn input_lost(&self, command: Uuid) {
+        let mut inner = self.lock();
+        inner.shell.input_lost(command);
+        inner.settle();
+        drop(inner);
+        self.changed.notify_waiters();
+    }
+
     /// The server took the beginning of a pipeline and not the rest.
     fn failed(&self, command: Uuid, fault: &Fault) {
         let mut inner = self.lock();
@@ -459,6 +553,18 @@ impl Kept {
         inner.settle();
         drop(inner);
         self.changed.notify_waiters();
+    }
+}
+
+/// The pipeline that an operation is input of.
+fn input_of(operation: &Operation) -> Option<Uuid> {
+    match operation {
+        Operation::Send { command, .. } => *command,
+        Operation::Command { .. }
+        | Operation::Create { .. }
+        | Operation::Delete
+        | Operation::Receive { .. }
+        | Operation::Signal { .. } => None,
     }
 }
 

@@ -20,12 +20,14 @@ use crate::policy::{Judgement, SessionCall};
 
 use super::Remoting;
 use super::clearance::Cleared;
+use super::closing::ended;
 use super::decide::{answer, record_end, unknown};
 use super::hold::stopping;
 use super::lanes::NoTurn;
 use super::leave::Leave;
 use super::shells::{Kept, NoRoom};
 use super::standing::{Act, CREATE, DELETE};
+use super::unread::Charged;
 use super::upstream::{CLOSE, Ender, Heard, Line};
 
 /// One request to a session.
@@ -34,6 +36,8 @@ pub(super) struct Visit<'a> {
     pub(super) remoting: &'a Remoting,
     pub(super) request: &'a Request,
     pub(super) target: &'a Target,
+    /// What its answer is charged with.
+    pub(super) charged: &'a Charged,
     /// A decision about it is on record.
     pub(super) decided: bool,
 }
@@ -91,7 +95,10 @@ impl Visit<'_> {
         if kept.is_to_be_forgotten() {
             // That it is gone the server may have said of one that it has.
             if !matches!(self.request.operation, Operation::Delete) {
-                self.line(&kept).close().await;
+                let scene = &self.arrival.scene;
+                let lost = ended(scene.gate, scene.route, &kept, "lost-by-server");
+                scene.gate.audit.event_soon(lost);
+                self.line(&kept).close_or_keep_on(&kept).await;
             }
             self.remoting.shells.remove(&kept);
         }
@@ -155,7 +162,7 @@ impl Visit<'_> {
             .add(
                 shell,
                 Arc::clone(owner),
-                settings,
+                (settings, &scene.snapshot.policies),
                 gate.bodies.empty_share(),
                 scene.route.metrics.shell(),
             )
@@ -175,7 +182,7 @@ impl Visit<'_> {
             Ok(Heard::Answer(_)) | Err(_) => false,
         };
         if may_be_open {
-            self.line(&kept).close().await;
+            self.line(&kept).close_or_keep_on(&kept).await;
         }
         // One that the server has not opened was never there.
         if !matches!(result, Ok(Heard::Answer(Response::Created { .. }))) {
@@ -256,6 +263,7 @@ impl Visit<'_> {
                 .for_call(self.arrival.caller.authorization()),
             target: self.target,
             frame: &self.request.frame,
+            charged: Some(self.charged),
         }
     }
 

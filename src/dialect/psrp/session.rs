@@ -8,7 +8,8 @@
 //! INVARIANT: what the server may still run counts as running here. A pipeline has ended when the server said so, and not when it
 //! was told to end it: the answer may never come. Nor has it when the server does not know it, unless the server has said before
 //! that it is started: its start may still be on its way. Until that is answered nothing else of the pipeline goes upstream.
-//! INVARIANT: an operation in [`Go`] or [`Step::Forward`] holds no byte of a client's; it is written from what was read.
+//! INVARIANT: an operation in [`Go`] or [`Step::Forward`] holds no byte of a client's; it is written from what was read, under
+//! numbers of the gateway's own.
 
 mod heard;
 mod local;
@@ -92,10 +93,16 @@ pub struct Shell {
     to_end: Vec<Uuid>,
     messages: VecDeque<Uuid>,
     next_own_object: u64,
+    numbers: Numbers,
     /// The server has said that it is open: before that nothing of its client goes upstream.
     is_opened: bool,
     is_closed: bool,
 }
+
+/// Numbers of the messages that go upstream, each used once. What is late of one message so never completes another, as it could if
+/// the client gave the numbers.
+#[derive(Debug, Default)]
+struct Numbers(u64);
 
 #[derive(Debug, Default)]
 struct Running {
@@ -103,8 +110,8 @@ struct Running {
     pr: Reassembler,
     /// The client has said that no more input comes.
     has_all_input: bool,
-    /// It said so while the pipeline waited for a decision, in the message of this number: it goes upstream behind the start.
-    early_end: Option<u64>,
+    /// It said so while the pipeline waited for a decision: that goes upstream behind the start.
+    has_ended_early: bool,
     state: State,
 }
 
@@ -132,6 +139,8 @@ struct Work {
     /// How many bytes it was read from, which it takes as long as it runs.
     size: usize,
     watch: Watch,
+    /// How many payloads of its first message the server has not taken yet: with less than all it runs nothing.
+    untaken: usize,
     /// The server has said that it is started.
     is_taken: bool,
     has_ended: bool,
@@ -223,8 +232,8 @@ pub enum Subject {
 enum Next {
     /// Pass these on, and answer with what upstream says to the last.
     Continue(Vec<Operation>, Option<Response>),
-    /// Start, with the number of the first message and its body.
-    Start(u64, Kind, String, Work, Response),
+    /// Start, with the body of the first message.
+    Start(Kind, String, Work, Response),
 }
 
 /// What to do after a decision.
@@ -274,6 +283,7 @@ impl Shell {
         let [first, second] = objects.as_slice() else {
             return Err(bad("creation", "a session begins with two whole messages"));
         };
+        let mut numbers = Numbers::default();
         let mut written = Vec::new();
         for (object, place) in [
             (first, Place::CreationFirst),
@@ -281,7 +291,7 @@ impl Shell {
         ] {
             let message =
                 message::read_from_client(&object.bytes, place, shell, Some(Uuid::nil()))?;
-            written.push((object.id, rewrite(&message)?));
+            written.push((numbers.next(), rewrite(&message)?));
         }
         let mut payloads = pack(&written);
         let (Some(creation), true) = (payloads.pop(), payloads.is_empty()) else {
@@ -301,6 +311,7 @@ impl Shell {
             to_end: Vec::new(),
             messages: VecDeque::new(),
             next_own_object: FIRST_OWN_OBJECT,
+            numbers,
             is_opened: false,
             is_closed: false,
         };
@@ -448,6 +459,13 @@ impl Shell {
     }
 }
 
+impl Numbers {
+    fn next(&mut self) -> u64 {
+        self.0 += 1;
+        self.0
+    }
+}
+
 impl Running {
     fn held(&self) -> usize {
         let state = match &self.state {
@@ -485,6 +503,7 @@ impl Work {
             kind,
             size,
             watch: Watch::default(),
+            untaken: 0,
             is_taken: false,
             has_ended: false,
         }

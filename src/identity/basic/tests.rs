@@ -7,12 +7,14 @@ use std::sync::atomic::Ordering;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
 use secrecy::SecretString;
 use tempfile::TempDir;
 
 use crate::config;
 use crate::identity::testing::{after, open, sign_in};
-use crate::identity::{Identities, hash_password};
+use crate::identity::{Fallen, Identities, Voucher, hash_password};
 
 /// The hash of `right`.
 static HASH: LazyLock<String> =
@@ -193,6 +195,50 @@ async fn a_reload_forgets_and_a_broken_file_changes_nothing() {
     assert_eq!(gateway.identities.reload().await.len(), 1);
 }
 
+/// Who is signed in by this credential, as they are told apart later.
+async fn voucher(gateway: &Gateway, credential: &str) -> Voucher {
+    let mut headers = HeaderMap::new();
+    let authorization = format!("Basic {}", STANDARD.encode(credential));
+    headers.insert(AUTHORIZATION, authorization.parse().unwrap());
+    let allowed = ["staff-0".to_owned()];
+    let signed_in = gateway
+        .identities
+        .authenticate(&allowed, &headers, after(0));
+    signed_in.await.unwrap().voucher().clone()
+}
+
+#[tokio::test]
+async fn a_user_is_vouched_for_until_the_file_says_otherwise() {
+    let gateway = Gateway::amy().await;
+    let voucher = voucher(&gateway, "amy:right").await;
+    let vouch = |allowed: &str| {
+        let allowed = [allowed.to_owned()];
+        gateway.identities.vouch(&allowed, &voucher, after(0))
+    };
+    assert_eq!(vouch("staff-0"), Ok(()));
+    assert_eq!(vouch("others"), Err(Fallen::Unlisted));
+    let amy = "[[user]]\nname='amy'\npassword_hash='HASH'\n";
+    let other = hash_password(&SecretString::from("other")).unwrap();
+    for (users, verdict) in [
+        (
+            format!("{amy}[[user]]\nname='bo'\npassword_hash='HASH'\n"),
+            Ok(()),
+        ),
+        (format!("{amy}disabled=true\n"), Err(Fallen::Gone)),
+        (
+            "[[user]]\nname='bo'\npassword_hash='HASH'\n".to_owned(),
+            Err(Fallen::Gone),
+        ),
+        // Whoever is back is not who was signed in before.
+        (amy.to_owned(), Err(Fallen::Changed)),
+        (amy.replace("HASH", &other), Err(Fallen::Changed)),
+    ] {
+        write(&gateway.files[0], &users);
+        assert!(gateway.identities.reload().await.is_empty());
+        assert_eq!(vouch("staff-0"), verdict, "{users}");
+    }
+}
+
 #[tokio::test]
 async fn users_of_two_files_are_different_people() {
     let gateway = Gateway::start(&[
@@ -208,10 +254,10 @@ async fn users_of_two_files_are_different_people() {
 #[tokio::test]
 async fn nothing_secret_is_shown() {
     let gateway = Gateway::amy().await;
-    let mut headers = http::HeaderMap::new();
+    let mut headers = HeaderMap::new();
     let encoded = STANDARD.encode("amy:s3cret");
     let value = http::HeaderValue::from_str(&format!("Basic {encoded}")).unwrap();
-    headers.insert(http::header::AUTHORIZATION, value);
+    headers.insert(AUTHORIZATION, value);
     let allowed = ["staff-0".to_owned()];
     let failure = gateway
         .identities

@@ -12,11 +12,11 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::config;
-use crate::identity::Identities;
 use crate::identity::testing::{
     AUDIENCE, ISSUER, Signer, TENANT, after, app_claims, jwt_section, key_set, now, open, sign_in,
     user_claims, with,
 };
+use crate::identity::{Fallen, Identities};
 use crate::model::PrincipalKind;
 
 /// A gateway that takes tokens signed by `signer`.
@@ -232,6 +232,47 @@ async fn a_remembered_token_falls_with_its_key() {
             .await
             .is_ok()
     );
+}
+
+#[tokio::test]
+async fn a_token_is_vouched_for_until_it_ends_or_its_key_is_not_trusted_any_more() {
+    let gateway = Gateway::es256().await;
+    let bearer = format!("Bearer {}", gateway.signer.token("ES256", &user_claims()));
+    let allowed: Vec<_> = gateway
+        .identities
+        .sections
+        .iter()
+        .map(|it| it.name.clone())
+        .collect();
+    let mut headers = HeaderMap::new();
+    headers.insert(
+        header::AUTHORIZATION,
+        HeaderValue::from_str(&bearer).unwrap(),
+    );
+    // Verified anew, and remembered.
+    for _ in 0..2 {
+        let signed_in = gateway
+            .identities
+            .authenticate(&allowed, &headers, now())
+            .await
+            .unwrap();
+        let vouch = |at| gateway.identities.vouch(&allowed, signed_in.voucher(), at);
+        assert_eq!(vouch(now()), Ok(()));
+        assert_eq!(vouch(after(3660)), Err(Fallen::Expired));
+        let unlisted = gateway.identities.vouch(&[], signed_in.voucher(), now());
+        assert_eq!(unlisted, Err(Fallen::Unlisted));
+    }
+    let signed_in = gateway
+        .identities
+        .authenticate(&allowed, &headers, now())
+        .await
+        .unwrap();
+    fs::write(&gateway.file, key_set(&[Signer::es256("k2").jwk()])).unwrap();
+    assert!(gateway.identities.reload_at(after(1)).await.is_empty());
+    let vouched = gateway
+        .identities
+        .vouch(&allowed, signed_in.voucher(), after(1));
+    assert_eq!(vouched, Err(Fallen::Changed));
 }
 
 #[tokio::test]

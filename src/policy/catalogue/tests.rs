@@ -137,3 +137,45 @@ fn extensions_judge_otherwise_and_add() {
         (Some(Effect::Exfiltrate), None)
     );
 }
+
+/// A workload is called as operators like, and its cmdlets do what they do.
+#[test]
+fn the_list_holds_in_each_workload_and_what_files_say_of_one_comes_first() {
+    let extension = |task: &str, effect, dangerous: Vec<DangerousParameter>| Extension {
+        task: task.to_owned(),
+        effect,
+        dangerous,
+    };
+    let office = DangerousParameter {
+        name: "Office".to_owned(),
+        effect: Effect::Destroy,
+    };
+    let extended = Catalogue::shipped().extended(vec![
+        extension(r"OnPrem\Set-Mailbox", None, vec![office]),
+        extension(r"OnPrem\Get-Mailbox", Some(Effect::Change), Vec::new()),
+        extension(r"Exchange\Get-User", Some(Effect::Destroy), Vec::new()),
+    ]);
+    let effects = |text: &str, parameter: &str| {
+        let task = task(text);
+        let folded = FoldedTask::new(&task);
+        let effects = extended.effects(&task, &folded, [parameter]);
+        let words = effects.most_severe_first().map(Effect::as_str);
+        words.collect::<Vec<_>>().join(" ")
+    };
+    for (text, parameter, expected) in [
+        (
+            r"Hosted\Set-Mailbox",
+            "ForwardingSmtpAddress",
+            "exfiltrate change",
+        ),
+        (r"hosted\ADD-rolegroupmember", "Identity", "grant-privilege"),
+        (r"Hosted\Get-User", "Identity", "read"),
+        (r"Exchange\Get-User", "Identity", "destroy"),
+        (r"OnPrem\Get-Mailbox", "Identity", "change"),
+        (r"OnPrem\Set-Mailbox", "Office", "destroy change"),
+        (r"OnPrem\Set-Mailbox", "ForwardingSmtp", "exfiltrate change"),
+        (r"Hosted\Frobnicate-It", "ForwardingSmtpAddress", "change"),
+    ] {
+        assert_eq!(effects(text, parameter), expected, "{text} -{parameter}");
+    }
+}

@@ -7,6 +7,7 @@ use super::*;
 
 mod grants;
 mod properties;
+mod reporting;
 
 /// Grants as a plain list.
 #[derive(Clone, Debug, Default)]

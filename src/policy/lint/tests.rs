@@ -228,9 +228,22 @@ fn a_severe_effect_that_is_easier_to_get_is_told() {
     let policy = |effect: &str, more: &str| format!("[[policy]]\neffect = '{effect}'\n{more}\n");
     let text = policy("change", "approval = 'never'") + &policy("destroy", "approval = 'auto'");
     insta::assert_snapshot!(of(&text), @"
-    p.toml:4: `effect:destroy` is easier to get than `effect:change`, although it is more severe: a dangerous parameter makes a command easier to run
+    p.toml:4: `effect:destroy` is easier to get than `effect:change`, although it is more severe
         ask at least for the same approval
     ");
+    let approvers = "[[group]]\nname = 'g'\nmembers = ['amy', 'bo']\n";
+    let milder = policy("change", "approval = 'manual'\napprovers = ['g']");
+    let text = format!(
+        "{approvers}{milder}{}",
+        policy("destroy", "approval = 'auto'")
+    );
+    insta::assert_snapshot!(of(&text), @"
+    p.toml:8: `effect:destroy` is easier to get than `effect:change`, although it is more severe: a dangerous parameter makes a command easier to run
+        ask at least for the same approval
+    ");
+    // A policy that only reports takes no command from another.
+    let text = text + "report_only = true\n";
+    assert_eq!(of(&text), "");
 }
 
 #[test]
@@ -246,4 +259,24 @@ fn what_cannot_name_an_identity_has_no_policy_that_limits_them() {
         assert_eq!(policy("Set-Mailbox", spread), "");
     }
     assert_eq!(policy("New-Mailbox", "calls_per_grant"), "");
+}
+
+#[test]
+fn the_gate_can_be_undone_in_a_workload_of_another_name() {
+    let text = |more: &str| {
+        format!(
+            "[[policy]]\ntask = 'OnPrem\\Set-Mailbox'\napproval = 'auto'\n\
+             [[policy]]\ntask = 'Exchange\\*'\napproval = 'auto'\n\
+             [[policy]]\ntask = 'Files\\Set-Share'\napproval = 'auto'\n{more}"
+        )
+    };
+    let told = warnings(&text(""), Ungoverned::Allow);
+    assert!(
+        told.contains(r"no policy is enforced for `onprem\Add-"),
+        "{told}"
+    );
+    assert!(!told.contains(r"`files\Add-"), "{told}");
+    let governed = text("[[policy]]\ntask = 'OnPrem\\*'\napproval = 'auto'\n");
+    let told = warnings(&governed, Ungoverned::Allow);
+    assert!(!told.contains("can be undone"), "{told}");
 }

@@ -8,7 +8,7 @@ use crate::model::Interner;
 use super::super::file::RawPolicy;
 use super::super::pattern::Pattern;
 use super::super::problem::{At, Located, Report, nearest, printable};
-use super::super::scopes::Reach;
+use super::super::scopes::{Entry, Reach};
 use super::super::{
     Approval, Comment, Group, OnBlock, ParameterRules, Policy, ReasonRule, Scope, Source, Spread,
     Windows, duration,
@@ -53,6 +53,16 @@ pub(super) struct Draft {
 }
 
 impl Draft {
+    /// What the index needs of it.
+    pub(super) fn entry(&self) -> Entry<'_> {
+        Entry {
+            text: &self.folded,
+            reach: &self.reach,
+            is_never: self.approval == Approval::Never,
+            reports: self.report_only,
+        }
+    }
+
     pub(super) fn number(self, interner: &Interner) -> Policy {
         Policy {
             id: interner.policy(&self.folded),

@@ -4,14 +4,14 @@ use std::collections::HashMap;
 
 use regex::Regex;
 
-use crate::model::ParameterName;
+use crate::model::{ParameterName, Redaction};
 
 use super::super::ParameterRules;
 use super::super::expression::compile_whole;
 use super::super::fields::RawScalar;
 use super::super::file::RawRule;
 use super::super::number::Decimal;
-use super::super::parameters::{Others, ParameterRule, Presence};
+use super::super::parameters::{Others, ParameterRule, Presence, Visibility};
 use super::super::problem::{At, Located, Report, printable};
 use super::super::requirement::{Allowed, Requirement};
 
@@ -112,6 +112,7 @@ impl RuleReader {
         };
         match name.value.parse::<ParameterName>() {
             Ok(name) => Some(ParameterRule {
+                visibility: Visibility::of(&name, &Redaction::default()),
                 name,
                 presence,
                 requirements,

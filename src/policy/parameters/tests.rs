@@ -69,11 +69,9 @@ fn values_compare_as_powershell_does() {
             Value::text("db01"),
             Value::text("GRÖßE"),
             number("4"),
-            number("4.0"),
             Value::text("4"),
             Value::Bool(true),
-            Value::text("$TRUE"),
-            Value::text("False"),
+            Value::text("$FALSE"),
             Value::Bool(false),
             number("7"),
         ],
@@ -90,7 +88,45 @@ fn values_compare_as_powershell_does() {
             number("1"),
             Value::text("7.0"),
             Value::Null,
+            // A text is no boolean: PowerShell makes `$true` of `"False"`.
+            Value::text("True"),
+            Value::text("$true"),
+            Value::text("False"),
         ],
+    );
+}
+
+/// A server may take a number for a name, as it shows it.
+#[test]
+fn a_number_in_another_spelling_is_another_name() {
+    let others = ["12345.0", "12345.00", "1.2345e4", "123450E-1"];
+    for rule in [
+        r#"{ one_of = ["12345"] }"#,
+        "{ one_of = [12345] }",
+        "{ pattern = '12345.*|1.2345e4' }",
+    ] {
+        all(rule, &[number("12345"), Value::text("12345")]);
+        none(rule, &others.map(number));
+    }
+    for rule in [r#"{ one_of = ["12345"] }"#, "{ one_of = [12345] }"] {
+        none(rule, &others.map(Value::text));
+    }
+    // As it is written in the rule it is meant.
+    all(
+        "{ one_of = [2.50] }",
+        &[number("2.50"), number("2.5"), Value::text("2.5")],
+    );
+    none(
+        "{ one_of = [2.50] }",
+        &[number("2.500"), Value::text("2.50")],
+    );
+    none(
+        r#"{ one_of = ["1e2", "12345.00", "007"] }"#,
+        &["1e2", "100", "12345.00", "7"].map(number),
+    );
+    none(
+        "{ one_of = [false] }",
+        &["False", "$false", "false", ""].map(Value::text),
     );
 }
 
@@ -122,7 +158,7 @@ fn patterns_match_whole_values_without_case() {
             Value::Null,
         ],
     );
-    all("{ pattern = '[0-9.]+' }", &[number("1.50")]);
+    all("{ pattern = '[0-9.]+' }", &[number("1.5")]);
     all("{ pattern = 'true' }", &[Value::Bool(true)]);
     none("{ pattern = '(?m)^a$' }", &[Value::text("a\nb")]);
 }

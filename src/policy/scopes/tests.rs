@@ -185,11 +185,11 @@ fn roles_that_share_a_task_tie_unless_something_more_specific_governs_it() {
     .concat();
     insta::assert_snapshot!(try_load(&[one.clone(), two.clone()]).unwrap_err(), @r"
     1.toml:4: `role:Exchange\B` and `role:Exchange\A` at 0.toml:4 are equally specific for `exchange\get-mailbox`, `exchange\get-user`, `exchange\get-group`, one other task
-        write a policy for each of these tasks, or take them out of one of the roles
+        write a policy that is enforced for each of these tasks, or take them out of one of the roles
     1.toml:10: `role:Exchange\C` and `role:Exchange\A` at 0.toml:4 are equally specific for `exchange\set-mailbox`
-        write a policy for each of these tasks, or take them out of one of the roles
+        write a policy that is enforced for each of these tasks, or take them out of one of the roles
     1.toml:10: `role:Exchange\C` and `role:Exchange\B` at 1.toml:4 are equally specific for `exchange\new-mailbox`
-        write a policy for each of these tasks, or take them out of one of the roles
+        write a policy that is enforced for each of these tasks, or take them out of one of the roles
     ");
     let settled = [
         policy("task = 'Exchange\\Get-*'"),
@@ -208,7 +208,7 @@ fn roles_without_policies_may_share_tasks_and_role_groups_tie_like_roles() {
     let policies = policy("role_group = 'Exchange\\One'") + &policy("role_group = 'Exchange\\Two'");
     insta::assert_snapshot!(try_load(&[groups.clone() + &policies]).unwrap_err(), @r"
     0.toml:16: `role-group:Exchange\Two` and `role-group:Exchange\One` at 0.toml:13 are equally specific for `exchange\set-mailbox`
-        write a policy for each of these tasks, or take them out of one of the roles
+        write a policy that is enforced for each of these tasks, or take them out of one of the roles
     ");
     // A role's policy is more specific than those of the groups.
     assert!(try_load(&[groups + &policies + &policy("role = 'Exchange\\A'")]).is_ok());
@@ -321,4 +321,91 @@ proptest! {
             (one, two) => prop_assert!(false, "{:?} {:?}", one.err(), two.err()),
         }
     }
+}
+
+#[test]
+fn of_those_that_apply_the_most_specific_enforced_one_governs() {
+    let reports = |scope: &str| policy(scope) + "report_only = true\n";
+    let set = load(
+        &[
+            role("R", &["Get-User", "Set-User"]),
+            policy("role = 'Exchange\\R'"),
+            reports("task = 'Exchange\\Get-User'"),
+            reports("task = 'Exchange\\Set-*'"),
+            reports("effect = 'read'"),
+            reports("effect = 'exfiltrate'"),
+            policy("effect = 'destroy'"),
+            "[[policy]]\neffect = 'change'\napproval = 'never'\n".to_owned(),
+        ]
+        .concat(),
+    );
+    let mut table = String::new();
+    for (task, parameters) in [
+        ("Get-User", &[][..]),
+        ("Get-Mailbox", &[]),
+        ("Set-User", &[]),
+        ("Set-Mailbox", &["AuditEnabled", "ForwardingSmtpAddress"]),
+        ("Set-RemoteDomain", &["AutoForwardEnabled"]),
+        ("Export-QuarantineMessage", &[]),
+        ("Remove-Mailbox", &[]),
+        ("Add-MailboxPermission", &[]),
+    ] {
+        let mut command = crate::model::Command {
+            task: format!(r"Exchange\{task}").parse().unwrap(),
+            parameters: crate::model::Parameters::default(),
+        };
+        for name in parameters {
+            let parameter = crate::model::Parameter {
+                name: name.parse().unwrap(),
+                value: crate::model::Value::Null,
+                type_annotation: None,
+            };
+            command.parameters.push(parameter).unwrap();
+        }
+        let found = set.governing_command(&command);
+        let text = |it: Option<&crate::policy::Policy>| {
+            it.map_or("-".to_owned(), |it| it.scope.text.clone())
+        };
+        let possible: Vec<_> = set
+            .possible(&command.task)
+            .map(|it| it.scope.text.as_str())
+            .collect();
+        writeln!(
+            table,
+            "{task:24} {:18} {:18} of {}",
+            text(found.policy),
+            text(found.reporting),
+            possible.join(" ")
+        )
+        .unwrap();
+    }
+    insta::assert_snapshot!(table, @r"
+    Get-User                 role:Exchange\R    Exchange\Get-User  of role:Exchange\R
+    Get-Mailbox              effect:read        -                  of effect:read
+    Set-User                 role:Exchange\R    Exchange\Set-*     of role:Exchange\R
+    Set-Mailbox              effect:change      Exchange\Set-*     of effect:change
+    Set-RemoteDomain         effect:change      Exchange\Set-*     of effect:change
+    Export-QuarantineMessage effect:exfiltrate  -                  of effect:exfiltrate
+    Remove-Mailbox           effect:destroy     -                  of effect:destroy
+    Add-MailboxPermission    -                  -                  of
+    ");
+}
+
+#[test]
+fn a_policy_that_only_reports_settles_nothing_between_those_that_are_enforced() {
+    let roles = [
+        role("A", &["Set-Mailbox", "Get-Mailbox"]),
+        role("B", &["Set-Mailbox", "Get-Mailbox"]),
+        policy("role = 'Exchange\\A'"),
+        policy("role = 'Exchange\\B'"),
+        policy("task = 'Exchange\\Get-Mailbox'"),
+        policy("task = 'Exchange\\Set-Mailbox'"),
+    ]
+    .concat();
+    assert!(try_load(std::slice::from_ref(&roles)).is_ok());
+    let told = try_load(&[roles + "report_only = true\n"]).unwrap_err();
+    insta::assert_snapshot!(told, @r"
+    0.toml:10: `role:Exchange\B` and `role:Exchange\A` at 0.toml:7 are equally specific for `exchange\set-mailbox`
+        write a policy that is enforced for each of these tasks, or take them out of one of the roles
+    ");
 }

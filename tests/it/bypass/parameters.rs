@@ -36,13 +36,8 @@ const TRICKS: &[(&str, &str, Option<Outcome<'_>>)] = &[
         None,
     ),
     (
-        "control: truth as text",
-        r#""Identity":"eva@contoso.example","AuditEnabled":"$true""#,
-        None,
-    ),
-    (
-        "control: truth in another case",
-        r#""Identity":"eva@contoso.example","AuditEnabled":"TRUE""#,
+        "control: truth",
+        r#""Identity":"eva@contoso.example","AuditEnabled":true"#,
         None,
     ),
     (
@@ -244,6 +239,16 @@ const TRICKS: &[(&str, &str, Option<Outcome<'_>>)] = &[
         "empty name",
         r#""":"x@fabrikam.example""#,
         Some(Refused(400, "bad-parameter-name")),
+    ),
+    (
+        "switch as text",
+        r#""Identity":"eva@contoso.example","AuditEnabled":"$true""#,
+        Some(BREAKS),
+    ),
+    (
+        "switch as text in another case",
+        r#""Identity":"eva@contoso.example","AuditEnabled":"TRUE""#,
+        Some(BREAKS),
     ),
     (
         "switch turned round",

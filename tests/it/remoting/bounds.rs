@@ -71,6 +71,19 @@ async fn sessions_pipelines_and_what_they_hold_are_bounded() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_with_several_accounts_has_no_more_sessions_than_another() {
+    let lab = Lab::with("remoting = { shells_per_principal = 1 }").await;
+    lab.open("ana").await;
+    lab.open("bo").await;
+    let Response::Fault(fault) = Session::closed("sys1").create(&lab.gateway).await else {
+        panic!("bo has one, under another account");
+    };
+    assert!(fault.text.contains("you have 1 sessions"), "{}", fault.text);
+    // The control: another person.
+    lab.open("amy").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_that_nobody_uses_is_closed_here_and_upstream() {
     let lab = Lab::with("remoting = { idle = \"10s\" }").await;
     let session = lab.open("ana").await;
@@ -105,6 +118,58 @@ async fn a_session_that_nobody_uses_is_closed_here_and_upstream() {
     assert!(requests("4xx").ends_with(" 1") && requests("5xx").ends_with(" 0"));
     assert!(metric(&lab, "portcullis_shells").ends_with(" 0"));
     assert!(metric(&lab, "portcullis_pipelines").ends_with(" 0"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn that_the_server_has_lost_a_session_is_on_record() {
+    let lab = Lab::start().await;
+    let (closed, lost) = (lab.open("ana").await, lab.open("ana").await);
+    lab.close(&closed).await;
+    lab.server.forget();
+    let wait = Operation::Receive {
+        command: None,
+        keep_alive: false,
+    };
+    lost.fault(&lab.gateway, wait).await;
+    let ended = || {
+        let records = lab.gateway.records().into_iter();
+        let ended = records.filter(|it| it["kind"] == "session.ended");
+        ended.map(|it| it["details"].clone()).collect::<Vec<_>>()
+    };
+    lab.gateway
+        .eventually("the session's end", |_| (!ended().is_empty()).then_some(()));
+    let details = &ended()[0];
+    assert_eq!(
+        (&details["why"], &details["shell"]),
+        (&json!("lost-by-server"), &json!(lost.shell.to_string()))
+    );
+    // The control: what its client closed is a call of the client's.
+    assert_eq!(ended().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_a_server_fails_to_close_is_closed_there_later() {
+    let lab = Lab::with("remoting = { idle = \"10s\" }").await;
+    let idle = lab.open("ana").await;
+    let id = Uuid::now_v7();
+    idle.start(&lab.gateway, id, &WAIT, Input::None).await;
+    lab.server.weaken(Weakness::FailsToClose);
+    // It is asked again and again, and nobody opens another session under the id meanwhile, which that would close.
+    lab.gateway.eventually("two tries", |_| {
+        let journal = lab.server.journal();
+        let tries = journal.iter().filter(|it| *it == "no close");
+        (tries.count() >= 2).then_some(())
+    });
+    assert_eq!(lab.server.shells(), 1);
+    let answer = reopened(&lab, &idle).await;
+    assert!(matches!(answer, Response::Fault(_)), "{answer:?}");
+    lab.server.weaken(Weakness::None);
+    lab.gateway.eventually("the end upstream", |_| {
+        (lab.server.shells() == 0).then_some(())
+    });
+    assert_eq!(lab.server.journal().last().unwrap(), "delete");
+    let answer = reopened(&lab, &idle).await;
+    assert_eq!(answer, Response::Created { shell: idle.shell });
 }
 
 fn metric(lab: &Lab, name: &str) -> String {
@@ -417,6 +482,35 @@ async fn a_pipeline_whose_rest_the_server_refuses_is_over_there_and_here() {
         session.cmdlet(&lab.gateway, "Get-Mailbox", &[]).await.state,
         4
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pipeline_of_which_input_was_lost_gets_no_more_of_it_and_ends() {
+    let lab = Lab::start().await;
+    let session = lab.open("ana").await;
+    let id = Uuid::now_v7();
+    session.start(&lab.gateway, id, &GET, Input::Follows).await;
+    lab.server.weaken(Weakness::LosesInput);
+    let Response::Fault(_) = session.input(&lab.gateway, id, &["one"]).await else {
+        panic!("the server has not said that it takes it");
+    };
+    lab.server.weaken(Weakness::None);
+    let late = session.input(&lab.gateway, id, &["two"]).await;
+    assert_eq!(late, Response::Sent, "it goes nowhere");
+    let ended = session.end(&lab.gateway, id).await;
+    assert_eq!(ended.state, 5);
+    assert!(ended.error_text().contains("was piped in"), "{ended:?}");
+    let journal = lab.server.journal();
+    assert_eq!(
+        journal[..4],
+        ["create", "run Get-Mailbox", "input one", "terminate"]
+    );
+    assert!(!journal.contains(&"input two".to_owned()));
+    let outcome = lab.outcome(&lab.decisions("Get-Mailbox")[0]);
+    assert_eq!(outcome["result"], "upstream-broken");
+    // The session is as it was.
+    let again = session.cmdlet(&lab.gateway, "Get-Mailbox", &[]).await;
+    assert_eq!(again.state, 4);
 }
 
 /// Waits until the server was told this.

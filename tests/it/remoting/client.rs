@@ -267,6 +267,14 @@ pub(super) enum Input {
 }
 
 impl Ended {
+    /// What a pipeline's only answer says.
+    pub(super) fn of(received: &Received) -> Self {
+        let mut ended = Self::default();
+        let state = ended.take(received, &mut Reassembler::default());
+        assert_eq!(state, CommandState::Done);
+        ended
+    }
+
     fn take(&mut self, received: &Received, stream: &mut Reassembler) -> CommandState {
         for (_, payload) in &received.output {
             for object in stream.push(payload, &Limits::default()).unwrap() {

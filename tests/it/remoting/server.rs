@@ -49,6 +49,8 @@ struct World {
 /// What the server does wrong.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Weakness {
+    /// It fails to close sessions, and says so.
+    FailsToClose,
     /// It does not answer who closes a session, and does not close it.
     Hangs,
     /// It takes input, and says so at the release.
@@ -61,6 +63,8 @@ pub(super) enum Weakness {
     KnowsNothing,
     /// It opens sessions, and the connection ends before it says so.
     LosesCreation,
+    /// It takes input, and the connection ends before it says so.
+    LosesInput,
     #[default]
     None,
     /// It takes the beginning of a pipeline and no more of it.
@@ -196,6 +200,10 @@ impl World {
                 self.journal.push("silence".to_owned());
                 None
             }
+            Operation::Delete if self.weakness == Weakness::FailsToClose => {
+                self.journal.push("no close".to_owned());
+                Some(Response::Fault(Fault::unavailable("not now")))
+            }
             Operation::Send {
                 command: Some(_), ..
             } if self.weakness == Weakness::TakesBeginnings => {
@@ -246,7 +254,7 @@ impl World {
             } => {
                 let job = jobs.get_mut(command).unwrap();
                 job.feed(data, &mut self.journal);
-                Some(Response::Sent)
+                (self.weakness != Weakness::LosesInput).then_some(Response::Sent)
             }
             Operation::Signal { .. } if self.weakness == Weakness::IgnoresSignals => {
                 self.journal.push("silence".to_owned());

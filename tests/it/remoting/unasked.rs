@@ -1,10 +1,13 @@
 //! Pipelines that run on while their clients ask for nothing.
 
+use std::fs;
+
 use portcullis::dialect::psrp::soap::Subcode;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::client::{Call, Input, Session, receive};
+use super::waiting::{with_users, without};
 use super::{Lab, MORE};
 use crate::gateway::POLICIES;
 
@@ -131,4 +134,56 @@ async fn without_a_credential_of_its_own_the_gateway_leaves_it_to_the_next_reque
         verdicts(&lab.decisions("Remove-Waiting")),
         ["allow", "block"]
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn that_it_was_stopped_while_nothing_could_be_recorded_is_on_record_later() {
+    let lab = Lab::start().await;
+    let session = lab.open("ana").await;
+    let id = begin(&lab, &session, &GET).await;
+    let (directory, elsewhere) = (
+        lab.gateway.path("data/audit"),
+        lab.gateway.path("data/elsewhere"),
+    );
+    fs::rename(&directory, &elsewhere).unwrap();
+    fs::write(&directory, "not a directory").unwrap();
+    let policy = "[[policy]]\ntask = 'Exchange\\Get-Mailbox'\napproval = \"never\"\n";
+    lab.gateway
+        .write_policies(&format!("{POLICIES}{MORE}{policy}"));
+    ended_at_the_server(&lab);
+    fs::remove_file(&directory).unwrap();
+    fs::rename(&elsewhere, &directory).unwrap();
+    let stopped = lab.gateway.eventually("the record of it", |gateway| {
+        let mut records = gateway.records().into_iter();
+        records.find(|it| it["kind"] == "pipeline.stopped")
+    });
+    let details = &stopped["details"];
+    assert_eq!(details["pipeline"], id.to_string());
+    assert_eq!(stopped["principal"]["name"], "ana@contoso.example");
+    let why = details["why"].as_str().unwrap();
+    assert!(why.contains("Get-Mailbox"), "{why}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_taken_out_of_the_user_file_runs_nothing_any_more() {
+    let lab = Lab::start().await;
+    let session = lab.open("ana").await;
+    let id = begin(&lab, &session, &GET).await;
+    let others = lab.open("amy").await;
+    let control = begin(&lab, &others, &GET).await;
+    with_users(&lab, |users| without(users, "ana"));
+    ended_at_the_server(&lab);
+    let told = lab.gateway.eventually("the record of it", |gateway| {
+        let mut records = gateway.records().into_iter();
+        records.find(|it| it["kind"] == "sign-in.failed")
+    });
+    assert_eq!(
+        (&told["details"]["reason"], &told["details"]["pipeline"]),
+        (&json!("user-gone"), &json!(id.to_string()))
+    );
+    let decisions = lab.decisions("Get-Mailbox");
+    assert_eq!(verdicts(&decisions), ["allow", "allow"]);
+    assert_eq!(lab.outcome(&decisions[0])["result"], "not-fetched");
+    others.end_input(&lab.gateway, control).await;
+    assert_eq!(others.end(&lab.gateway, control).await.state, 4);
 }

@@ -4,11 +4,14 @@ use std::time::{Duration, Instant};
 
 use portcullis::dialect::psrp::clixml::Item;
 use portcullis::dialect::psrp::soap::{Response, Signal, Subcode};
+use secrecy::SecretString;
 use serde_json::json;
 use uuid::Uuid;
 
 use super::Lab;
-use super::client::{Call, Input, Session, receive};
+use super::client::{Call, Ended, Input, Session, read, receive};
+use crate::client::Http;
+use crate::gateway::upn;
 
 const CALLS: [Call<'static>; 1] = [("New-Mailbox", &[])];
 const REFUSED: [Call<'static>; 1] = [("New-Refusal", &[])];
@@ -234,4 +237,101 @@ async fn after_a_denial_or_a_revocation_the_next_block_says_so() {
         let answer = lab.gateway.invoke("ana", "New-Mailbox", json!({})).await;
         assert!(answer.error().contains(&told), "{}", answer.text());
     }
+}
+
+/// A request for output that waits for long, and is with the gateway: what it will be answered.
+async fn waiting_long<'a>(
+    lab: &'a Lab,
+    session: &Session,
+    id: Uuid,
+) -> impl Future<Output = Ended> + use<'a> {
+    let mut request = session.request(receive(id));
+    request.frame.timeout = Some(Duration::from_mins(1));
+    let ask = || Box::pin(lab.gateway.send(Http::One, session.http(&request)));
+    // A request is taken once. So when one of two is refused for that, the other waits.
+    let (mut first, mut second) = (ask(), ask());
+    let (refused, waits) = tokio::select! {
+        it = &mut first => (it, second),
+        it = &mut second => (it, first),
+    };
+    let message = request.frame.message;
+    let Response::Fault(fault) = read(&refused, message) else {
+        panic!("{}", refused.text());
+    };
+    assert!(fault.text.contains("was here before"), "{fault:?}");
+    async move {
+        let Response::Received(received) = read(&waits.await, message) else {
+            panic!("it has ended");
+        };
+        Ended::of(&received)
+    }
+}
+
+/// Has the gateway read its users again, with this instead of the file's text.
+pub(super) fn with_users(lab: &Lab, change: impl Fn(&str) -> String) {
+    let file = lab.gateway.path("users.toml");
+    let users = std::fs::read_to_string(&file).unwrap();
+    let changed = change(&users);
+    assert_ne!(users, changed);
+    std::fs::write(&file, changed).unwrap();
+    lab.gateway.signal("HUP");
+    lab.gateway.wait_for_log("Reload is done");
+}
+
+/// The users without this one.
+pub(super) fn without(users: &str, person: &str) -> String {
+    let is_of = |it: &&str| it.contains(&upn(person));
+    let users = users.split_inclusive("\n\n").filter(|it| !is_of(it));
+    users.collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_approval_runs_nothing_for_who_may_not_sign_in_any_more() {
+    let hash = portcullis::identity::hash_password(&SecretString::from("another")).unwrap();
+    let with_another_password = |users: &str| {
+        let rest = without(users, "ana");
+        let name = upn("ana");
+        format!("{rest}[[user]]\nname = \"{name}\"\npassword_hash = \"{hash}\"\n\n")
+    };
+    let without_ana = |users: &str| without(users, "ana");
+    for reason in ["user-gone", "credential-changed"] {
+        let lab = Lab::start().await;
+        let session = lab.open("ana").await;
+        let (id, request) = waiting(&lab, &session).await;
+        let waits = waiting_long(&lab, &session, id).await;
+        if reason == "user-gone" {
+            with_users(&lab, without_ana);
+        } else {
+            with_users(&lab, with_another_password);
+        }
+        decide(&lab, "Approve-ElevatedAccessRequest", &request).await;
+        let ended = waits.await;
+        assert_eq!(ended.state, 5, "{reason}");
+        for part in ["did not run, though it was approved", "Sign in again"] {
+            assert!(ended.error_text().contains(part), "{ended:?}");
+        }
+        assert!(lab.server.ran().is_empty(), "{reason}");
+        let decisions = lab.decisions("New-Mailbox");
+        assert_eq!(decisions.len(), 1, "no use is taken, and nothing allowed");
+        let told = lab.gateway.eventually("the record of it", |gateway| {
+            let mut records = gateway.records().into_iter();
+            records.find(|it| it["kind"] == "sign-in.failed")
+        });
+        assert_eq!(
+            (&told["details"]["reason"], &told["details"]["pipeline"]),
+            (&json!(reason), &json!(id.to_string()))
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_approval_runs_what_waits_though_other_users_have_changed() {
+    let lab = Lab::start().await;
+    let session = lab.open("ana").await;
+    let (id, request) = waiting(&lab, &session).await;
+    let waits = waiting_long(&lab, &session, id).await;
+    with_users(&lab, |users| without(users, "sys1"));
+    decide(&lab, "Approve-ElevatedAccessRequest", &request).await;
+    assert_eq!(waits.await.state, 4);
+    assert_eq!(lab.server.ran(), ["New-Mailbox"]);
 }

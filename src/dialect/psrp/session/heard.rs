@@ -3,11 +3,13 @@
 use uuid::Uuid;
 
 use crate::dialect::Unreadable;
+use crate::dialect::psrp::answer::{self, Failure};
 use crate::dialect::psrp::soap::{
     CommandState, Fault, Operation, Received, Response, Signal, Subcode,
 };
 use crate::model::OwnCmdlet;
 
+use super::local::Local;
 use super::{Ending, Shell, State, WorkKind, bad, pack, unknown_response};
 
 impl Shell {
@@ -43,7 +45,10 @@ impl Shell {
             (Operation::Receive { command, .. }, Response::Received(received)) => {
                 self.received(*command, received, own)
             }
-            (Operation::Send { .. }, Response::Sent) => Ok(Response::Sent),
+            (Operation::Send { command, .. }, Response::Sent) => {
+                self.taken(*command);
+                Ok(Response::Sent)
+            }
             (Operation::Signal { command, signal }, Response::Signalled) => {
                 match signal {
                     Signal::Stop => {}
@@ -79,9 +84,13 @@ impl Shell {
                 }
             }
             Operation::Create { .. } => self.is_closed = true,
-            Operation::Delete
-            | Operation::Receive { command: None, .. }
-            | Operation::Send { command: None, .. } => {
+            // That something broke off says nothing of the session that was to be closed.
+            Operation::Delete => {
+                if fault.subcode == Subcode::InvalidSelectors {
+                    self.close(Ending::Unclear);
+                }
+            }
+            Operation::Receive { command: None, .. } | Operation::Send { command: None, .. } => {
                 if is_gone {
                     self.close(Ending::Unclear);
                 }
@@ -113,6 +122,7 @@ impl Shell {
         };
         match std::mem::take(&mut running.state) {
             State::Starting(mut work) => {
+                work.untaken = work.untaken.saturating_sub(1);
                 work.is_taken = true;
                 running.state = State::Running(work);
             }
@@ -124,6 +134,14 @@ impl Shell {
             | State::Incomplete
             | State::Local(_)
             | State::Running(_)) => running.state = other,
+        }
+    }
+
+    /// The server has taken input, or more of the first message of a pipeline, before which no input goes upstream.
+    fn taken(&mut self, command: Option<Uuid>) {
+        let running = command.and_then(|it| self.commands.get_mut(&it));
+        if let Some(State::Running(work)) = running.map(|it| &mut it.state) {
+            work.untaken = work.untaken.saturating_sub(1);
         }
     }
 
@@ -302,10 +320,31 @@ impl Shell {
         }
     }
 
+    /// The server did not say that it took input of a pipeline, or took only some of it, so what it reads next of that is not known:
+    /// it gets no more, and the pipeline is to end.
+    pub fn input_lost(&mut self, command: Uuid) {
+        const TEXT: &str = "the server behind the gateway did not say that it took all of what was piped in, so the pipeline was ended. What it took before may have run";
+        if !self.is_running(command) {
+            return;
+        }
+        self.unanswered(command);
+        let state = answer::failed(Failure::Unavailable, TEXT);
+        let told = Local::new(self.id, command, &[], &state, &mut self.next_own_object);
+        if let Some(State::Stopping(_, local)) =
+            self.commands.get_mut(&command).map(|it| &mut it.state)
+        {
+            *local = Some(told);
+        }
+    }
+
     /// The server has taken the beginning of the command, and said this to the rest.
     pub fn broken_off(&mut self, command: Uuid, fault: &Fault) {
-        if fault.subcode.refuses() {
-            // What it has is not whole, and runs nothing.
+        let state = self.commands.get(&command).map(|it| &it.state);
+        // What comes behind the first message (that no input follows) the pipeline may run without.
+        if let Some(State::Running(work)) = state
+            && work.untaken > 0
+            && fault.subcode.refuses()
+        {
             self.end(command, Ending::Failed);
         }
         self.unanswered(command);

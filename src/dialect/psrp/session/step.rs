@@ -144,7 +144,7 @@ impl Shell {
                 command,
                 subject,
                 stage: Stage::Start,
-                next: Next::Start(object.id, message.kind, data, work, answer.clone()),
+                next: Next::Start(message.kind, data, work, answer.clone()),
             })))
         };
         if message.kind == Kind::GetCommandMetadata {
@@ -237,7 +237,7 @@ impl Shell {
                     "a message is not for the pipeline that it could be for",
                 ));
             }
-            written.push((object.id, rewrite(&message)?));
+            written.push((self.numbers.next(), rewrite(&message)?));
         }
         let Some(command) = answered else {
             return Ok(forward(stream, &written));
@@ -300,7 +300,6 @@ impl Shell {
             Stream::Stdin => (&mut running.stdin, Place::CommandStdin),
         };
         let objects = reassembler.push(data, &limits)?;
-        let mut numbers = Vec::new();
         let mut inputs = Vec::new();
         let mut written = Vec::new();
         for object in objects {
@@ -321,11 +320,10 @@ impl Shell {
                     if pipeline.input() == Input::Absent {
                         return Err(bad("input-unasked", "input for a pipeline that takes none"));
                     }
-                    numbers.push(object.id);
                     inputs.push(clixml::read(&message.data)?);
                 }
                 (State::Running(_), Kind::EndOfPipelineInput | Kind::PipelineHostResponse) => {
-                    written.push((object.id, rewrite(&message)?));
+                    written.push(rewrite(&message)?);
                 }
                 // A cmdlet of the gateway takes no input, and a pipeline that has failed none any more.
                 (
@@ -351,8 +349,10 @@ impl Shell {
             };
             let items = items.iter().map(|it| message::write(&message(it)));
             // Behind the end of input there is none: what else is written comes after it.
-            written.splice(0..0, numbers.into_iter().zip(items));
+            written.splice(0..0, items);
         }
+        let numbered = written.into_iter().map(|it| (self.numbers.next(), it));
+        let written: Vec<_> = numbered.collect();
         if written.is_empty() {
             return Ok(Step::Answer(Response::Sent));
         }
@@ -389,7 +389,7 @@ impl Shell {
             return Err(early());
         }
         running.has_all_input = true;
-        running.early_end = Some(object.id);
+        running.has_ended_early = true;
         Ok(Step::Answer(Response::Sent))
     }
 

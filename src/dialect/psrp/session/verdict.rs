@@ -23,7 +23,7 @@ impl Shell {
     /// The proposal is permitted: what goes upstream.
     pub fn permitted(&mut self, proposal: Proposal) -> Go {
         let Proposal { command, next, .. } = proposal;
-        let (object, kind, data, work, answer) = match next {
+        let (kind, data, mut work, answer) = match next {
             Next::Continue(operations, answer) => {
                 // It may have been ended while it was decided on.
                 return match self.commands.get(&command).map(|it| &it.state) {
@@ -38,7 +38,7 @@ impl Shell {
                     | None => unknown_command(),
                 };
             }
-            Next::Start(object, kind, data, work, answer) => (object, kind, data, work, answer),
+            Next::Start(kind, data, work, answer) => (kind, data, work, answer),
         };
 
         let Some(running) = self.commands.get_mut(&command) else {
@@ -50,7 +50,6 @@ impl Shell {
                 answer: Some(answer),
             };
         };
-        running.state = State::Starting(work);
         let message = |kind, data| {
             message::write(&Message {
                 destination: Destination::Server,
@@ -60,11 +59,13 @@ impl Shell {
                 data,
             })
         };
-        let mut payloads = pack(&[(object, message(kind, data))]);
-        if let Some(number) = running.early_end.take() {
+        let mut payloads = pack(&[(self.numbers.next(), message(kind, data))]);
+        work.untaken = payloads.len();
+        if std::mem::take(&mut running.has_ended_early) {
             let end = message(Kind::EndOfPipelineInput, String::new());
-            payloads.extend(pack(&[(number, end)]));
+            payloads.extend(pack(&[(self.numbers.next(), end)]));
         }
+        running.state = State::Starting(work);
         let operations = payloads.into_iter().enumerate().map(|(index, data)| {
             if index == 0 {
                 Operation::Command {

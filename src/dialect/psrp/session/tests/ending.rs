@@ -84,6 +84,100 @@ fn what_its_client_ends_before_it_has_fetched_the_end_may_have_run_to_it() {
     assert_eq!(client.shell.take_endings(), [(ONE, Ending::NotFetched)]);
 }
 
+/// A pipeline of two payloads whose client said early that nothing is piped into it, permitted.
+fn large_and_ended_early() -> (Client, Vec<Operation>) {
+    let mut client = Client::new();
+    let mut item = pipeline("Get-Mailbox", false);
+    let Item::Object(object) = &mut item else {
+        panic!("it is an object");
+    };
+    let command = Item::of_properties([
+        ("Cmd", Item::text("Get-Mailbox")),
+        ("IsScript", Item::Bool(false)),
+        (
+            "Args",
+            Item::list(vec![Item::of_properties([
+                ("N", Item::text("Identity")),
+                ("V", Item::text("z".repeat(100_000))),
+            ])]),
+        ),
+    ]);
+    let powershell = Item::of_properties([("Cmds", Item::list(vec![command]))]);
+    object.extended.retain(|it| it.0 != "PowerShell");
+    object.extended.push(("PowerShell".to_owned(), powershell));
+    let proposal = client.proposal(super::command(ONE, &item));
+    let end = whole(4, Kind::EndOfPipelineInput, ONE, &Item::Nil);
+    let step = client.step(send(Some(ONE), Stream::Stdin, end));
+    assert!(matches!(step, Step::Answer(Response::Sent)));
+    let go = client.shell.permitted(proposal);
+    assert_eq!(go.operations.len(), 3);
+    (client, go.operations)
+}
+
+#[test]
+fn a_pipeline_ran_nothing_only_as_long_as_its_first_message_is_not_whole() {
+    // So many payloads are taken, and the next is refused.
+    for (taken, how) in [(1, Ending::Failed), (2, Ending::Unclear)] {
+        let (mut client, operations) = large_and_ended_early();
+        for operation in &operations[..taken] {
+            let response = match operation {
+                Operation::Command { command, .. } => Response::Started { command: *command },
+                _ => Response::Sent,
+            };
+            client.hear(operation, response).unwrap();
+        }
+        let fault = Fault::quota("too much");
+        let response = Response::Fault(fault.clone());
+        client.hear(&operations[taken], response).unwrap();
+        client.shell.broken_off(ONE, &fault);
+        assert_eq!(client.shell.take_endings(), [(ONE, how)]);
+        assert_eq!(client.shell.take_to_end(), [ONE]);
+    }
+}
+
+#[test]
+fn a_pipeline_of_which_input_was_lost_takes_no_more_and_says_why() {
+    let mut client = Client::new();
+    client.run(ONE, "Get-Mailbox", false);
+    client.shell.input_lost(ONE);
+    assert_eq!(client.shell.take_endings(), [(ONE, Ending::Unclear)]);
+    assert_eq!(client.shell.take_to_end(), [ONE]);
+    let input = whole(5, Kind::PipelineInput, ONE, &Item::text("x"));
+    let step = client.step(send(Some(ONE), Stream::Stdin, input));
+    assert!(matches!(step, Step::Answer(Response::Sent)));
+    let Step::End(go) = client.step(receive(ONE)) else {
+        panic!("it is told again to end");
+    };
+    let Some(Response::Received(received)) = go.answer else {
+        panic!("{go:?}");
+    };
+    let (messages, _) = messages_of(&received);
+    assert!(messages[0].data.contains("what was piped in"));
+    // It counts as running until the server says otherwise.
+    assert!(client.shell.runs(ONE));
+}
+
+#[test]
+fn a_number_of_a_message_is_used_once_whatever_numbers_the_client_gives() {
+    let mut client = Client::new();
+    client.run(ONE, "Get-Mailbox", false);
+    let mut numbers = Vec::new();
+    for text in ["a", "b"] {
+        let input = whole(7, Kind::PipelineInput, ONE, &Item::text(text));
+        let proposal = client.proposal(send(Some(ONE), Stream::Stdin, input));
+        for operation in client.shell.permitted(proposal).operations {
+            let Operation::Send { data, .. } = operation else {
+                panic!("{operation:?}");
+            };
+            let limits = fragment::Limits::default();
+            let objects = Reassembler::default().push(&data, &limits).unwrap();
+            numbers.extend(objects.iter().map(|it| it.id));
+        }
+    }
+    // Behind the two that the session was opened with, and the start.
+    assert_eq!(numbers, [4, 5]);
+}
+
 #[test]
 fn what_has_ended_is_forgotten_by_the_server_when_it_says_so() {
     let mut client = running();
