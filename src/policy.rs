@@ -10,6 +10,7 @@ mod decision;
 mod definition;
 mod difference;
 mod duration;
+mod examined;
 mod expectation;
 mod explain;
 mod expression;
@@ -41,7 +42,7 @@ mod windows;
 pub use catalogue::{Catalogue, CmdletFacts, DangerousParameter, Effect};
 pub use decide::{
     Endpoint, Facts, HeldGrant, HeldGrants, Mode, SessionCall, SpreadLimit, Subject, Ungoverned,
-    Withheld, decide, withhold,
+    Withheld, decide, decide_examined, withhold,
 };
 pub use decision::{Decision, Judgement, OwnCall, Permit, Refusal, Reported, Rule, Verdict};
 pub use definition::{
@@ -49,6 +50,7 @@ pub use definition::{
     ScopeKind, Source, Spread,
 };
 pub use difference::{Difference, difference};
+pub use examined::Examined;
 pub use expectation::{Asked, Expectation, Holds, Setting, Unmet, read_expectations, unmet};
 pub use import::{ImportError, Imported};
 pub use lint::lint;

@@ -54,12 +54,17 @@ impl State {
     /// Puts new policies and settings in force, all at once.
     pub fn publish(&self, snapshot: Snapshot) {
         self.snapshot.store(Arc::new(snapshot));
-        self.grants.changes().notify_waiters();
+        self.grants.announce();
     }
 
     /// Tells whoever waits that policies, settings or grants are others than before.
     pub fn changes(&self) -> &Notify {
         self.grants.changes()
+    }
+
+    /// Another number after each such change: whoever decided before and sees the same has seen it all.
+    pub fn generation(&self) -> u64 {
+        self.grants.generation()
     }
 }
 

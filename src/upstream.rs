@@ -4,6 +4,9 @@
 //! of it was sent. A connection comes back to the pool only when the answer was read to its end, so an answer can never be taken for that to
 //! another request.
 //!
+//! Whoever sends a request is asked once more right before a connection takes it, since it may have waited for one. Where all HTTP/2 connections are full, requests wait
+//! here, in their order, and not behind others on a connection, from where nobody could take them back.
+//!
 //! HTTP/2 connections are shared, but not by everything: what waits for long and what ends something each have connections of their own ([`turns`]).
 //!
 //! Absent: any reading of what is sent or answered, redirects, decompression, proxies, HTTP/2 without TLS.
@@ -27,11 +30,12 @@ use http::HeaderValue;
 use http::uri::{Authority, Scheme};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use tokio::sync::Notify;
 use url::Url;
 
 pub use self::body::UpstreamBody;
 pub use self::error::{Delivery, InvalidUpstream, Phase, UpstreamError};
-pub use self::pool::Pool;
+pub use self::pool::{Handover, Pool};
 pub use self::turns::{Purpose, Turn};
 
 /// What an upstream is made from.
@@ -99,6 +103,8 @@ struct Target {
     /// How many requests at a time the upstream allows on an HTTP/2 connection, as it last said; a guess until the first answer came.
     /// Kept here because a new connection is filled before the upstream has said it there.
     streams: Arc<AtomicUsize>,
+    /// Fires when an HTTP/2 connection may have room for a request again.
+    freed: Arc<Notify>,
 }
 
 struct Tls {
@@ -175,6 +181,7 @@ impl Upstream {
             timeouts,
             keep,
             streams: Arc::new(AtomicUsize::new(http2::MOST_STREAMS)),
+            freed: Arc::default(),
         })))
     }
 

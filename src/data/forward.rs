@@ -15,14 +15,16 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Ur
 use http_body_util::{BodyExt as _, Full};
 use tracing::{error, warn};
 use url::Url;
+use uuid::Uuid;
 
-use crate::audit::RecordedPermit;
+use crate::audit::{CallContext, RecordedPermit};
 use crate::dialect::Reply;
 use crate::dialect::exchange_rest::{self, BatchFrame, Call, LinkRewriter, Outgoing};
-use crate::upstream::{Upstream, UpstreamBody, UpstreamError};
+use crate::upstream::{Handover, Upstream, UpstreamBody, UpstreamError};
 
 use super::gate::{Route, Worker};
 use super::head;
+use super::judge::Scene;
 use super::outcome::OutcomeGuard;
 use super::reject::{Rejection, upstream_result};
 use super::reply::{GZIP_MAGIC, ReplyBody, Streamed, response};
@@ -63,15 +65,37 @@ pub(super) struct Asked<'a> {
     pub(super) route: &'a Route,
     pub(super) authorization: HeaderValue,
     pub(super) gateway_base: &'a str,
+    /// Where it was decided, and how: it is again, if it waits for a connection.
+    pub(super) scene: Scene<'a>,
+    pub(super) context: &'a CallContext,
+}
+
+/// Whether what was recorded as permitted still is.
+type Still<'a> = &'a (dyn Fn() -> bool + Sync);
+
+/// A call that may go upstream.
+pub(super) struct Going<'a> {
+    /// Its id in the batch.
+    pub(super) id: &'a str,
+    pub(super) permit: RecordedPermit<Call>,
+    /// The grant that it passed by, if by one.
+    pub(super) grant: Option<Uuid>,
+    pub(super) outcome: OutcomeGuard,
 }
 
 /// Sends one recorded call upstream.
 pub(super) async fn single(
     asked: &Asked<'_>,
-    permit: RecordedPermit<Call>,
-    mut outcome: OutcomeGuard,
+    going: Going<'_>,
 ) -> Result<Response<ReplyBody>, Rejection> {
+    let Going {
+        permit,
+        grant,
+        mut outcome,
+        ..
+    } = going;
     let call = permit.subject();
+    let still = || asked.scene.still_permits(call, asked.context, grant);
     let upstream = match call.regional_host() {
         None => &asked.route.upstream,
         Some(host) => asked
@@ -79,7 +103,7 @@ pub(super) async fn single(
             .regional(host)
             .ok_or_else(|| Rejection::unlisted_host(host))?,
     };
-    let result = send(asked, upstream, exchange_rest::write(call)).await;
+    let result = send(asked, upstream, exchange_rest::write(call), &still).await;
     match result {
         Ok((answered_by, answer)) => {
             outcome.upstream_answered(answer.status().as_u16());
@@ -97,7 +121,7 @@ pub(super) async fn single(
 pub(super) async fn batch(
     asked: &Asked<'_>,
     frame: &BatchFrame,
-    mut permits: Vec<(&str, RecordedPermit<Call>, OutcomeGuard)>,
+    mut permits: Vec<Going<'_>>,
     own: &[(String, Reply)],
     order: &[String],
 ) -> Result<Response<ReplyBody>, Rejection> {
@@ -106,16 +130,24 @@ pub(super) async fn batch(
     } else {
         let items: Vec<_> = permits
             .iter()
-            .map(|(id, permit, _)| (*id, permit.subject()))
+            .map(|it| (it.id, it.permit.subject()))
             .collect();
+        // One that is not permitted any more takes the batch with it: it is one request.
+        let still = || {
+            let still = |it: &Going<'_>| {
+                let call = it.permit.subject();
+                asked.scene.still_permits(call, asked.context, it.grant)
+            };
+            permits.iter().all(still)
+        };
         let upstream = &asked.route.upstream;
         let authorization = asked.authorization.to_str().ok();
         let outgoing =
             exchange_rest::write_batch(frame, &items, upstream.authority().as_str(), authorization);
-        match batch_answer(asked, upstream, outgoing).await {
+        match batch_answer(asked, upstream, outgoing, &still).await {
             Ok(answer) => Some(answer),
             Err((rejection, how)) => {
-                for (_, _, outcome) in &mut permits {
+                for Going { outcome, .. } in &mut permits {
                     outcome.answers(rejection.status.as_u16());
                     outcome.finish(how);
                 }
@@ -127,7 +159,7 @@ pub(super) async fn batch(
         Ok(merged) => merged,
         Err(unreadable) => {
             let rejection = Rejection::upstream_answer(&unreadable.text);
-            for (_, _, outcome) in &mut permits {
+            for Going { outcome, .. } in &mut permits {
                 outcome.upstream_answered(StatusCode::OK.as_u16());
                 outcome.answers(rejection.status.as_u16());
                 outcome.finish("upstream-broken");
@@ -135,7 +167,7 @@ pub(super) async fn batch(
             return Err(rejection);
         }
     };
-    for (id, _, outcome) in &mut permits {
+    for Going { id, outcome, .. } in &mut permits {
         let status = merged
             .statuses
             .iter()
@@ -158,8 +190,9 @@ async fn batch_answer(
     asked: &Asked<'_>,
     upstream: &Upstream,
     outgoing: Outgoing,
+    still: Still<'_>,
 ) -> Result<Bytes, (Rejection, &'static str)> {
-    let (_, answer) = send(asked, upstream, outgoing).await?;
+    let (_, answer) = send(asked, upstream, outgoing, still).await?;
     let status = answer.status();
     if status != StatusCode::OK {
         let text = format!(
@@ -191,11 +224,14 @@ async fn send(
     asked: &Asked<'_>,
     upstream: &Upstream,
     outgoing: Outgoing,
+    still: Still<'_>,
 ) -> Result<(Upstream, Response<UpstreamBody>), (Rejection, &'static str)> {
     let mut upstream = upstream.clone();
     // Kept only where a redirect could be followed.
     let again = (!asked.route.regional.is_empty()).then(|| outgoing.clone());
     let mut next = Some(outgoing);
+    // Nothing is decided again for a call that waits for nothing.
+    let may = |handover| handover == Handover::AtOnce || still();
     for _ in 0..=MAX_REDIRECTS {
         let Some(request) = next.take().or_else(|| again.clone()) else {
             break;
@@ -205,7 +241,7 @@ async fn send(
         let answer = asked
             .worker
             .pool
-            .send(&upstream, request)
+            .send(&upstream, request, &may)
             .await
             .map_err(|error| failed(asked, &error))?;
         asked.route.metrics.upstream(began.elapsed());
@@ -251,6 +287,9 @@ fn authority(url: &Url) -> String {
 /// Tells operators why the upstream did not answer; the client learns less.
 fn failed(asked: &Asked<'_>, error: &UpstreamError) -> (Rejection, &'static str) {
     let result = upstream_result(error);
+    if matches!(error, UpstreamError::Withdrawn { .. }) {
+        return (Rejection::from(error), result);
+    }
     warn!(endpoint = %asked.route.path, %error, cause = error.source().map(tracing::field::display), "Upstream did not answer");
     (Rejection::from(error), result)
 }

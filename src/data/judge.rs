@@ -4,14 +4,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::Utc;
 use tracing::debug;
 use uuid::Uuid;
 
 use crate::audit::{CallContext, Recordable};
 use crate::model::{CmdletName, Command, GrantState, Principal, RequestState};
 use crate::policy::{
-    Decision, Effect, Facts, Judgement, OnBlock, Permit, Refusal, Rule, Spread, Subject, Withheld,
-    decide, withhold,
+    Decision, Effect, Examined, Facts, Judgement, OnBlock, Permit, Refusal, Rule, Spread, Subject,
+    Withheld, decide, decide_examined, withhold,
 };
 use crate::state::{BlockedRequest, CallMark, NotTaken, Snapshot, Taking};
 
@@ -44,6 +45,20 @@ pub(super) trait Judged {
             Subject::Command(command) => Some(command),
             Subject::Session(_) => None,
         }
+    }
+}
+
+impl<C: Judged> Judged for &C {
+    fn subject(&self) -> Subject<'_> {
+        C::subject(self)
+    }
+
+    fn is_page(&self) -> bool {
+        C::is_page(self)
+    }
+
+    fn is_trial(&self) -> bool {
+        C::is_trial(self)
     }
 }
 
@@ -115,19 +130,45 @@ impl Scene<'_> {
         self.with_facts(context, spoken, |facts| decide(call, C::subject, facts))
     }
 
-    /// Decides anew what runs already: of the caller's grants only `stands_on` counts, the one that it passed by.
+    /// Decides anew what runs already: of the caller's grants only `stands_on` counts, the one that it passed by. What was `examined` of its parameters
+    /// is not looked at once more.
     pub(super) fn decided_again<C: Judged>(
         &self,
         call: C,
         context: &CallContext,
         stands_on: Option<Uuid>,
+        examined: Option<&Examined>,
     ) -> Judgement<C> {
         let spoken = Spoken {
             continued: stands_on,
             others: Others::DoNotCount,
             ..Spoken::default()
         };
-        self.with_facts(context, spoken, |facts| decide(call, C::subject, facts))
+        self.with_facts(context, spoken, |facts| {
+            decide_examined(call, C::subject, facts, examined)
+        })
+    }
+
+    /// Whether a call that was permitted, by this grant if by one, would be by the policies and grants of this moment.
+    pub(super) fn still_permits<C: Judged>(
+        &self,
+        call: &C,
+        context: &CallContext,
+        grant: Option<Uuid>,
+    ) -> bool {
+        let snapshot = self.gate.state.snapshot();
+        let now = Scene {
+            snapshot: &snapshot,
+            ..*self
+        };
+        let context = CallContext {
+            decided: Utc::now(),
+            ..context.clone()
+        };
+        match now.decided_again(call, &context, grant, None) {
+            Judgement::Permitted(_) => true,
+            Judgement::Own(_) | Judgement::Refused(_) => false,
+        }
     }
 
     /// Decides calls that run together or not at all: each with what the grants of this moment have left beside those before it.

@@ -269,6 +269,21 @@ impl Rejection {
         )
     }
 
+    /// What was decided did not go upstream: it does not hold any more.
+    pub(super) fn withdrawn() -> Self {
+        Self::new(
+            None,
+            StatusCode::FORBIDDEN,
+            "withdrawn",
+            "what permitted this was over before the server behind the gateway had room for it, so it was not sent; run it again",
+        )
+    }
+
+    /// The session was closed while the server had something of it.
+    pub(super) fn session_closed() -> Self {
+        Self::upstream_answer("the session was closed before the server answered this")
+    }
+
     /// What the server said has no room beside what was not read yet.
     pub(super) fn answers_unread() -> Self {
         Self::new(
@@ -294,13 +309,19 @@ impl Rejection {
             known @ ("upstream-timeout" | "upstream-broken" | "upstream-unreachable") => known,
             "upstream-answer" | "upstream-refused" => "upstream-broken",
             "ends-at-limit" => "upstream-timeout",
+            "withdrawn" => "not-run",
             _ => "failed",
         }
     }
 
     /// Whether what was to go upstream did not leave.
     pub(super) fn is_unsent(&self) -> bool {
-        self.reason == "upstream-unreachable"
+        self.reason == "upstream-unreachable" || self.is_withdrawn()
+    }
+
+    /// Whether it did not leave because what was decided does not hold any more.
+    pub(super) fn is_withdrawn(&self) -> bool {
+        self.reason == "withdrawn"
     }
 
     /// Whether the server, as far as it is told of what was to go there, does nothing of it any more.
@@ -386,6 +407,9 @@ impl From<audit::Unavailable> for Rejection {
 
 impl From<&UpstreamError> for Rejection {
     fn from(error: &UpstreamError) -> Self {
+        if matches!(error, UpstreamError::Withdrawn { .. }) {
+            return Self::withdrawn();
+        }
         Self::new(
             None,
             error.status(),
@@ -403,5 +427,6 @@ pub(super) fn upstream_result(error: &UpstreamError) -> &'static str {
         UpstreamError::Connect { .. } | UpstreamError::Dns { .. } | UpstreamError::Tls { .. } => {
             "upstream-unreachable"
         }
+        UpstreamError::Withdrawn { .. } => "not-run",
     }
 }

@@ -14,12 +14,13 @@ use crate::policy::{Refusal, Subject};
 use crate::state::OwnCmdletError;
 
 use super::call::{Arrival, Seen};
-use super::forward::{self, Asked};
+use super::forward::{self, Asked, Going};
 use super::gate::{Route, Worker};
 use super::judge::{Judged, Scene, recordable};
 use super::outcome::OutcomeGuard;
 use super::reject::Rejection;
 use super::reply::{ReplyBody, response};
+use super::uses::passes_by;
 
 /// The longest `client-request-id` that is kept for the record, in bytes; real ones are GUIDs.
 const CLIENT_REQUEST_ID_BYTES: usize = 64;
@@ -99,6 +100,7 @@ impl Rest<'_> {
         context.tenant = Some(call.tenant().to_owned());
         let (judgement, receipt) = self.scene.judge(call, &context).await?;
         let gate = self.scene.gate;
+        let grant = passes_by(judgement.decision());
         let recorded = gate
             .audit
             .record_one(&context, judgement, recordable)
@@ -108,7 +110,13 @@ impl Rest<'_> {
             Recorded::Permitted(permit) => {
                 let mut outcome = OutcomeGuard::new(&gate.audit, permit.decision_id());
                 outcome.took(receipt);
-                forward::single(&self.asked(), permit, outcome).await
+                let going = Going {
+                    id: "",
+                    permit,
+                    grant,
+                    outcome,
+                };
+                forward::single(&self.asked(&context), going).await
             }
             // On the heap, so that calls which pass need no room for it.
             Recorded::Own(id, own) => {
@@ -147,19 +155,24 @@ impl Rest<'_> {
         for call in calls {
             // One after the other: each takes its own use.
             let (judgement, receipt) = self.scene.judge(call, &context).await?;
+            receipts.push((receipt, passes_by(judgement.decision())));
             judgements.push(judgement);
-            receipts.push(receipt);
         }
         let recorded = gate.audit.record(&context, judgements, recordable).await?;
         seen.decided = true;
         let mut own = Vec::new();
         let mut permits = Vec::new();
-        for ((id, recorded), receipt) in ids.iter().zip(recorded).zip(receipts) {
+        for ((id, recorded), (receipt, grant)) in ids.iter().zip(recorded).zip(receipts) {
             match recorded {
                 Recorded::Permitted(permit) => {
                     let mut outcome = OutcomeGuard::new(&gate.audit, permit.decision_id());
                     outcome.took(receipt);
-                    permits.push((id.as_str(), permit, outcome));
+                    permits.push(Going {
+                        id,
+                        permit,
+                        grant,
+                        outcome,
+                    });
                 }
                 Recorded::Own(decision, call) => {
                     own.push((
@@ -172,10 +185,10 @@ impl Rest<'_> {
                 }
             }
         }
-        forward::batch(&self.asked(), &frame, permits, &own, &ids).await
+        forward::batch(&self.asked(&context), &frame, permits, &own, &ids).await
     }
 
-    fn asked(&self) -> Asked<'_> {
+    fn asked<'a>(&'a self, context: &'a CallContext) -> Asked<'a> {
         Asked {
             worker: self.worker,
             route: self.scene.route,
@@ -185,6 +198,8 @@ impl Rest<'_> {
                 .credential
                 .for_call(self.caller.authorization()),
             gateway_base: self.gateway_base,
+            scene: self.scene,
+            context,
         }
     }
 

@@ -107,7 +107,7 @@ impl Receipt {
             Some(504) => Failure::NotTaken,
             Some(_) => return,
             None => match result {
-                "upstream-unreachable" => Failure::NotTaken,
+                "not-run" | "upstream-unreachable" => Failure::NotTaken,
                 "upstream-timeout" if may_have_run => Failure::MayHaveRun,
                 "upstream-timeout" => Failure::NotTaken,
                 _ => return,

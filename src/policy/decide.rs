@@ -16,8 +16,8 @@ use super::explain::Blocked;
 use super::parameters::{Breach, is_common};
 use super::scopes::Reach;
 use super::{
-    Approval, Decision, Exemption, Governing, Judgement, OwnCall, ParameterRules, Permit, Policy,
-    PolicySet, Refusal, Reported, Rule, Spread, Verdict, explain,
+    Approval, Decision, Examined, Exemption, Governing, Judgement, OwnCall, ParameterRules, Permit,
+    Policy, PolicySet, Refusal, Reported, Rule, Spread, Verdict, explain,
 };
 
 /// What the whole gateway does with decisions (`[access_control] mode`).
@@ -119,14 +119,25 @@ pub struct Facts<'a> {
     pub now: DateTime<Utc>,
 }
 
-/// Decides `call`, whose meaning `subject` shows: the only maker of permits.
+/// Decides `call`, whose meaning `subject` shows.
 pub fn decide<C>(
     call: C,
     subject: impl FnOnce(&C) -> Subject<'_>,
     facts: &Facts<'_>,
 ) -> Judgement<C> {
+    decide_examined(call, subject, facts, None)
+}
+
+/// Decides as [`decide`] does, by what was found of the call's parameters before if that is of this call under these policies: the only maker of
+/// permits.
+pub fn decide_examined<C>(
+    call: C,
+    subject: impl FnOnce(&C) -> Subject<'_>,
+    facts: &Facts<'_>,
+    examined: Option<&Examined>,
+) -> Judgement<C> {
     let decision = match subject(&call) {
-        Subject::Command(command) => decide_command(command, facts),
+        Subject::Command(command) => decide_command(command, facts, examined),
         Subject::Session(SessionCall { name: _ }) => allow(Rule::SessionCall, None),
     };
     judged(call, decision)
@@ -199,7 +210,7 @@ fn judged<C>(call: C, decision: Decision) -> Judgement<C> {
 }
 
 /// The first step that speaks decides.
-fn decide_command(command: &Command, facts: &Facts<'_>) -> Decision {
+fn decide_command(command: &Command, facts: &Facts<'_>, examined: Option<&Examined>) -> Decision {
     let task = &command.task;
     if task.cmdlet.is_gateway_cmdlet() {
         return allow(Rule::GatewayCmdlet, None);
@@ -209,13 +220,18 @@ fn decide_command(command: &Command, facts: &Facts<'_>) -> Decision {
     }
     let Governing { policy, reporting } = facts.policies.governing_command(command);
     Decision {
-        reporting: reporting.map(|it| would_say(command, it, facts)),
-        ..decide_under(command, policy, facts)
+        reporting: reporting.map(|it| would_say(command, it, facts, examined)),
+        ..decide_under(command, policy, facts, examined)
     }
 }
 
 /// What `policy`, which only reports, would say of a command if it governed it.
-fn would_say(command: &Command, policy: &Policy, facts: &Facts<'_>) -> Reported {
+fn would_say(
+    command: &Command,
+    policy: &Policy,
+    facts: &Facts<'_>,
+    examined: Option<&Examined>,
+) -> Reported {
     let exemption = || {
         let task = &command.task;
         let Facts {
@@ -232,7 +248,7 @@ fn would_say(command: &Command, policy: &Policy, facts: &Facts<'_>) -> Reported 
     } else if exemption().is_some() {
         allow(Rule::Exempt, Some(policy))
     } else {
-        decide_governed(command, policy, facts)
+        decide_governed(command, policy, facts, examined)
     };
     Reported {
         policy: Arc::clone(&policy.name),
@@ -241,7 +257,12 @@ fn would_say(command: &Command, policy: &Policy, facts: &Facts<'_>) -> Reported 
     }
 }
 
-fn decide_under(command: &Command, governing: Option<&Policy>, facts: &Facts<'_>) -> Decision {
+fn decide_under(
+    command: &Command,
+    governing: Option<&Policy>,
+    facts: &Facts<'_>,
+    examined: Option<&Examined>,
+) -> Decision {
     let task = &command.task;
     if let Some(policy) = governing
         && is_never(policy)
@@ -299,7 +320,7 @@ fn decide_under(command: &Command, governing: Option<&Policy>, facts: &Facts<'_>
             ),
         };
     };
-    decide_governed(command, policy, facts)
+    decide_governed(command, policy, facts, examined)
 }
 
 fn never(command: &Command, policy: &Policy, facts: &Facts<'_>) -> Decision {
@@ -312,19 +333,24 @@ fn never(command: &Command, policy: &Policy, facts: &Facts<'_>) -> Decision {
 }
 
 /// The steps from the policy's own rules on, of a command that it governs.
-fn decide_governed(command: &Command, policy: &Policy, facts: &Facts<'_>) -> Decision {
+fn decide_governed(
+    command: &Command,
+    policy: &Policy,
+    facts: &Facts<'_>,
+    examined: Option<&Examined>,
+) -> Decision {
     let governing = Some(policy);
     let blocked = Blocked {
         command,
         policy,
         policies: facts.policies,
     };
-    if let Err(breach) = policy.parameters.check(&command.parameters) {
-        let explanation = explain::parameter_rule(blocked, &breach);
-        return block(Rule::ParameterRule, governing, facts, explanation);
-    }
-    if counts_unnamed(command, policy) {
-        let explanation = explain::unnamed(blocked);
+    let examined = examined.filter(|it| it.is_of(command, facts.policies));
+    let broken = match examined.and_then(|it| it.rules_of(policy)) {
+        Some(found) => found.map(str::to_owned),
+        None => broken_rule(blocked),
+    };
+    if let Some(explanation) = broken {
         return block(Rule::ParameterRule, governing, facts, explanation);
     }
     let is_open = policy.windows.is_open(facts.now);
@@ -362,6 +388,18 @@ fn decide_governed(command: &Command, policy: &Policy, facts: &Facts<'_>) -> Dec
             block(Rule::NeedsApproval, governing, facts, explanation)
         }
     }
+}
+
+/// How a command breaks the rules on parameters of the policy that governs it, if it does. All that a decision looks at in the parameters' values is
+/// this, and the pins of grants.
+pub(super) fn broken_rule(blocked: Blocked<'_>) -> Option<String> {
+    let Blocked {
+        command, policy, ..
+    } = blocked;
+    if let Err(breach) = policy.parameters.check(&command.parameters) {
+        return Some(explain::parameter_rule(blocked, &breach));
+    }
+    counts_unnamed(command, policy).then(|| explain::unnamed(blocked))
 }
 
 /// Whether `policy` counts what commands are about, and `command` names nothing.

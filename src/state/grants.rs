@@ -10,7 +10,7 @@ use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::num::NonZeroI64;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use dashmap::{DashMap, Entry};
 use tokio::sync::Notify;
@@ -28,6 +28,8 @@ pub struct GrantTable {
     /// The terms of grants that are narrowed to a task and nothing else: there are few tasks, and their grants share them.
     narrowed: DashMap<Task, Arc<Terms>>,
     changes: Notify,
+    /// How many changes there were that were told of.
+    generation: AtomicU64,
 }
 
 /// One millisecond before 1970-01-01T00:00:00Z.
@@ -93,6 +95,17 @@ impl GrantTable {
         &self.changes
     }
 
+    /// Another number after each change that [`changes`](Self::changes) tells of.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Tells of a change, of grants or of what they are looked at with.
+    pub(super) fn announce(&self) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        self.changes.notify_waiters();
+    }
+
     /// Tells how many uses of a grant are left, if it is in force and had more.
     pub fn lower_uses(&self, grant: &Grant, interner: &Interner) {
         let Some(left) = grant.uses_left() else {
@@ -146,14 +159,14 @@ impl GrantTable {
     /// Has no grant count until [`GrantTable::resume`]: what is held may be out of date.
     pub fn suspend(&self) {
         if !self.suspended.swap(true, Ordering::AcqRel) {
-            self.changes.notify_waiters();
+            self.announce();
         }
     }
 
     /// Has what is held count.
     pub fn resume(&self) {
         self.suspended.store(false, Ordering::Release);
-        self.changes.notify_waiters();
+        self.announce();
     }
 
     /// Takes all grants out of force.
@@ -169,7 +182,7 @@ impl GrantTable {
     /// Tells of a change of what is held. While none counts it changes nothing for anybody: [`GrantTable::resume`] tells of all.
     fn tell(&self) {
         if !self.is_suspended() {
-            self.changes.notify_waiters();
+            self.announce();
         }
     }
 

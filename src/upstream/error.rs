@@ -108,6 +108,12 @@ pub enum UpstreamError {
         /// The details.
         source: io::Error,
     },
+    /// Whoever wanted to send it does not want to any more, when a connection would take it.
+    #[error("what was to go to `{authority}` was taken back before it was sent")]
+    Withdrawn {
+        /// The upstream.
+        authority: Authority,
+    },
 }
 
 impl UpstreamError {
@@ -115,7 +121,9 @@ impl UpstreamError {
     pub fn delivery(&self) -> Delivery {
         match self {
             Self::Closed { delivery, .. } => *delivery,
-            Self::Connect { .. } | Self::Dns { .. } | Self::Tls { .. } => Delivery::NotSent,
+            Self::Connect { .. } | Self::Dns { .. } | Self::Tls { .. } | Self::Withdrawn { .. } => {
+                Delivery::NotSent
+            }
             Self::Protocol { .. } => Delivery::MayHaveArrived,
             Self::Timeout { phase, .. } => match phase {
                 Phase::Body | Phase::Head => Delivery::MayHaveArrived,
@@ -153,6 +161,9 @@ impl UpstreamError {
             Self::Tls { .. } => {
                 "no trusted connection to the management endpoint can be made; the call was not sent"
             }
+            Self::Withdrawn { .. } => {
+                "what permitted the call was over before the management endpoint had room for it; the call was not sent"
+            }
         }
     }
 
@@ -167,6 +178,7 @@ impl UpstreamError {
             | Self::Dns { .. }
             | Self::Protocol { .. }
             | Self::Tls { .. } => StatusCode::BAD_GATEWAY,
+            Self::Withdrawn { .. } => StatusCode::FORBIDDEN,
         }
     }
 

@@ -17,6 +17,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http2::{Builder, Connection as Driver, SendRequest};
 use hyper::rt::{Read, Write};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep};
 use tracing::debug;
 
@@ -52,6 +53,8 @@ struct Load {
     /// Whether an answer has come: with it, or before, came what the upstream allows.
     answered: AtomicBool,
     driver: AtomicWaker,
+    /// Told when one of its requests has ended, or it takes more of them.
+    freed: Arc<Notify>,
 }
 
 impl Load {
@@ -87,6 +90,7 @@ impl Connection {
             allowed: Arc::clone(&target.streams),
             answered: AtomicBool::new(false),
             driver: AtomicWaker::new(),
+            freed: Arc::clone(&target.freed),
         });
         let watched = Watched {
             driver,
@@ -113,7 +117,9 @@ impl Connection {
 
     /// Whether it can take one more request now.
     pub(super) fn has_room(&self) -> bool {
-        let allowed = self.load.allowed.load(Ordering::Relaxed).min(MOST_STREAMS);
+        // One that allows none for now allows some again, and only a request that waits there finds that out.
+        let allowed = self.load.allowed.load(Ordering::Relaxed);
+        let allowed = allowed.clamp(1, MOST_STREAMS);
         self.load.open.load(Ordering::Relaxed) < allowed
     }
 
@@ -140,6 +146,7 @@ pub(super) struct Place(Arc<Load>);
 impl Drop for Place {
     fn drop(&mut self) {
         self.0.open.fetch_sub(1, Ordering::Relaxed);
+        self.0.freed.notify_waiters();
     }
 }
 
@@ -217,6 +224,7 @@ impl<T: Read + Write + Unpin + Send + 'static> Future for Watched<T> {
             let allowed = self.driver.current_max_send_streams();
             if self.load.allowed.load(Ordering::Relaxed) != allowed {
                 self.load.allowed.store(allowed, Ordering::Relaxed);
+                self.load.freed.notify_waiters();
             }
         }
         ended

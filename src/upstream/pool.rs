@@ -17,6 +17,15 @@ use super::{Delivery, Target, Upstream, UpstreamError};
 /// New connections that are tried for one request, if each closes before the request is sent.
 const FRESH: usize = 2;
 
+/// When a connection takes a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handover {
+    /// It waited for one.
+    AfterWaiting,
+    /// As soon as it came.
+    AtOnce,
+}
+
 /// A worker's connections, for all upstreams.
 ///
 /// Made for one runtime: its connections are driven by tasks there, so it must be used there only. The locks are never held across an
@@ -39,15 +48,19 @@ impl Pool {
     /// business. The request is sent at most once: it is tried on another connection only if not a byte of it had been sent. Dropping the future
     /// abandons the request.
     ///
+    /// `may` is asked right before a connection takes the request: whether it is still to be sent. It is asked again where that connection closes
+    /// before anything was sent on it.
+    ///
     /// # Errors
     ///
-    /// No connection, no answer in time, or none that is HTTP; see [`UpstreamError::delivery`] for what that means.
+    /// No connection, no answer in time, none that is HTTP, or `may` said no; see [`UpstreamError::delivery`] for what that means.
     pub fn send<'a>(
         &'a self,
         upstream: &'a Upstream,
         request: Request<Full<Bytes>>,
+        may: &'a (dyn Fn(Handover) -> bool + Sync),
     ) -> impl Future<Output = Result<Response<UpstreamBody>, UpstreamError>> + Send + 'a {
-        self.send_by(upstream, None, request)
+        self.send_by(upstream, None, request, may)
     }
 
     /// Sends `request` in its turn, to the upstream that the turn is of; it ends when the answer was read to its end, or dropped. Otherwise as
@@ -60,9 +73,10 @@ impl Pool {
         &self,
         turn: Turn,
         request: Request<Full<Bytes>>,
+        may: &(dyn Fn(Handover) -> bool + Sync),
     ) -> Result<Response<UpstreamBody>, UpstreamError> {
         let upstream = turn.upstream().clone();
-        self.send_by(&upstream, Some(turn), request).await
+        self.send_by(&upstream, Some(turn), request, may).await
     }
 
     /// A turn for a request of `whose` to `upstream`, or none if there is none within `patience`.
@@ -85,19 +99,27 @@ impl Pool {
         upstream: &Upstream,
         turn: Option<Turn>,
         mut request: Request<Full<Bytes>>,
+        may: &(dyn Fn(Handover) -> bool + Sync),
     ) -> Result<Response<UpstreamBody>, UpstreamError> {
         let target = &*upstream.0;
         let rack = self.rack(target);
         let purpose = turn.as_ref().map(Turn::purpose);
         let mut fresh = 0;
         loop {
-            let line = if let Some(line) = rack.take(target, purpose) {
-                line
+            let (line, handover) = if let Some(line) = rack.take(target, purpose) {
+                (line, Handover::AtOnce)
             } else {
                 fresh += 1;
                 // Boxed because it is rare and large: the future of a request on a connection that exists stays small.
-                Box::pin(rack.connect(target, purpose)).await?
+                let line = Box::pin(rack.connect(target, purpose)).await?;
+                (line, Handover::AfterWaiting)
             };
+            if !may(handover) {
+                line.give_back(&rack, upstream);
+                return Err(UpstreamError::Withdrawn {
+                    authority: target.authority.clone(),
+                });
+            }
             let failure = match line {
                 Line::Http1(mut connection) => match connection.send(target, request).await {
                     Ok(response) => {

@@ -1,6 +1,7 @@
 //! One upstream's connections: those at rest, and those that are shared.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use tracing::debug;
 
 use super::connect::{Connected, connect, timed_out};
 use super::turns::{Purpose, Reserved};
-use super::{Keep, Target, Upstream, UpstreamError, http1, http2};
+use super::{Keep, Phase, Target, Upstream, UpstreamError, http1, http2};
 
 /// HTTP/2 connections to one upstream for ordinary calls. With all of them full, requests wait for a stream to end.
 const MOST_HTTP2: usize = 8;
@@ -24,6 +25,17 @@ const GET_READY: Duration = Duration::from_secs(5);
 pub(super) enum Line {
     Http1(http1::Connection),
     Http2(http2::Stream),
+}
+
+impl Line {
+    /// Nothing goes out on it after all.
+    pub(super) fn give_back(self, rack: &Arc<Rack>, upstream: &Upstream) {
+        match self {
+            Self::Http1(connection) => Arc::clone(rack).put_back(connection, upstream),
+            // Others share the connection, and its place is given up with it.
+            Self::Http2(stream) => drop(stream),
+        }
+    }
 }
 
 /// One upstream's connections.
@@ -51,6 +63,19 @@ pub(super) struct Shared {
     pub(super) most: usize,
     /// Lets one request at a time connect while it may turn out that all can share its connection.
     connecting: Semaphore,
+    /// What a request does when all are full.
+    when_full: WhenFull,
+    /// Lets one request at a time wait for room; the others wait for that, in their order.
+    queue: Semaphore,
+}
+
+/// What a request does when all connections are full and there may be no more of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WhenFull {
+    /// It goes to the one with the fewest requests: it has a turn, so this is rare.
+    Joins,
+    /// It waits until one has room.
+    Waits,
 }
 
 #[derive(Debug)]
@@ -64,7 +89,7 @@ impl Default for Rack {
         Self {
             resting: Mutex::default(),
             speaks_http1: AtomicBool::new(false),
-            calls: Shared::at_most(MOST_HTTP2),
+            calls: Shared::at_most(MOST_HTTP2, WhenFull::Waits),
             ends: Reserved::new(Purpose::End),
             enforcement: Reserved::new(Purpose::Enforce),
             waits: Reserved::new(Purpose::Wait),
@@ -73,24 +98,56 @@ impl Default for Rack {
 }
 
 impl Shared {
-    pub(super) fn at_most(most: usize) -> Self {
+    pub(super) fn at_most(most: usize, when_full: WhenFull) -> Self {
         Self {
             connections: Mutex::default(),
             most,
             connecting: Semaphore::new(1),
+            when_full,
+            queue: Semaphore::new(1),
         }
     }
 
-    /// The connection with the fewest requests, if it can take one more or there may be no more connections.
+    /// The connection with the fewest requests, if it can take one more or is to be joined though it cannot.
     fn take(&self, now: Instant, age: Duration) -> Option<Line> {
         let mut connections = self.connections();
         connections.retain(|connection| connection.is_alive(now, age));
-        let enough = connections.len() >= self.most;
+        let enough = connections.len() >= self.most && self.when_full == WhenFull::Joins;
         connections
             .iter_mut()
             .filter(|connection| enough || connection.has_room())
             .min_by_key(|connection| connection.open())
             .map(|connection| Line::Http2(connection.stream(now)))
+    }
+
+    /// Whether there may be no more connections, and what has none waits.
+    fn is_closed_to_more(&self) -> bool {
+        self.when_full == WhenFull::Waits && self.connections().len() >= self.most
+    }
+
+    /// Whether requests wait for room: then what comes now waits behind them.
+    fn has_queue(&self) -> bool {
+        self.queue.available_permits() == 0
+    }
+
+    /// A connection with room, once there is one; none if another may be made.
+    async fn room(&self, target: &Target) -> Option<Line> {
+        if !self.is_closed_to_more() {
+            return None;
+        }
+        // It is never closed, so this waits for nothing but its turn.
+        let _first = self.queue.acquire().await.ok()?;
+        loop {
+            let mut freed = pin!(target.freed.notified());
+            freed.as_mut().enable();
+            if let Some(line) = self.take(Instant::now(), target.keep.age) {
+                return Some(line);
+            }
+            if !self.is_closed_to_more() {
+                return None;
+            }
+            freed.await;
+        }
     }
 
     fn connections(&self) -> MutexGuard<'_, Vec<http2::Connection>> {
@@ -118,10 +175,14 @@ impl Rack {
         }
         // Without TLS there is no HTTP/2.
         target.tls.as_ref()?;
-        self.shared(purpose).take(now, age)
+        let shared = self.shared(purpose);
+        if shared.has_queue() {
+            return None;
+        }
+        shared.take(now, age)
     }
 
-    /// A new connection; or one that another request made or gave back while this one waited for its turn.
+    /// A new connection; or one that another request made or gave back while this one waited for its turn, or for room.
     pub(super) async fn connect(
         &self,
         target: &Target,
@@ -131,17 +192,32 @@ impl Rack {
         if target.tls.is_none() || self.speaks_http1.load(Ordering::Relaxed) {
             return Ok(self.keep(connect(target, began).await?, target, purpose));
         }
-        let deadline = began + target.timeouts.connect;
-        let Ok(turn) = timeout_at(deadline, self.shared(purpose).connecting.acquire()).await else {
-            return Err(timed_out(target));
-        };
-        if self.speaks_http1.load(Ordering::Relaxed) {
-            drop(turn);
+        let shared = self.shared(purpose);
+        let limit = target.timeouts.head;
+        loop {
+            match timeout_at(began + limit, shared.room(target)).await {
+                Ok(Some(line)) => return Ok(line),
+                Ok(None) => {}
+                Err(_elapsed) => return Err(no_room(target, limit)),
+            }
+            let began = Instant::now();
+            let deadline = began + target.timeouts.connect;
+            let Ok(turn) = timeout_at(deadline, shared.connecting.acquire()).await else {
+                return Err(timed_out(target));
+            };
+            if self.speaks_http1.load(Ordering::Relaxed) {
+                drop(turn);
+            }
+            if let Some(line) = self.take(target, purpose) {
+                return Ok(line);
+            }
+            if let Some(line) = shared.take(Instant::now(), target.keep.age) {
+                return Ok(line);
+            }
+            if !shared.is_closed_to_more() {
+                return Ok(self.keep(connect(target, began).await?, target, purpose));
+            }
         }
-        if let Some(line) = self.take(target, purpose) {
-            return Ok(line);
-        }
-        Ok(self.keep(connect(target, began).await?, target, purpose))
     }
 
     fn keep(&self, connected: Connected, target: &Target, purpose: Option<Purpose>) -> Line {
@@ -212,6 +288,15 @@ impl Rack {
             Purpose::Enforce => &self.enforcement,
             Purpose::Wait => &self.waits,
         }
+    }
+}
+
+/// All connections were full for so long.
+fn no_room(target: &Target, limit: Duration) -> UpstreamError {
+    UpstreamError::Timeout {
+        authority: target.authority.clone(),
+        phase: Phase::Connect,
+        limit,
     }
 }
 

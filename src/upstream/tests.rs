@@ -14,7 +14,7 @@ use http_body_util::{BodyExt as _, Full};
 use rustls::ClientConfig;
 use url::Url;
 
-use super::{Keep, Pool, Settings, Timeouts, Upstream, UpstreamBody, UpstreamError};
+use super::{Handover, Keep, Pool, Settings, Timeouts, Upstream, UpstreamBody, UpstreamError};
 
 /// Long enough that only what never happens takes longer.
 const LONG: Duration = Duration::from_secs(30);
@@ -58,6 +58,11 @@ fn post(path: &str) -> Request<Full<Bytes>> {
     Request::post(path).body(Full::from("{}")).unwrap()
 }
 
+/// Nobody takes it back.
+fn always(_: Handover) -> bool {
+    true
+}
+
 async fn text(response: Response<UpstreamBody>) -> Result<String, UpstreamError> {
     let bytes = response.into_body().collect().await?.to_bytes();
     Ok(String::from_utf8(bytes.to_vec()).unwrap())
@@ -65,7 +70,7 @@ async fn text(response: Response<UpstreamBody>) -> Result<String, UpstreamError>
 
 /// The answer to `POST /`, read to its end.
 async fn call(pool: &Pool, upstream: &Upstream) -> Result<String, UpstreamError> {
-    text(pool.send(upstream, post("/")).await?).await
+    text(pool.send(upstream, post("/"), &always).await?).await
 }
 
 /// What an operator reads of an error: the whole chain.
@@ -122,7 +127,7 @@ fn sending_can_be_spawned() {
     fn is_shared<T: Send + Sync>() {}
     let pool = Pool::new();
     let upstream = upstream(&"http://127.0.0.1:1".parse().unwrap());
-    drop(is_send(pool.send(&upstream, post("/"))));
+    drop(is_send(pool.send(&upstream, post("/"), &always)));
     is_shared::<Pool>();
     is_shared::<Upstream>();
 }

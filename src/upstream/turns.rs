@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::rack::{Rack, Shared};
+use super::rack::{Rack, Shared, WhenFull};
 use super::shares::{Number, Shares};
 use super::{Upstream, http2};
 
@@ -61,10 +61,13 @@ struct Waiting<'a> {
 impl Reserved {
     pub(super) fn new(purpose: Purpose) -> Self {
         Self {
-            shared: Shared::at_most(match purpose {
-                Purpose::End | Purpose::Enforce => MOST_ENDING,
-                Purpose::Wait => MOST_WAITING,
-            }),
+            shared: Shared::at_most(
+                match purpose {
+                    Purpose::End | Purpose::Enforce => MOST_ENDING,
+                    Purpose::Wait => MOST_WAITING,
+                },
+                WhenFull::Joins,
+            ),
             shares: Mutex::default(),
         }
     }

@@ -3,6 +3,7 @@
 mod bounds;
 mod client;
 mod life;
+mod on_its_way;
 mod order;
 mod server;
 mod sharing;

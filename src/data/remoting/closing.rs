@@ -219,6 +219,7 @@ fn end_all<'a>(
                 inner.standing.clear();
                 inner.held.clear();
             }
+            kept.closed.cancel();
             kept.changed.notify_waiters();
             gate.audit.event_soon(ended(gate, route, &kept, why));
             all.push((route, remoting, kept));

@@ -15,14 +15,15 @@ use crate::data::outcome::OutcomeGuard;
 use crate::data::reject::Rejection;
 use crate::data::uses::passes_by;
 use crate::dialect::psrp::answer::Failure;
-use crate::dialect::psrp::session::{Proposal, Stage, Subject};
+use crate::dialect::psrp::session::{Proposal, Stage, Subject, Whereabouts};
 use crate::dialect::psrp::soap::{Fault, Response};
 use crate::policy::{Judgement, Refusal};
 
 use super::clearance::Cleared;
 use super::hold::Held;
 use super::shells::Kept;
-use super::standing::{Act, Beginner, LISTING, Permitted, Standing};
+use super::standing::{Act, Beginner, LISTING, Passed, Permitted, Standing, StandsOn};
+use super::starting::Gone;
 use super::upstream::{CLOSE, Ender, Heard, status};
 use super::visit::{Visit, unless_left};
 
@@ -40,15 +41,6 @@ enum Patience {
     HasWaited,
     /// It may, where the policies say so.
     Waits,
-}
-
-/// Where a pipeline is that the server did not say to have taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Whereabouts {
-    /// It never left.
-    Here,
-    /// The server may have it.
-    Unknown,
 }
 
 /// What became of the commands of a pipeline.
@@ -108,7 +100,9 @@ impl Visit<'_> {
         let stage = pending.stage();
         let kept = pending.kept;
         let acts = pending.acts();
-        match self.judge_all(acts, stage, context).await? {
+        // Read before it is decided, so that what changes meanwhile is seen before anything goes up.
+        let generation = self.generation();
+        match self.judge_all(acts.clone(), stage, context).await? {
             Judged::Refused(refusals) => {
                 let filed = match (stage, patience) {
                     (Stage::Start, Patience::Waits) => self.file_requests(&refusals, context).await,
@@ -141,6 +135,7 @@ impl Visit<'_> {
                     return Ok(unknown());
                 };
                 let command = proposal.command();
+                let stands_on = StandsOn::new(permitted.iter().map(|it| it.grant));
                 let cleared = {
                     let mut inner = kept.lock();
                     let permits = permitted.iter().map(|it| &it.permit);
@@ -149,7 +144,13 @@ impl Visit<'_> {
                     if stage == Stage::Start && inner.shell.runs(command) {
                         let counted = self.arrival.scene.route.metrics.pipeline();
                         let outcomes = std::mem::take(&mut outcomes);
-                        let standing = Standing::new(permitted, self.beginner(), outcomes, counted);
+                        let standing = Standing::new(
+                            permitted,
+                            stands_on.clone(),
+                            self.beginner(),
+                            outcomes,
+                            counted,
+                        );
                         inner.standing.insert(command, standing);
                     } else if stage == Stage::Start {
                         not_run(&mut outcomes);
@@ -160,11 +161,27 @@ impl Visit<'_> {
                 if cleared.is_nothing() {
                     not_run(&mut outcomes);
                 }
-                let heard = self.line(kept).send(cleared).await;
-                for outcome in &mut outcomes {
-                    record_end(outcome, &heard);
+                let passed = Passed {
+                    command,
+                    stage,
+                    acts: &acts,
+                    stands_on: &stands_on,
+                    generation,
+                };
+                match self.send_while_permitted(kept, cleared, &passed).await {
+                    Gone::Back(answer, result) => {
+                        for outcome in &mut outcomes {
+                            outcome.finish(result);
+                        }
+                        Ok(answer)
+                    }
+                    Gone::Up(heard) => {
+                        for outcome in &mut outcomes {
+                            record_end(outcome, &heard);
+                        }
+                        answer(heard)
+                    }
                 }
-                answer(heard)
             }
         }
     }
@@ -375,13 +392,11 @@ impl Kept {
         Cleared::refused(go)
     }
 
-    /// The grants by which the commands of a pipeline passed.
-    pub(super) fn grants_of(&self, command: Uuid) -> Vec<Option<Uuid>> {
+    /// What a pipeline goes on by.
+    pub(super) fn stands_on(&self, command: Uuid) -> StandsOn {
         let inner = self.lock();
         let standing = inner.standing.get(&command);
-        standing.map_or_else(Vec::new, |it| {
-            it.permitted.iter().map(|it| it.grant).collect()
-        })
+        standing.map_or_else(|| StandsOn::new([]), |it| it.stands_on.clone())
     }
 
     /// The server did not say that it takes a pipeline: it never had it, or whether it runs there is not known, and nobody can ask

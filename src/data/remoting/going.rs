@@ -18,8 +18,9 @@ use crate::policy::{Judgement, Permit};
 
 use super::clearance::Cleared;
 use super::decide::{Pending, answer, block_text, is_permitted, unknown};
+use super::leave::Leave;
 use super::shells::{Inner, Kept};
-use super::standing::Act;
+use super::standing::{Act, StandsOn};
 use super::upstream::Heard;
 use super::visit::Visit;
 
@@ -38,16 +39,22 @@ pub(super) fn decide_again(
     scene: &Scene<'_>,
     context: &CallContext,
     acts: &[Act],
-    grants: &[Option<Uuid>],
+    stands_on: &StandsOn,
 ) -> Result<Vec<Permit<Act>>, Against> {
+    let examined = stands_on.examined(acts, &scene.snapshot.policies);
+    let mut examined = examined.iter();
     let mut permits: Vec<Permit<Act>> = Vec::new();
     let mut against = Against {
         refused: Vec::new(),
         is_covered_otherwise: true,
     };
     for (index, act) in acts.iter().enumerate() {
-        let grant = grants.get(index).copied().flatten();
-        match scene.decided_again(act.clone(), context, grant) {
+        let grant = stands_on.grant(index);
+        let examined = match act {
+            Act::Command(_) => examined.next(),
+            Act::Session(_) => None,
+        };
+        match scene.decided_again(act.clone(), context, grant, examined) {
             Judgement::Permitted(permit) => permits.push(permit),
             refusal @ (Judgement::Own(_) | Judgement::Refused(_)) => {
                 against.is_covered_otherwise &=
@@ -130,7 +137,7 @@ fn stopped(scene: &Scene<'_>, context: &CallContext, why: &[String]) -> Event {
 }
 
 /// A request that sees to a pipeline which runs, until it is dropped.
-struct Attending<'a> {
+pub(super) struct Attending<'a> {
     kept: &'a Kept,
     command: Uuid,
 }
@@ -138,7 +145,7 @@ struct Attending<'a> {
 impl Kept {
     /// Marks a pipeline as one that a request of its client sees to; none if the gateway stops it at this moment, which is on
     /// record once.
-    fn attend(&self, command: Uuid) -> Option<Attending<'_>> {
+    pub(super) fn attend(&self, command: Uuid) -> Option<Attending<'_>> {
         if let Some(standing) = self.lock().standing.get_mut(&command) {
             if standing.is_being_stopped {
                 return None;
@@ -179,10 +186,10 @@ impl Visit<'_> {
                 Ok(self.refuse(pending, "").await)
             };
         };
-        let grants = kept.grants_of(command);
+        let stands_on = kept.stands_on(command);
         let acts = pending.acts();
         let scene = self.arrival.scene;
-        let permits = match decide_again(&scene, context, &acts, &grants) {
+        let permits = match decide_again(&scene, context, &acts, &stands_on) {
             Ok(permits) => permits,
             Err(against) => {
                 let (text, is_recorded) = against.record(&scene, context).await;
@@ -204,10 +211,10 @@ impl Visit<'_> {
         };
         let cleared = cleared.ok_or_else(Rejection::not_cleared)?;
         if !matches!(self.request.operation, Operation::Receive { .. }) {
-            return answer(self.line(kept).send(cleared).await);
+            return answer(self.line(kept).send(cleared, &Leave::always()).await);
         }
         let heard = self
-            .wait_while_permitted(kept, command, cleared, &acts, &grants)
+            .wait_while_permitted(kept, command, cleared, &acts, &stands_on)
             .await;
         match heard {
             Some(heard) => answer(heard),
@@ -222,16 +229,17 @@ impl Visit<'_> {
         command: Uuid,
         cleared: Cleared,
         acts: &[Act],
-        grants: &[Option<Uuid>],
+        stands_on: &StandsOn,
     ) -> Option<Heard> {
         let state = &self.arrival.scene.gate.state;
-        let mut waiting = std::pin::pin!(self.wait_or_send(kept, cleared));
+        let leave = Leave::always();
+        let mut waiting = std::pin::pin!(self.wait_or_send(kept, cleared, &leave));
         let is_stopped = |it: &Inner| it.is_being_stopped(command) && !it.shell.is_running(command);
         let mut stopped = std::pin::pin!(kept.until(is_stopped));
         loop {
             let mut changed = std::pin::pin!(state.changes().notified());
             changed.as_mut().enable();
-            if !self.would_go_on(acts, grants) {
+            if !self.would_go_on(acts, stands_on) {
                 return None;
             }
             tokio::select! {
@@ -243,11 +251,11 @@ impl Visit<'_> {
     }
 
     /// Whether a pipeline is still permitted by the policies of this moment and the grants that it began by.
-    fn would_go_on(&self, acts: &[Act], grants: &[Option<Uuid>]) -> bool {
+    pub(super) fn would_go_on(&self, acts: &[Act], stands_on: &StandsOn) -> bool {
         let snapshot = self.arrival.scene.gate.state.snapshot();
         let arrival = self.arrival.with(&snapshot);
         let context = arrival.context(None);
-        decide_again(&arrival.scene, &context, acts, grants).is_ok()
+        decide_again(&arrival.scene, &context, acts, stands_on).is_ok()
     }
 
     /// Answers the request anew, by the policies and grants of this moment.

@@ -14,11 +14,13 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::config;
 use crate::dialect::psrp::answer::Failure;
 use crate::dialect::psrp::session::{Ending, Shell};
+use crate::dialect::psrp::soap::Operation;
 use crate::model::Principal;
 use crate::policy::PolicySet;
 use crate::telemetry::metrics::OpenShell;
@@ -100,6 +102,8 @@ pub(super) struct Kept {
     most_busy: usize,
     /// What went to the server, begins something there, and was not answered.
     unanswered: AtomicUsize,
+    /// Fires when it is closed here: nothing of it goes upstream any more but what closes it there.
+    pub(super) closed: CancellationToken,
     /// Somebody sees to it that it is forgotten.
     is_leaving: AtomicBool,
     /// Fires when something in it has changed that a waiting request may be interested in.
@@ -192,6 +196,7 @@ impl Shells {
             }),
             busy: AtomicUsize::new(0),
             unanswered: AtomicUsize::new(0),
+            closed: CancellationToken::new(),
             is_leaving: AtomicBool::new(false),
             // Of each pipeline its wait for output, input, an answer and a signal; of the session itself as many.
             most_busy: (limits.pipelines_per_shell + 1).saturating_mul(4),
@@ -223,6 +228,7 @@ impl Shells {
             all.late.extend(kept.late());
         }
         drop(all);
+        kept.closed.cancel();
         kept.changed.notify_waiters();
     }
 
@@ -328,6 +334,29 @@ impl Kept {
             }
             changed.await;
         }
+    }
+
+    /// Whether this still concerns the session as it is: it may have been closed, and the pipeline may have ended, while it waited.
+    pub(super) fn takes(&self, operation: &Operation) -> bool {
+        if matches!(operation, Operation::Delete) {
+            return true;
+        }
+        let inner = self.lock();
+        let shell = &inner.shell;
+        let is_open = !self.closed.is_cancelled() && !shell.is_closed();
+        is_open
+            && match operation {
+                Operation::Command { command, .. } => shell.is_starting(*command),
+                Operation::Send {
+                    command: Some(command),
+                    ..
+                } => shell.is_starting(*command) || shell.is_running(*command),
+                Operation::Create { .. }
+                | Operation::Delete
+                | Operation::Receive { .. }
+                | Operation::Send { command: None, .. }
+                | Operation::Signal { .. } => true,
+            }
     }
 
     /// Marks it as in use until the result is dropped.

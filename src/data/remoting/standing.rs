@@ -1,7 +1,7 @@
 //! What was permitted of a pipeline that runs: the proof for its further steps, and its outcomes, which are not known yet.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::Utc;
 use serde_json::Map;
@@ -12,9 +12,10 @@ use crate::audit::{Event, RecordedPermit};
 use crate::data::gate::{Gate, Route};
 use crate::data::judge::Judged;
 use crate::data::outcome::OutcomeGuard;
+use crate::dialect::psrp::session::Stage;
 use crate::identity::{Fallen, Voucher};
 use crate::model::{Command, Principal};
-use crate::policy::{SessionCall, Subject};
+use crate::policy::{Examined, PolicySet, SessionCall, Subject};
 use crate::telemetry::metrics::RunningPipeline;
 
 /// What is decided on in a session.
@@ -58,6 +59,61 @@ pub(super) struct Permitted {
     pub(super) permit: RecordedPermit<Act>,
     /// The grant that it passed by: it goes on with the use that it took of that.
     pub(super) grant: Option<Uuid>,
+}
+
+/// What was decided of a step of a pipeline, and by what.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Passed<'a> {
+    pub(super) command: Uuid,
+    pub(super) stage: Stage,
+    pub(super) acts: &'a [Act],
+    pub(super) stands_on: &'a StandsOn,
+    /// Of which generation the state was when it was looked at, if what was looked at is in force.
+    pub(super) generation: Option<u64>,
+}
+
+/// What a pipeline goes on by.
+#[derive(Clone, Debug)]
+pub(super) struct StandsOn {
+    /// The grants that its commands passed by.
+    grants: Arc<[Option<Uuid>]>,
+    /// What rules say of its commands' parameters by the policies that were looked at last. They may have many values, so whoever comes while they are
+    /// looked at waits for that rather than do it once more.
+    examined: Arc<Mutex<Arc<[Examined]>>>,
+}
+
+impl StandsOn {
+    pub(super) fn new(grants: impl IntoIterator<Item = Option<Uuid>>) -> Self {
+        Self {
+            grants: grants.into_iter().collect(),
+            examined: Arc::new(Mutex::new(Arc::new([]))),
+        }
+    }
+
+    /// The grant that the command of this number passed by, if by one.
+    pub(super) fn grant(&self, index: usize) -> Option<Uuid> {
+        self.grants.get(index).copied().flatten()
+    }
+
+    /// What rules say of these under `policies`, one for each that is a command.
+    pub(super) fn examined(&self, acts: &[Act], policies: &Arc<PolicySet>) -> Arc<[Examined]> {
+        let commands = || {
+            acts.iter().filter_map(|it| match it {
+                Act::Command(command) => Some(command),
+                Act::Session(_) => None,
+            })
+        };
+        let mut known = self.examined.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_of =
+            |(examined, command): (&Examined, &Arc<Command>)| examined.is_of(command, policies);
+        let is_known = known.len() == commands().count() && known.iter().zip(commands()).all(is_of);
+        if !is_known {
+            *known = commands()
+                .map(|it| Examined::new(Arc::clone(it), Arc::clone(policies)))
+                .collect();
+        }
+        Arc::clone(&known)
+    }
 }
 
 /// Who began a pipeline.
@@ -106,6 +162,7 @@ impl Beginner {
 #[derive(Debug)]
 pub(super) struct Standing {
     pub(super) permitted: Arc<[Permitted]>,
+    pub(super) stands_on: StandsOn,
     pub(super) beginner: Beginner,
     /// Requests of its client that are decided on, or wait while it is permitted: they see to its end themselves.
     pub(super) attended: usize,
@@ -120,12 +177,14 @@ pub(super) struct Standing {
 impl Standing {
     pub(super) fn new(
         permitted: Vec<Permitted>,
+        stands_on: StandsOn,
         beginner: Beginner,
         outcomes: Vec<OutcomeGuard>,
         counted: RunningPipeline,
     ) -> Self {
         Self {
             permitted: permitted.into(),
+            stands_on,
             beginner,
             attended: 0,
             uncovered: None,

@@ -129,7 +129,7 @@ fn look<'a>(
         let decided = match beginner.check(gate, route) {
             // A client may bring a new token, or a new password, with its next request.
             Err(fallen) if fallen.is_of_the_person() => Err(Why::Fallen(fallen)),
-            Err(_) | Ok(()) => decide_again(&scene, &context, &acts, &kept.grants_of(command))
+            Err(_) | Ok(()) => decide_again(&scene, &context, &acts, &kept.stands_on(command))
                 .map_err(Why::Decision),
         };
         let mut inner = kept.lock();

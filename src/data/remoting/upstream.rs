@@ -3,7 +3,10 @@
 //! Beside `forward` the only code that calls the upstream pool, and it takes nothing but [`Cleared`].
 
 use std::error::Error as _;
-use std::sync::Arc;
+use std::future::pending;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -17,17 +20,18 @@ use uuid::Uuid;
 
 use crate::data::gate::Route;
 use crate::data::reject::Rejection;
+use crate::dialect::psrp::session::Whereabouts;
 use crate::dialect::psrp::soap::{
     self, Fault, Frame, Operation, Peer, Response, Signal, Subcode, Target, read_response,
     write_request,
 };
-use crate::upstream::{Pool, Purpose, Turn, UpstreamBody, UpstreamError};
+use crate::upstream::{Handover, Pool, Purpose, Turn, UpstreamBody, UpstreamError};
 
 use super::Remoting;
 use super::clearance::Cleared;
-use super::decide::Whereabouts;
 use super::hold::USUAL_WAIT;
-use super::shells::Kept;
+use super::leave::Leave;
+use super::shells::{Kept, Unanswered};
 use super::unread::Charged;
 
 /// The largest answer: far above the envelope that any client takes.
@@ -95,12 +99,13 @@ pub(super) enum Heard {
 impl Line<'_> {
     /// Sends what was cleared, in order. A fault ends it and is passed on. A pipeline of which the server may have more than it
     /// says is told to end.
-    pub(super) async fn send(&self, cleared: Cleared) -> Heard {
-        self.send_for(cleared, Ender::Client).await
+    /// Each operation goes up only with `leave`; where that is over, those that are left do not, and what becomes of the pipeline is the caller's to see to.
+    pub(super) async fn send(&self, cleared: Cleared, leave: &Leave<'_>) -> Heard {
+        self.send_for(cleared, Ender::Client, leave).await
     }
 
-    async fn send_for(&self, cleared: Cleared, ender: Ender) -> Heard {
-        let heard = self.send_in_order(cleared, ender).await;
+    async fn send_for(&self, cleared: Cleared, ender: Ender, leave: &Leave<'_>) -> Heard {
+        let heard = self.send_in_order(cleared, ender, leave).await;
         let to_end = self.kept.lock().shell.take_to_end();
         for command in to_end {
             self.forget(command).await;
@@ -108,14 +113,14 @@ impl Line<'_> {
         heard
     }
 
-    async fn send_in_order(&self, cleared: Cleared, ender: Ender) -> Heard {
+    async fn send_in_order(&self, cleared: Cleared, ender: Ender, leave: &Leave<'_>) -> Heard {
         let (operations, answer) = cleared.into_parts();
         let mut last = None;
         // The pipeline that the server has the beginning of, and the one that it has some input of.
         let mut begun = None;
         let mut fed = None;
         for operation in operations {
-            let heard = match self.exchange(&operation, ender).await {
+            let heard = match self.exchange(&operation, ender, leave).await {
                 Ok(response) => self.hear(&operation, response),
                 Err(rejection) => Err(rejection),
             };
@@ -131,6 +136,9 @@ impl Line<'_> {
                     return Heard::Answer(Response::Fault(fault));
                 }
                 Ok(response) => last = Some(response),
+                Err(rejection) if rejection.is_withdrawn() => {
+                    return Heard::Lost(Box::new(rejection));
+                }
                 Err(rejection) => {
                     match (begun, &operation) {
                         (None, Operation::Command { command, .. }) if rejection.is_unsent() => {
@@ -165,7 +173,7 @@ impl Line<'_> {
     pub(super) async fn send_ending(&self, cleared: Cleared, ender: Ender) -> Option<Response> {
         let (operations, answer) = cleared.into_parts();
         for operation in operations {
-            if let Ok(response) = self.exchange(&operation, ender).await {
+            if let Ok(response) = self.exchange(&operation, ender, &Leave::always()).await {
                 drop(self.hear(&operation, response));
             }
         }
@@ -211,7 +219,9 @@ impl Line<'_> {
     /// Has the server close the session, if it does so soon. Whatever else it answers than that the session is closed or not there,
     /// the session and its pipelines may run on there.
     pub(super) async fn close(&self) -> Closing {
-        match timeout(CLOSE, self.send_for(Cleared::closing(), Ender::Gateway)).await {
+        let leave = Leave::always();
+        let closing = self.send_for(Cleared::closing(), Ender::Gateway, &leave);
+        match timeout(CLOSE, closing).await {
             Ok(Heard::Answer(Response::Deleted)) => Closing::Confirmed,
             Ok(Heard::Answer(Response::Fault(fault))) => {
                 debug!(shell = %self.kept.id, text = fault.text, "The server did not close a session");
@@ -251,6 +261,9 @@ impl Line<'_> {
             let heard = inner.shell.heard(operation, response, &self.remoting.own);
             let learned = inner.shell.take_learned();
             inner.settle();
+            if inner.shell.is_closed() {
+                self.kept.closed.cancel();
+            }
             (heard, learned)
         };
         self.remoting.learn(&learned);
@@ -258,19 +271,80 @@ impl Line<'_> {
         heard.map_err(|unreadable| Rejection::upstream_answer(&unreadable.text))
     }
 
-    async fn exchange(&self, operation: &Operation, ender: Ender) -> Result<Response, Rejection> {
+    /// Asks the server, unless the leave to do so is over before a connection takes it, or the session is closed. What has left is waited for whether
+    /// or not it is still permitted.
+    async fn exchange(
+        &self,
+        operation: &Operation,
+        ender: Ender,
+        leave: &Leave<'_>,
+    ) -> Result<Response, Rejection> {
         // What is late of these would begin something in another session of this id; all else waits for something, or ends it.
         let begins = matches!(
             operation,
             Operation::Command { .. } | Operation::Create { .. } | Operation::Send { .. }
         );
-        let unanswered = begins.then(|| self.kept.unanswered());
-        let heard = self.answer_of(operation, ender).await;
+        // Of what has left; what has not goes nowhere once the session is closed.
+        let unanswered: Mutex<Option<Unanswered<'_>>> = Mutex::new(None);
+        let has_left = AtomicBool::new(false);
+        let may = |_: Handover| {
+            // In this order: whoever closes the session meanwhile sees it, or it sees that.
+            let leaving = begins.then(|| self.kept.unanswered());
+            let may = self.kept.takes(operation) && leave.holds();
+            let before = if may {
+                has_left.store(true, Ordering::Release);
+                leave.leaves();
+                let mut unanswered = unanswered.lock().unwrap_or_else(PoisonError::into_inner);
+                std::mem::replace(&mut *unanswered, leaving)
+            } else {
+                leaving
+            };
+            // Of what left before and comes again nothing was sent.
+            if let Some(before) = before {
+                before.settle();
+            }
+            may
+        };
+        let is_closed = async {
+            match operation {
+                Operation::Delete => pending().await,
+                Operation::Command { .. }
+                | Operation::Create { .. }
+                | Operation::Receive { .. }
+                | Operation::Send { .. }
+                | Operation::Signal { .. } => self.kept.closed.cancelled().await,
+            }
+        };
+        let mut is_over = pin!(leave.is_over());
+        let mut answer = pin!(self.answer_of(operation, ender, &may));
+        let mut is_closed = pin!(is_closed);
+        let heard = loop {
+            let is_here = !has_left.load(Ordering::Acquire);
+            tokio::select! {
+                biased;
+                heard = &mut answer => break heard,
+                () = &mut is_closed => break Err(if has_left.load(Ordering::Acquire) {
+                    Rejection::session_closed()
+                } else {
+                    Rejection::withdrawn()
+                }),
+                () = &mut is_over, if is_here => {
+                    if !has_left.load(Ordering::Acquire) {
+                        break Err(Rejection::withdrawn());
+                    }
+                    is_over.set(leave.is_over());
+                }
+            }
+        };
         let is_over = match &heard {
             Ok(Response::Fault(fault)) => fault.subcode.refuses(),
             Ok(_) => true,
             Err(rejection) => rejection.is_certain(),
         };
+        let unanswered = unanswered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if let Some(unanswered) = unanswered
             && is_over
         {
@@ -279,7 +353,12 @@ impl Line<'_> {
         heard
     }
 
-    async fn answer_of(&self, operation: &Operation, ender: Ender) -> Result<Response, Rejection> {
+    async fn answer_of(
+        &self,
+        operation: &Operation,
+        ender: Ender,
+        may: &(dyn Fn(Handover) -> bool + Sync),
+    ) -> Result<Response, Rejection> {
         let mut patience = self.wait_for(operation);
         let turn = match purpose(operation, ender) {
             None => None,
@@ -329,8 +408,8 @@ impl Line<'_> {
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let began = Instant::now();
         let answer = match turn {
-            None => self.pool.send(upstream, sent).await,
-            Some(turn) => self.pool.send_in_turn(turn, sent).await,
+            None => self.pool.send(upstream, sent, may).await,
+            Some(turn) => self.pool.send_in_turn(turn, sent, may).await,
         };
         let answer = answer.map_err(|error| self.failed(&error))?;
         self.route.metrics.upstream(began.elapsed());
@@ -446,6 +525,9 @@ impl Line<'_> {
 
     /// Tells operators why the server did not answer; the client learns less.
     fn failed(&self, error: &UpstreamError) -> Rejection {
+        if matches!(error, UpstreamError::Withdrawn { .. }) {
+            return Rejection::withdrawn();
+        }
         warn!(endpoint = %self.route.path, %error, cause = error.source().map(tracing::field::display), "Upstream did not answer");
         Rejection::from(error)
     }

@@ -24,6 +24,7 @@ use super::closing::ended;
 use super::decide::{answer, record_end, unknown};
 use super::hold::stopping;
 use super::lanes::NoTurn;
+use super::leave::Leave;
 use super::shells::{Kept, NoRoom};
 use super::standing::{Act, CREATE, DELETE};
 use super::unread::Charged;
@@ -101,7 +102,12 @@ impl Visit<'_> {
             }
             self.remoting.shells.remove(&kept);
         }
-        answer
+        match answer {
+            Err(rejection) if rejection.is_withdrawn() && kept.closed.is_cancelled() => {
+                Ok(unknown_shell())
+            }
+            answer => answer,
+        }
     }
 
     /// Carries out what a request means.
@@ -121,7 +127,7 @@ impl Visit<'_> {
             }
             Step::Forward(operations) => {
                 let cleared = Cleared::plumbing(operations).ok_or_else(Rejection::not_cleared)?;
-                answer(self.wait_or_send(kept, cleared).await)
+                answer(self.wait_or_send(kept, cleared, &Leave::always()).await)
             }
             Step::Hold => self.hold(kept).await,
         }
@@ -210,26 +216,31 @@ impl Visit<'_> {
         };
         let mut outcome = OutcomeGuard::new(audit, permit.decision_id());
         let cleared = Cleared::session(operation, &permit).ok_or_else(Rejection::not_cleared)?;
-        let heard = self.wait_or_send(kept, cleared).await;
+        let heard = self.wait_or_send(kept, cleared, &Leave::always()).await;
         record_end(&mut outcome, &heard);
         Ok(heard)
     }
 
     /// Sends what was cleared; what only waits for output ends when its client goes away, or the gateway stops, and what ends a
     /// pipeline or a session soon after.
-    pub(super) async fn wait_or_send(&self, kept: &Kept, cleared: Cleared) -> Heard {
+    pub(super) async fn wait_or_send(
+        &self,
+        kept: &Kept,
+        cleared: Cleared,
+        leave: &Leave<'_>,
+    ) -> Heard {
         let line = self.line(kept);
         let leaving = self.arrival.leaving;
         match self.request.operation {
             Operation::Command { .. } | Operation::Create { .. } | Operation::Send { .. } => {
-                line.send(cleared).await
+                line.send(cleared, leave).await
             }
             Operation::Delete | Operation::Signal { .. } => {
-                let heard = unless_left(leaving, CLOSE, line.send(cleared)).await;
+                let heard = unless_left(leaving, CLOSE, line.send(cleared, leave)).await;
                 heard.unwrap_or_else(|| Heard::Lost(Box::new(Rejection::not_waited_for())))
             }
             Operation::Receive { .. } => tokio::select! {
-                heard = line.send(cleared) => heard,
+                heard = line.send(cleared, leave) => heard,
                 () = leaving.cancelled() => Heard::Answer(stopping()),
             },
         }

@@ -171,6 +171,15 @@ pub enum Ending {
     Unclear,
 }
 
+/// Where a pipeline is that the server did not say to have taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whereabouts {
+    /// Nothing of it left.
+    Here,
+    /// The server may have it.
+    Unknown,
+}
+
 /// What to do about a request.
 #[derive(Debug)]
 pub enum Step {
@@ -413,6 +422,12 @@ impl Shell {
     pub fn is_running(&self, command: Uuid) -> bool {
         let state = self.commands.get(&command).map(|it| &it.state);
         matches!(state, Some(State::Running(_)))
+    }
+
+    /// Whether a pipeline is on its way, and the server has not said that it runs it.
+    pub fn is_starting(&self, command: Uuid) -> bool {
+        let state = self.commands.get(&command).map(|it| &it.state);
+        matches!(state, Some(State::Starting(_)))
     }
 
     /// That a pipeline which the server runs goes on, though its client asks for nothing: to be decided on like a step of its

@@ -37,7 +37,7 @@ const NOW_MS: i64 = 1_800_000_000_000;
 #[derive(Debug)]
 struct World {
     interner: Interner,
-    policies: PolicySet,
+    policies: Arc<PolicySet>,
     mode: Mode,
     endpoint: Endpoint,
     principal: Principal,
@@ -55,7 +55,7 @@ impl World {
             .unwrap_or_else(|problems| panic!("{problems:?}"));
         let key = "local:zed".to_owned();
         Self {
-            policies,
+            policies: Arc::new(policies),
             mode: Mode::Enforce,
             endpoint: Endpoint {
                 ungoverned: Ungoverned::Block,

@@ -9,7 +9,9 @@ use tokio::net::TcpListener;
 use tokio::net::TcpStream;
 
 use super::super::{Delivery, Keep, Phase, Pool, Settings, Timeouts, Upstream, UpstreamError};
-use super::{LONG, PATIENT, SHORT, call, chain, over_tls, post, server, upstream, upstream_with};
+use super::{
+    LONG, PATIENT, SHORT, always, call, chain, over_tls, post, server, upstream, upstream_with,
+};
 
 /// Keeps a connection open and silent until the other side is gone.
 async fn stay_silent(stream: TcpStream) {
@@ -110,7 +112,11 @@ async fn answer_that_does_not_go_on_is_a_timeout() {
         ..PATIENT
     };
     let (pool, upstream) = (Pool::new(), upstream_with(&url, timeouts, Keep::default()));
-    let mut body = pool.send(&upstream, post("/")).await.unwrap().into_body();
+    let mut body = pool
+        .send(&upstream, post("/"), &always)
+        .await
+        .unwrap()
+        .into_body();
     assert_eq!(
         body.frame().await.unwrap().unwrap().into_data().unwrap(),
         "some"

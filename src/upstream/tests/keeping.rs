@@ -14,7 +14,7 @@ use tokio::sync::{Barrier, mpsc};
 use super::super::http1::Connection;
 use super::super::pool::Failure;
 use super::super::{Keep, Pool};
-use super::{LONG, PATIENT, call, post, server, text, upstream, upstream_with};
+use super::{LONG, PATIENT, always, call, post, server, text, upstream, upstream_with};
 
 async fn ok(_request: Request<Incoming>) -> Response<Full<Bytes>> {
     Response::new(Full::from("ok"))
@@ -101,7 +101,11 @@ async fn connection_comes_back_only_at_the_end_of_the_answer() {
         stream.read_to_end(&mut Vec::new()).await.unwrap();
     });
     let (pool, upstream) = (Pool::new(), upstream(&url.parse().unwrap()));
-    let mut body = pool.send(&upstream, post("/")).await.unwrap().into_body();
+    let mut body = pool
+        .send(&upstream, post("/"), &always)
+        .await
+        .unwrap()
+        .into_body();
     let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
     assert_eq!(first, "one");
     assert_eq!(pool.at_rest(&upstream), 0);
@@ -121,7 +125,7 @@ async fn answer_without_body_needs_no_reading() {
     .await;
     let (pool, upstream) = (Pool::new(), upstream(&url));
     for _ in 0..3 {
-        drop(pool.send(&upstream, post("/")).await.unwrap());
+        drop(pool.send(&upstream, post("/"), &always).await.unwrap());
         pool.until_at_rest(&upstream, 1).await;
     }
     assert_eq!(counts.connections(), 1);
@@ -145,7 +149,11 @@ async fn body_abandoned_halfway_closes_the_connection() {
     })
     .await;
     let (pool, upstream) = (Pool::new(), upstream(&url));
-    let mut body = pool.send(&upstream, post("/")).await.unwrap().into_body();
+    let mut body = pool
+        .send(&upstream, post("/"), &always)
+        .await
+        .unwrap()
+        .into_body();
     body.frame().await.unwrap().unwrap();
     drop(body);
     was_closed.recv().await.unwrap();
@@ -168,7 +176,7 @@ async fn abandoned_request_closes_the_connection() {
     .await;
     let (pool, upstream) = (Pool::new(), upstream(&url));
     tokio::select! {
-        _ = pool.send(&upstream, post("/")) => panic!("nobody answers"),
+        _ = pool.send(&upstream, post("/"), &always) => panic!("nobody answers"),
         _ = has_arrived.recv() => {}
     }
     was_closed.recv().await.unwrap();
@@ -247,11 +255,11 @@ async fn answer_that_comes_before_the_request_is_read_does_not_lose_the_connecti
     let request = Request::post("/")
         .body(Full::from(vec![b' '; 8_388_608]))
         .unwrap();
-    let response = pool.send(&upstream, request).await.unwrap();
+    let response = pool.send(&upstream, request, &always).await.unwrap();
     assert_eq!(text(response).await.unwrap(), "ok");
     pool.until_at_rest(&upstream, 1).await;
     assert_eq!(
-        text(pool.send(&upstream, get("/")).await.unwrap())
+        text(pool.send(&upstream, get("/"), &always).await.unwrap())
             .await
             .unwrap(),
         "ok"
@@ -274,7 +282,7 @@ async fn request_goes_to_its_upstream_whatever_authority_it_names() {
         .header(HOST, "elsewhere.example")
         .body(Full::default())
         .unwrap();
-    let seen = text(pool.send(&upstream, request).await.unwrap())
+    let seen = text(pool.send(&upstream, request, &always).await.unwrap())
         .await
         .unwrap();
     assert_eq!(seen, format!("/path?query [\"{}\"]", upstream.authority()));

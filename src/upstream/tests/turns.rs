@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::super::{Pool, Purpose, Upstream, UpstreamError};
-use super::{LONG, SHORT, call, over_tls, post, server, text};
+use super::{LONG, SHORT, always, call, over_tls, post, server, text};
 
 /// Half of the connections for what waits, where each takes one request.
 const HALF: usize = 16;
@@ -59,7 +59,12 @@ impl Lab {
 
     async fn ask(&self, purpose: Purpose, whose: &str, path: &str) -> Answer {
         let turn = self.pool.turn(&self.upstream, purpose, whose, LONG).await;
-        text(self.pool.send_in_turn(turn.unwrap(), post(path)).await?).await
+        text(
+            self.pool
+                .send_in_turn(turn.unwrap(), post(path), &always)
+                .await?,
+        )
+        .await
     }
 
     /// That many requests of this person, which the server answers when they are released.
@@ -164,7 +169,10 @@ async fn turn_ends_when_the_answer_was_read() {
             .pool
             .turn(&lab.upstream, Purpose::End, "ana", LONG)
             .await;
-        let answer = lab.pool.send_in_turn(turn.unwrap(), post("/")).await;
+        let answer = lab
+            .pool
+            .send_in_turn(turn.unwrap(), post("/"), &always)
+            .await;
         answer.unwrap()
     };
     let (first, second) = (answer().await, answer().await);

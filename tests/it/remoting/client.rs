@@ -205,11 +205,19 @@ impl Session {
 
     /// Sends values into a pipeline, and its end.
     pub(super) async fn input(&self, gateway: &Gateway, id: Uuid, values: &[&str]) -> Response {
+        self.ask(gateway, self.values(id, values)).await
+    }
+
+    pub(super) fn values(&self, id: Uuid, values: &[&str]) -> Operation {
         let mut data = Vec::new();
         for (value, number) in values.iter().zip(10..) {
             data.extend(self.whole(number, Kind::PipelineInput, id, &Item::text(*value)));
         }
-        self.send(gateway, id, data).await
+        Operation::Send {
+            command: Some(id),
+            stream: Stream::Stdin,
+            data,
+        }
     }
 
     pub(super) async fn end_input(&self, gateway: &Gateway, id: Uuid) -> Response {

@@ -55,6 +55,8 @@ pub(super) enum Weakness {
     Hangs,
     /// It takes input, and says so at the release.
     HoldsInput,
+    /// It runs pipelines, and says so at the release.
+    HoldsStarts,
     /// It does not answer who stops or ends a pipeline, and does neither.
     IgnoresSignals,
     /// Of whatever is asked for output or told to end it says that it is not there, but for sessions that are closed.
@@ -168,7 +170,12 @@ impl World {
             &PEER,
         );
         let mut pieces = vec![Piece::Data(body.into())];
-        if self.weakness == Weakness::HoldsInput && matches!(response, Response::Sent) {
+        let is_held = match response {
+            Response::Sent => self.weakness == Weakness::HoldsInput,
+            Response::Started { .. } => self.weakness == Weakness::HoldsStarts,
+            _ => false,
+        };
+        if is_held {
             pieces.insert(0, Piece::Until(self.released.clone()));
         }
         let answer = HttpResponse::builder()

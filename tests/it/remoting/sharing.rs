@@ -47,7 +47,7 @@ async fn start(lab: &Lab, session: &Session, calls: &[Call<'_>]) -> Uuid {
 }
 
 /// So many requests at once, of a client that waits longer than the test lasts.
-fn ask_often(
+pub(super) fn ask_often(
     lab: &Lab,
     session: &Session,
     count: usize,

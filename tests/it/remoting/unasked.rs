@@ -13,7 +13,7 @@ const REMOVE: [Call<'static>; 1] = [("Remove-Waiting", &[])];
 const GET: [Call<'static>; 1] = [("Get-Mailbox", &[])];
 const WAIT: [Call<'static>; 1] = [("Wait-Release", &[])];
 
-async fn revoke(lab: &Lab, request: &str) {
+pub(super) async fn revoke(lab: &Lab, request: &str) {
     let revoked = lab
         .gateway
         .invoke(

@@ -126,11 +126,14 @@ impl Shell {
                 work.is_taken = true;
                 running.state = State::Running(work);
             }
+            State::Stopping(mut work, local) => {
+                work.is_taken = true;
+                running.state = State::Stopping(work, local);
+            }
             other @ (State::Deciding(_)
             | State::Incomplete
             | State::Local(_)
-            | State::Running(_)
-            | State::Stopping(..)) => running.state = other,
+            | State::Running(_)) => running.state = other,
         }
     }
 
@@ -350,6 +353,20 @@ impl Shell {
     /// The server has not taken the command.
     pub fn lost(&mut self, command: Uuid) {
         self.end(command, Ending::Failed);
-        self.commands.remove(&command);
+        let Some(running) = self.commands.get_mut(&command) else {
+            return;
+        };
+        match std::mem::take(&mut running.state) {
+            // It was refused meanwhile, and its client may still hear of that.
+            State::Stopping(_, Some(local)) => running.state = State::Local(local),
+            State::Deciding(_)
+            | State::Incomplete
+            | State::Local(_)
+            | State::Running(_)
+            | State::Starting(_)
+            | State::Stopping(_, None) => {
+                self.commands.remove(&command);
+            }
+        }
     }
 }

@@ -1,12 +1,14 @@
 //! What a decision comes to: the second half of a session's way, from what was decided to what goes upstream.
 
+use uuid::Uuid;
+
 use crate::dialect::psrp::answer::{self, Failure};
 use crate::dialect::psrp::message::{self, Destination, Kind, Message};
 use crate::dialect::psrp::soap::{Operation, Stream};
 use crate::model::Object;
 
 use super::local::Local;
-use super::{Go, Next, Proposal, Shell, State, ends, pack, unknown_command};
+use super::{Go, Next, Proposal, Shell, State, Whereabouts, ends, pack, unknown_command};
 
 impl Shell {
     /// Nobody decides on the proposal any more: a pipeline that has not begun never was.
@@ -124,6 +126,36 @@ impl Shell {
                     answer: Some(answer.unwrap_or_else(|| self.take(command, None))),
                     operations,
                 }
+            }
+        }
+    }
+
+    /// What was permitted is so no more, and not all of it went up, or it did and the server did not say so: the pipeline fails, with `text`
+    /// for the person at the client. What goes upstream ends it there, if the server may have it.
+    pub fn withdrawn(&mut self, command: Uuid, at: Whereabouts, text: &str) -> Vec<Operation> {
+        let state = answer::failed(Failure::Blocked, text);
+        let local = Local::new(self.id, command, &[], &state, &mut self.next_own_object);
+        let Some(running) = self.commands.get_mut(&command) else {
+            return Vec::new();
+        };
+        match (std::mem::take(&mut running.state), at) {
+            (State::Starting(_), Whereabouts::Here) => {
+                running.state = State::Local(local);
+                Vec::new()
+            }
+            (State::Running(work) | State::Starting(work), _) => {
+                running.state = State::Stopping(work, Some(local));
+                ends(command)
+            }
+            (
+                other @ (State::Deciding(_)
+                | State::Incomplete
+                | State::Local(_)
+                | State::Stopping(..)),
+                _,
+            ) => {
+                running.state = other;
+                Vec::new()
             }
         }
     }

@@ -112,6 +112,30 @@ proptest! {
     }
 
     #[test]
+    fn what_was_examined_before_decides_the_same(world in worlds(), other in worlds(), calls in [calls(), calls()]) {
+        let commands = calls.map(|(task, parameters)| {
+            let mut command = Command { task: task.parse().unwrap(), parameters: Parameters::default() };
+            for (name, value) in parameters {
+                let parameter = Parameter { name: name.parse().unwrap(), value, type_annotation: None };
+                command.parameters.push(parameter).unwrap();
+            }
+            Arc::new(command)
+        });
+        let whole = decide(Arc::clone(&commands[0]), |it| Subject::Command(it), &world.facts());
+        // The right one is heard; one of another command or under other policies is not.
+        for (command, policies) in [(0, &world), (1, &world), (0, &other)] {
+            let examined = Examined::new(Arc::clone(&commands[command]), Arc::clone(&policies.policies));
+            prop_assert_eq!(
+                examined.is_of(&commands[0], &world.policies),
+                command == 0 && std::ptr::eq(policies, &raw const world)
+            );
+            let quick = decide_examined(Arc::clone(&commands[0]), |it| Subject::Command(it), &world.facts(), Some(&examined));
+            prop_assert_eq!(whole.decision(), quick.decision());
+            prop_assert_eq!(format!("{whole:?}"), format!("{quick:?}"));
+        }
+    }
+
+    #[test]
     fn the_same_facts_decide_the_same(world in worlds(), call in calls()) {
         let [one, two] = [(); 2].map(|()| world.decide(call.0, &call.1).decision().clone());
         prop_assert_eq!(one, two);

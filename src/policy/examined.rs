@@ -1,0 +1,54 @@
+//! What the rules on parameters say of a command, looked at once: of all that a decision depends on this alone may cost much, where a command has
+//! many values, and it changes with neither grants nor the clock.
+//!
+//! INVARIANT: a decision with it is the one without it. It speaks of one command under one set of policies, and is not heard on any other.
+
+use std::sync::Arc;
+
+use crate::model::{Command, PolicyId};
+
+use super::decide::broken_rule;
+use super::explain::Blocked;
+use super::{Governing, Policy, PolicySet};
+
+/// What the rules of the policies that have to do with a command say of its parameters.
+#[derive(Clone, Debug)]
+pub struct Examined {
+    command: Arc<Command>,
+    policies: Arc<PolicySet>,
+    /// Of the policy that governs the command, and of one that only reports: how its rules are broken, if they are.
+    rules: Vec<(PolicyId, Option<String>)>,
+}
+
+impl Examined {
+    /// Looks at a command.
+    pub fn new(command: Arc<Command>, policies: Arc<PolicySet>) -> Self {
+        let look = |policy: &Policy| {
+            let blocked = Blocked {
+                command: &command,
+                policy,
+                policies: &policies,
+            };
+            (policy.id, broken_rule(blocked))
+        };
+        let Governing { policy, reporting } = policies.governing_command(&command);
+        let rules = policy.into_iter().chain(reporting).map(look).collect();
+        Self {
+            command,
+            policies,
+            rules,
+        }
+    }
+
+    /// Whether it speaks of this command under these policies: of the very same, since one that is equal would have to be compared.
+    pub fn is_of(&self, command: &Command, policies: &PolicySet) -> bool {
+        std::ptr::eq(&raw const *self.command, command)
+            && std::ptr::eq(&raw const *self.policies, policies)
+    }
+
+    /// How the rules of a policy are broken, if they are, as a block says it; none if that policy was not looked at.
+    pub(super) fn rules_of(&self, policy: &Policy) -> Option<Option<&str>> {
+        let found = self.rules.iter().find(|it| it.0 == policy.id)?;
+        Some(found.1.as_deref())
+    }
+}
