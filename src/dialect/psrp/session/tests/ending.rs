@@ -122,7 +122,11 @@ fn a_pipeline_ran_nothing_only_as_long_as_its_first_message_is_not_whole() {
         for operation in &operations[..taken] {
             let response = match operation {
                 Operation::Command { command, .. } => Response::Started { command: *command },
-                _ => Response::Sent,
+                Operation::Create { .. }
+                | Operation::Delete
+                | Operation::Receive { .. }
+                | Operation::Send { .. }
+                | Operation::Signal { .. } => Response::Sent,
             };
             client.hear(operation, response).unwrap();
         }
