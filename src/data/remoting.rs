@@ -155,7 +155,8 @@ pub(super) async fn answer(
         target: &target,
         decided: false,
     };
-    let answer = visit.answer().await;
+    // On the heap, as it is large.
+    let answer = Box::pin(visit.answer()).await;
     seen.decided |= visit.decided;
     let answer = answer.map_err(refused)?;
     let peer = Peer {

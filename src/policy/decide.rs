@@ -347,7 +347,7 @@ fn decide_governed(
     };
     let examined = examined.filter(|it| it.is_of(command, facts.policies));
     let broken = match examined.and_then(|it| it.rules_of(policy)) {
-        Some(found) => found.map(str::to_owned),
+        Some(found) => found.broken.clone(),
         None => broken_rule(blocked),
     };
     if let Some(explanation) = broken {

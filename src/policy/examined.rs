@@ -16,8 +16,16 @@ use super::{Governing, Policy, PolicySet};
 pub struct Examined {
     command: Arc<Command>,
     policies: Arc<PolicySet>,
-    /// Of the policy that governs the command, and of one that only reports: how its rules are broken, if they are.
-    rules: Vec<(PolicyId, Option<String>)>,
+    /// Of the policy that governs the command, and of one that only reports.
+    rules: Vec<Rules>,
+}
+
+/// What the rules of one policy say.
+#[derive(Clone, Debug)]
+pub(super) struct Rules {
+    policy: PolicyId,
+    /// How they are broken, if they are, as a block says it.
+    pub(super) broken: Option<String>,
 }
 
 impl Examined {
@@ -29,7 +37,10 @@ impl Examined {
                 policy,
                 policies: &policies,
             };
-            (policy.id, broken_rule(blocked))
+            Rules {
+                policy: policy.id,
+                broken: broken_rule(blocked),
+            }
         };
         let Governing { policy, reporting } = policies.governing_command(&command);
         let rules = policy.into_iter().chain(reporting).map(look).collect();
@@ -46,9 +57,8 @@ impl Examined {
             && std::ptr::eq(&raw const *self.policies, policies)
     }
 
-    /// How the rules of a policy are broken, if they are, as a block says it; none if that policy was not looked at.
-    pub(super) fn rules_of(&self, policy: &Policy) -> Option<Option<&str>> {
-        let found = self.rules.iter().find(|it| it.0 == policy.id)?;
-        Some(found.1.as_deref())
+    /// What the rules of a policy say, if it was looked at.
+    pub(super) fn rules_of(&self, policy: &Policy) -> Option<&Rules> {
+        self.rules.iter().find(|it| it.policy == policy.id)
     }
 }
