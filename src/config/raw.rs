@@ -96,7 +96,7 @@ section! {
         head_fields: NonZeroU32 = Default("100");
         /// Body of one request.
         body_bytes: Size = Default("32 MiB");
-        /// Bodies of all requests held at once, and what all sessions of remoting hold, with what their values take.
+        /// Bodies of all requests held at once, and what all sessions of remoting hold, with what their values take, and answers that their clients have not read.
         body_bytes_total: Size = Default("512 MiB");
         /// Open client connections.
         connections: NonZeroU32 = Default("10000");
@@ -304,7 +304,7 @@ section! {
         shells: NonZeroU32 = Default("1000");
         /// Pipelines of one session at once.
         pipelines_per_shell: NonZeroU32 = Default("32");
-        /// What one session may hold: messages that are not whole yet, and the pipelines that wait for approval or run.
+        /// What one session may hold: messages that are not whole yet, and the pipelines that wait for approval or run; and as much again of answers that its clients have not read.
         reassembly: Size = Default("8 MiB");
         /// A session that asks for nothing this long is closed, here and upstream.
         idle: Duration = Default("15m");
