@@ -80,7 +80,7 @@ pub struct NewRequest {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend(
         "maxProperties" = 32,
-        "propertyNames" = { "minLength": 1, "maxLength": 128 },
+        "propertyNames" = { "type": "string", "minLength": 1, "maxLength": 128 },
         "additionalProperties" = { "type": "string", "maxLength": 2000 }
     ))]
     pub context: BTreeMap<String, String>,
