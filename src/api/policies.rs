@@ -23,8 +23,9 @@ pub(super) async fn list(api: &Api, call: &Call) -> Result<Answer, Failure> {
     let last = policies.last().map(|it| it.policy.scope.folded.clone());
     Answer::ok(&Page {
         items: policies
-            .iter()
-            .map(|it| views::policy(it, places))
+            .into_iter()
+            .map(|it| api.control.policy_shown_to(call.who(), it))
+            .map(|it| views::policy(&it, places))
             .collect(),
         next: last.filter(|_| more == More::Some),
     })
@@ -38,11 +39,12 @@ fn shown(
     api: &Api,
     call: &Call,
     status: StatusCode,
-    policy: &ListedPolicy,
+    policy: ListedPolicy,
 ) -> Result<Answer, Failure> {
     let places = api.control.whereabouts(call.who());
-    let answer = Answer::with(status, &views::policy(policy, places))?;
-    Ok(match views::etag(policy) {
+    let policy = api.control.policy_shown_to(call.who(), policy);
+    let answer = Answer::with(status, &views::policy(&policy, places))?;
+    Ok(match views::etag(&policy) {
         Some(etag) => answer.header(ETAG, &etag),
         None => answer,
     })
@@ -51,7 +53,7 @@ fn shown(
 pub(super) async fn show(api: &Api, call: &Call) -> Result<Answer, Failure> {
     call.no_query()?;
     let policy = api.control.policy(&call.caller, scope(call)).await?;
-    shown(api, call, StatusCode::OK, &policy)
+    shown(api, call, StatusCode::OK, policy)
 }
 
 pub(super) async fn create(api: &Api, call: &Call) -> Result<Answer, Failure> {
@@ -66,7 +68,7 @@ pub(super) async fn create(api: &Api, call: &Call) -> Result<Answer, Failure> {
         percent_encoding::NON_ALPHANUMERIC,
     );
     let place = format!("{BASE}/policies/{scope}");
-    Ok(shown(api, call, StatusCode::CREATED, &made)?.header(LOCATION, &place))
+    Ok(shown(api, call, StatusCode::CREATED, made)?.header(LOCATION, &place))
 }
 
 /// The version that `If-Match` names, if it is the policy's own.
@@ -122,7 +124,7 @@ pub(super) async fn replace(api: &Api, call: &Call) -> Result<Answer, Failure> {
     let done = api
         .control
         .change_policy(call.caller.clone(), scope, definition, Some(version));
-    shown(api, call, StatusCode::OK, &done.await.map_err(raced)?)
+    shown(api, call, StatusCode::OK, done.await.map_err(raced)?)
 }
 
 pub(super) async fn delete(api: &Api, call: &Call) -> Result<Answer, Failure> {

@@ -265,7 +265,10 @@ async fn put(
     };
     let definition = definition(&new).map_err(not_reached)?;
     let details = vec![
-        ("definition", json!(definition)),
+        (
+            "definition",
+            json!(definition.clone().without(desk.redaction())),
+        ),
         ("policy_set", json!(set.hash())),
     ];
     let mut change = Change::default();

@@ -13,7 +13,7 @@ use crate::policy::{Definition, PolicyFile, Whereabouts};
 use crate::store::{Delivery, GrantFilter, RequestFilter, StoredReply, StoredToken};
 
 use super::acting::{self, Act};
-use super::administration::{self, ListedPolicy, More};
+use super::administration::{self, ListedPolicy, More, StoredForm};
 use super::desk::Desk;
 use super::force::{self, NewPolicies, Switch};
 use super::redelivery::{self, DeliveryQuery};
@@ -283,6 +283,19 @@ impl Control {
     /// How closely `who` is told where policies are written: auditors and operators may know the host's files.
     pub fn whereabouts(&self, who: &Principal) -> Whereabouts {
         reading::whereabouts(&self.desk, who)
+    }
+
+    /// A policy as `who` may read it: of rules on parameters whose values are hidden, only operators read the values.
+    pub fn policy_shown_to(&self, who: &Principal, mut listed: ListedPolicy) -> ListedPolicy {
+        if !self.is_operator(who)
+            && let Some(form) = listed.stored.take()
+        {
+            listed.stored = Some(StoredForm {
+                definition: form.definition.without(self.desk.redaction()),
+                version: form.version,
+            });
+        }
+        listed
     }
 
     /// The quorum that a pending request still lacks, in words.

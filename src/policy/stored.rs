@@ -5,6 +5,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::model::{REDACTED, Redaction};
+
 /// A policy in the store.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredPolicy {
@@ -210,7 +212,29 @@ fn one_scope() -> Value {
     alternatives.into_iter().collect()
 }
 
+/// The keys of a rule that say values.
+const VALUED: [&str; 4] = ["max", "min", "one_of", "pattern"];
+
 impl Definition {
+    /// It, as it is shown to who may not read what `redaction` hides: of rules on such parameters, not the values.
+    #[must_use]
+    pub fn without(mut self, redaction: &Redaction) -> Self {
+        let rules = self.parameters.iter_mut().flatten();
+        for (_, rule) in rules.filter(|it| redaction.hides_whole(it.0)) {
+            let toml::Value::Table(keys) = rule else {
+                *rule = toml::Value::from(REDACTED);
+                continue;
+            };
+            for (_, value) in keys.iter_mut().filter(|it| VALUED.contains(&it.0.as_str())) {
+                *value = match value {
+                    toml::Value::Array(_) => toml::Value::Array(vec![REDACTED.into()]),
+                    _ => REDACTED.into(),
+                };
+            }
+        }
+        self
+    }
+
     /// The scope as listings and grants name it, in lower case: `exchange\new-moverequest`, `role:exchange\mail recipients`.
     /// `None` where it has no scope.
     pub fn folded_scope(&self) -> Option<String> {
@@ -232,5 +256,35 @@ impl Definition {
         }
         // Only a value that TOML cannot express fails, and there is none in a definition; an empty text defines nothing.
         toml::to_string(&File { policy: [self] }).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_rules_on_what_is_hidden_only_the_values_are_not_shown() {
+        let definition: Definition = toml::from_str(
+            r#"
+            task = 'Exchange\Set-Mailbox'
+            approval = "manual"
+            [parameters]
+            CostCentre = { one_of = ["4711", "4712"], max_items = 3 }
+            Office = { pattern = "B.*" }
+            Password = { pattern = "geheim", optional = true }
+            Pin = { min = "1", max = "9" }
+            "#,
+        )
+        .unwrap();
+        let redaction = Redaction::new(&["costcentre".to_owned()]);
+        let shown = json!(definition.without(&redaction).parameters);
+        let expected = json!({
+            "CostCentre": {"one_of": ["[redacted]"], "max_items": 3},
+            "Office": {"pattern": "B.*"},
+            "Password": {"pattern": "[redacted]", "optional": true},
+            "Pin": {"min": "[redacted]", "max": "[redacted]"},
+        });
+        assert_eq!(shown, expected);
     }
 }
