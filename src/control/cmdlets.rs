@@ -5,6 +5,7 @@ mod arguments;
 mod grants;
 mod listed;
 mod objects;
+mod parts;
 mod policies;
 mod requests;
 

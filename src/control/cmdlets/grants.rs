@@ -7,6 +7,7 @@ use crate::model::{GrantState, Object};
 use crate::store::GrantFilter;
 
 use super::arguments::Arguments;
+use super::parts::Parts;
 use super::{MOST_TEXT, id, objects, required_id};
 
 /// `Get-ElevatedAccessAuthorization`
@@ -31,13 +32,16 @@ pub(super) async fn list(
     let grants = if let Some(id) = id(arguments)? {
         vec![reading::grant(desk, caller, id).await?]
     } else {
-        let query = Query {
+        let mut query = Query {
             filter,
             ..Query::default()
         };
-        reading::grants(desk, &caller.principal, &query)
-            .await?
-            .items
+        let mut parts = Parts::default();
+        while parts.add(
+            reading::grants(desk, &caller.principal, &query).await?,
+            &mut query,
+        ) {}
+        parts.items
     };
     let now = desk.now();
     Ok(grants

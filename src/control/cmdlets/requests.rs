@@ -12,6 +12,7 @@ use crate::model::{Answer, Narrowing, Object, RequestState, Task};
 use crate::store::RequestFilter;
 
 use super::arguments::Arguments;
+use super::parts::Parts;
 use super::{MOST_IDENTITY, MOST_TEXT, id, id_in, objects, required_id};
 
 /// The most uses that can be asked for.
@@ -139,13 +140,16 @@ pub(super) async fn list(
     let cases = if let Some(id) = id(arguments)? {
         vec![reading::request(desk, caller, id).await?]
     } else {
-        let query = Query {
+        let mut query = Query {
             filter,
             ..Query::default()
         };
-        reading::requests(desk, &caller.principal, &query)
-            .await?
-            .items
+        let mut parts = Parts::default();
+        while parts.add(
+            reading::requests(desk, &caller.principal, &query).await?,
+            &mut query,
+        ) {}
+        parts.items
     };
     Ok(cases.iter().map(|case| shown(desk, case)).collect())
 }
