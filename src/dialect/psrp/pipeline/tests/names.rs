@@ -1,6 +1,6 @@
 //! Names: what listings teach, what is left over, and what is refused whatever a policy says.
 
-use crate::model::{OwnCmdlet, OwnParameter, OwnParameterKind};
+use crate::model::{OwnCmdlet, OwnParameter, OwnParameterKind, Spelling};
 
 use super::*;
 
@@ -41,13 +41,14 @@ fn judged(catalogue: &Catalogue, given: &[&str]) -> String {
             let [command] = &commands[..] else {
                 panic!("one command");
             };
-            let names = command.parameters.iter().map(|it| {
-                if command.parameters.unresolved().contains(&it.name) {
-                    format!("[{}]", it.name)
-                } else {
-                    it.name.to_string()
-                }
-            });
+            let names =
+                command
+                    .parameters
+                    .iter()
+                    .map(|it| match command.parameters.spelling(&it.name) {
+                        Spelling::AsWritten => format!("[{}]", it.name),
+                        Spelling::Whole => it.name.to_string(),
+                    });
             names.collect::<Vec<_>>().join(" ")
         }
         Err(error) => reason(&error),
