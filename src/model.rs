@@ -19,7 +19,7 @@ mod value;
 mod visible;
 
 pub use command::{
-    COMMON_PARAMETERS, CmdletIs, Command, Names, Parameter, Parameters, RepeatedParameter,
+    COMMON_PARAMETERS, CmdletIs, Command, Names, Parameter, Parameters, RepeatedParameter, Spelling,
 };
 pub use grant::{Closing, Grant, GrantState, HowClosed, Review};
 pub use intern::{Interner, PolicyId, PrincipalId};

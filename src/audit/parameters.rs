@@ -8,7 +8,7 @@
 
 use aws_lc_rs::digest::{Digest, SHA256, digest};
 
-use crate::model::{Command, Number, REDACTED, Redaction, Value};
+use crate::model::{Command, Number, REDACTED, Redaction, Spelling, Value};
 
 use super::json;
 
@@ -218,7 +218,11 @@ impl<'a> Walk<'a> {
             // The hash is that of the whole value, and it is named once.
             self.longest = if is_whole { usize::MAX } else { longest };
             self.path.push(name);
-            self.named(out, name, &parameter.value);
+            let is_hidden = match command.parameters.spelling(&parameter.name) {
+                Spelling::AsWritten => self.redaction.hides(name),
+                Spelling::Whole => self.redaction.hides_whole(name),
+            };
+            self.named(out, is_hidden, &parameter.value);
             if is_whole {
                 replaced(out, start).write_text(out);
                 self.omitted();
@@ -235,13 +239,13 @@ impl<'a> Walk<'a> {
         json::text(out, name);
         out.push(b':');
         self.path.push(name);
-        self.named(out, name, value);
+        self.named(out, self.redaction.hides(name), value);
         self.path.pop();
     }
 
-    /// The value of a member or parameter of this name, at the path.
-    fn named(&mut self, out: &mut Vec<u8>, name: &str, value: &'a Value) {
-        if *value != Value::Null && self.redaction.hides(name) {
+    /// The value of the member or parameter at the path, whose name is one of those that are hidden or not.
+    fn named(&mut self, out: &mut Vec<u8>, is_hidden: bool, value: &'a Value) {
+        if *value != Value::Null && is_hidden {
             self.hidden(out);
         } else {
             self.value(out, value);
@@ -421,6 +425,39 @@ mod tests {
                 "redacted": ["Passwor", "Token", "RoomMailboxPass"],
             })
         );
+    }
+
+    #[test]
+    fn a_name_that_is_known_to_be_whole_begins_no_other() {
+        let mut parameters = Parameters::default();
+        let names: [crate::model::ParameterName; 3] =
+            ["SendPass", "CostC", "Passwor"].map(|it| it.parse().unwrap());
+        for name in &names {
+            let parameter = Parameter {
+                name: name.clone(),
+                value: Value::text("v"),
+                type_annotation: None,
+            };
+            parameters.push(parameter).unwrap();
+        }
+        let redaction = Redaction::new(&["CostCentre".to_owned()]);
+        let shown = |parameters: &Parameters| {
+            let command = Command {
+                task: r"Exchange\Set-Mailbox".parse().unwrap(),
+                parameters: parameters.clone(),
+            };
+            let mut out = b"{".to_vec();
+            write(&mut out, &command, &redaction);
+            out.push(b'}');
+            let record: serde_json::Value = serde_json::from_slice(&out).unwrap();
+            record["redacted"].clone()
+        };
+        let all = serde_json::json!(["SendPass", "CostC", "Passwor"]);
+        assert_eq!(shown(&parameters), all);
+        parameters.set_spelling(Spelling::Whole);
+        assert_eq!(shown(&parameters), serde_json::json!([]));
+        parameters.set_unresolved(names[2..].to_vec());
+        assert_eq!(shown(&parameters), serde_json::json!(["Passwor"]));
     }
 
     #[test]

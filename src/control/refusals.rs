@@ -132,7 +132,7 @@ pub(super) fn not_reached(error: StoreError) -> WorkflowError {
             "you have {MOST_PENDING} pending requests, and more are not taken: wait until some are decided, or withdraw some"
         )),
         StoreError::TooManyGrants => WorkflowError::Conflict(format!(
-            "{MOST_LIVE} grants of this person are in force or scheduled under this policy, and more are not made: have some given back or revoked, or wait until they end"
+            "{MOST_LIVE} grants of this person under this policy are in force, scheduled, or used up and not over yet, and more are not made: have some given back or revoked, or wait until they end"
         )),
         StoreError::Changed => too_busy(),
         error @ (StoreError::Damaged { .. } | StoreError::Unavailable { .. }) => {

@@ -152,7 +152,7 @@ impl Claims {
             ));
         }
         let groups = self.groups.as_slice();
-        if groups.len() > MAX_GROUPS || groups.iter().any(|it| usable(Some(it)).is_none()) {
+        if groups.len() > MAX_GROUPS || !groups.iter().all(|it| is_usable_group(it)) {
             return Err(FailureKind::Malformed("The token's groups are not usable."));
         }
         if self.tid.is_some() && usable(self.tid.as_ref()).is_none() {
@@ -215,9 +215,19 @@ fn time(seconds: i64) -> Result<DateTime<Utc>, FailureKind> {
 
 /// A text that may become part of a principal: not empty, not long, nothing invisible at its ends or inside.
 fn usable(text: Option<&String>) -> Option<&str> {
-    text.map(String::as_str).filter(|it| {
-        !it.is_empty() && it.len() <= MAX_TEXT_BYTES && it.trim() == *it && is_visible(it)
-    })
+    text.map(String::as_str)
+        .filter(|it| is_bounded(it) && is_visible(it))
+}
+
+/// Groups are compared exactly and shown to nobody as a person's name. Directories let people write what is not seen into their
+/// names (blanks that do not break, joined emoji), which must not shut everybody out who is in one.
+fn is_usable_group(text: &str) -> bool {
+    is_bounded(text) && !text.contains(char::is_control)
+}
+
+/// Not empty, not long, and no blanks around it.
+fn is_bounded(text: &str) -> bool {
+    !text.is_empty() && text.len() <= MAX_TEXT_BYTES && text.trim() == text
 }
 
 #[cfg(test)]
@@ -294,6 +304,21 @@ mod tests {
         let groups = |count| json!({"groups": vec!["g"; count]});
         assert!(verdict(&groups(MAX_GROUPS)).starts_with("User"));
         assert!(verdict(&groups(MAX_GROUPS + 1)).contains("groups"));
-        assert!(verdict(&json!({"groups": ["g\u{0}"]})).contains("groups"));
+        for group in ["g\u{0}", "g\n", "", " g"] {
+            assert!(verdict(&json!({"groups": [group]})).contains("groups"));
+        }
+    }
+
+    #[test]
+    fn what_is_not_seen_in_a_groups_name_shuts_nobody_out() {
+        for group in [
+            "Team \u{2764}\u{fe0f}",
+            "A\u{a0}B",
+            "\u{1f469}\u{200d}\u{1f4bb}",
+            "g\u{ad}",
+        ] {
+            let verdict = verdict(&json!({"groups": [group, "admins"]}));
+            assert_eq!(verdict, "User s@https://i.example", "{group:?}");
+        }
     }
 }

@@ -52,6 +52,16 @@ pub enum Names {
     Unknown,
 }
 
+/// What a parameter's name is known to be where it is not among [`Parameters::unresolved`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Spelling {
+    /// What the caller wrote: a server may complete it.
+    #[default]
+    AsWritten,
+    /// A parameter's own name, whole.
+    Whole,
+}
+
 /// Whether a command's name is known to be a cmdlet's own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CmdletIs {
@@ -70,6 +80,7 @@ pub struct Parameters {
     items: Vec<Parameter>,
     names: Names,
     unresolved: Vec<ParameterName>,
+    spelling: Spelling,
     cmdlet: CmdletIs,
 }
 
@@ -113,6 +124,20 @@ impl Parameters {
     /// them, since no server binds one twice.
     pub fn unresolved(&self) -> &[ParameterName] {
         &self.unresolved
+    }
+
+    /// Says what the names are that are not left unresolved.
+    pub fn set_spelling(&mut self, spelling: Spelling) {
+        self.spelling = spelling;
+    }
+
+    /// What the name of one of them is known to be.
+    pub fn spelling(&self, name: &ParameterName) -> Spelling {
+        if self.unresolved.contains(name) {
+            Spelling::AsWritten
+        } else {
+            self.spelling
+        }
     }
 
     /// The value of the parameter of this name, in any case.

@@ -79,21 +79,31 @@ pub fn is_sensitive(name: &str) -> bool {
     }) || names.iter().any(|it| it.eq_ignore_ascii_case(name))
 }
 
-/// Whether `given`, which may be a beginning of a parameter's name, could be that of one that holds a secret: it begins such a
-/// name, or ends with three letters or more that begin a mark, as `RoomMailboxPass` does.
-fn could_be_sensitive(given: &str) -> bool {
-    const FEWEST: usize = 3;
-    let begins = |start: &[u8], full: &str| {
-        let full = full.as_bytes().get(..start.len());
-        full.is_some_and(|it| it.eq_ignore_ascii_case(start))
+/// Fewer letters than this are no beginning of a name: servers complete them, but so many names begin with them that hiding what
+/// stands under them would hide what anyone likes from the record.
+const FEWEST: usize = 3;
+
+/// Whether a server could complete `given` to `full`. What ends with a digit where `full` goes on with digits alone is a
+/// parameter of its own, as `CustomAttribute1` is beside `CustomAttribute10`.
+fn begins(given: &[u8], full: &str) -> bool {
+    let Some((start, rest)) = full.as_bytes().split_at_checked(given.len()) else {
+        return false;
     };
+    let is_numbered = given.last().is_some_and(u8::is_ascii_digit)
+        && !rest.is_empty()
+        && rest.iter().all(u8::is_ascii_digit);
+    given.len() >= FEWEST && start.eq_ignore_ascii_case(given) && !is_numbered
+}
+
+/// Whether `given`, which may be a beginning of a parameter's name, could be that of one that holds a secret: it begins such a
+/// name, or ends with letters that begin a mark, as `RoomMailboxPass` does.
+fn could_be_sensitive(given: &str) -> bool {
     let Marks { parts, names } = marks();
     let given = given.as_bytes();
     let starts_mark = |start: &[u8]| parts.iter().flatten().any(|it| begins(start, it));
-    let last = given.len().saturating_sub(FEWEST);
-    starts_mark(given)
-        || names.iter().any(|it| begins(given, it))
-        || (1..=last).any(|at| given.get(at..).is_some_and(starts_mark))
+    names.iter().any(|it| begins(given, it))
+        || (0..(given.len() + 1).saturating_sub(FEWEST))
+            .any(|at| given.get(at..).is_some_and(starts_mark))
 }
 
 /// What is kept out of records, messages, listings and the texts of blocks: what [`is_sensitive`] names, and the names that the operator adds
@@ -112,14 +122,10 @@ impl Redaction {
     }
 
     /// Whether the value of a parameter or member is not shown whose name somebody wrote: it is that of a secret, or a beginning
-    /// of one, which a server may complete.
+    /// of one, of three letters or more, which a server may complete.
     pub fn hides(&self, name: &str) -> bool {
-        let begins = |full: &String| {
-            let start = full.as_bytes().get(..name.len());
-            start.is_some_and(|it| it.eq_ignore_ascii_case(name.as_bytes()))
-        };
-        !name.is_empty()
-            && (is_sensitive(name) || could_be_sensitive(name) || self.added.iter().any(begins))
+        let could_be_added = |full: &String| begins(name.as_bytes(), full);
+        self.hides_whole(name) || could_be_sensitive(name) || self.added.iter().any(could_be_added)
     }
 
     /// Whether the value of a parameter of this name is not shown, where it is known that the name is whole.
@@ -234,7 +240,6 @@ mod tests {
         for name in [
             "Passwor",
             "pas",
-            "P",
             "Password",
             "NewPass",
             "RoomMailboxPasswor",
@@ -244,7 +249,20 @@ mod tests {
         ] {
             assert!(redaction.hides(name), "{name}");
         }
-        for name in ["Identity", "Force", "Office", "NewPa", "DisplayName", "é"] {
+        for name in [
+            "Identity",
+            "Force",
+            "Office",
+            "NewPa",
+            "DisplayName",
+            "é",
+            "P",
+            "T",
+            "C",
+            "Se",
+            "To",
+            "co",
+        ] {
             assert!(!redaction.hides(name), "{name}");
         }
         for name in ["Passwor", "OAuthC", "costc"] {
@@ -253,6 +271,17 @@ mod tests {
         assert!(!redaction.hides(""));
         let pairs = [("Passwor".to_owned(), "p".to_owned())];
         assert_eq!(redaction.shown_pairs(&pairs)[0].1, REDACTED);
+    }
+
+    #[test]
+    fn a_numbered_name_begins_none_with_a_larger_number() {
+        let redaction = Redaction::new(&["CustomAttribute10".to_owned(), "X".to_owned()]);
+        for name in ["CustomAttribute1", "CustomAttribute2", "Xa"] {
+            assert!(!redaction.hides(name), "{name}");
+        }
+        for name in ["CustomAttribute10", "CustomAttribute", "Custom", "x"] {
+            assert!(redaction.hides(name), "{name}");
+        }
     }
 
     #[test]

@@ -162,6 +162,8 @@ pub(super) fn listed(listing: &Listing, filter: &GrantFilter) -> Statement {
         .bind(listing.most())
 }
 
+/// What is used up counts among a person's until its end, as what is in force does: it is held as long, for the pages and
+/// retries of its last use.
 pub(super) async fn add(
     transaction: &mut Transaction,
     grant: &Grant,
@@ -171,7 +173,8 @@ pub(super) async fn add(
     let insert = sql("insert into grants (id, request_id, principal_key, principal_name, policy, task, pins, starts_ms, ends_ms,
             uses, used, break_glass, approved_by, created_ms, state, version)
         select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 'live', $15
-        where (select count(*) from grants where principal_key = $3 and policy = $5 and state = 'live' and ends_ms > $14) < $16")
+        where (select count(*) from grants where principal_key = $3 and policy = $5
+            and state in ('live', 'used-up') and ends_ms > $14) < $16")
     .bind(grant.id)
     .bind(grant.request)
     .bind(grant.principal_key.as_str())

@@ -21,7 +21,7 @@ mod tests;
 
 use crate::dialect::Unreadable;
 use crate::model::{
-    CmdletIs, Command, Names, Parameter, ParameterName, Parameters, Task, Value, Workload,
+    CmdletIs, Command, Names, Parameter, ParameterName, Parameters, Spelling, Task, Value, Workload,
 };
 
 use super::clixml::Item;
@@ -285,6 +285,7 @@ impl Invocation {
         parameters.set_names(names);
         parameters.set_cmdlet(self.cmdlet_is);
         parameters.set_unresolved(self.unresolved.clone());
+        parameters.set_spelling(Spelling::Whole);
         Ok(Command {
             task: self.task.clone(),
             parameters,

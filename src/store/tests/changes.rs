@@ -149,8 +149,7 @@ async fn a_person_has_one_pending_request_for_a_scope_and_a_bounded_number_in_al
 async fn a_person_has_so_many_grants_under_one_policy_that_are_not_over() {
     on_each_engine(async |place| {
         let store = place.open().await;
-        let mut granted = Vec::new();
-        let mut give = async |policy: &str, ends| {
+        let give = async |policy: &str, ends| {
             let mut asked = request("ann", None);
             asked.policy = policy.to_owned();
             asked.state = RequestState::Approved;
@@ -159,22 +158,27 @@ async fn a_person_has_so_many_grants_under_one_policy_that_are_not_over() {
             given.policy = policy.to_owned();
             given.created = at(3);
             let done = store.commit(&[add(&asked), add_grant(&given)]).await;
-            granted.push(given);
-            done
+            done.map(|()| given)
         };
         give("one", at(2)).await.unwrap();
-        give("one", at(60)).await.unwrap();
-        give("one", at(60)).await.unwrap();
+        let mut ended = give("one", at(60)).await.unwrap();
+        let mut used_up = give("one", at(60)).await.unwrap();
         let more = give("one", at(60)).await;
         assert!(matches!(more, Err(StoreError::TooManyGrants)), "{more:?}");
         give("two", at(60)).await.unwrap();
-        let mut ended = granted[1].clone();
-        ended.closed = Some(Closing {
-            how: HowClosed::Ended,
-            at: at(3),
-            by: "ann".to_owned(),
-            comment: None,
-        });
+        let closed = |how| {
+            Some(Closing {
+                how,
+                at: at(3),
+                by: "ann".to_owned(),
+                comment: None,
+            })
+        };
+        used_up.closed = closed(HowClosed::UsedUp);
+        store.commit(&[Write::UpdateGrant(used_up)]).await.unwrap();
+        let more = give("one", at(60)).await;
+        assert!(matches!(more, Err(StoreError::TooManyGrants)), "{more:?}");
+        ended.closed = closed(HowClosed::Ended);
         store.commit(&[Write::UpdateGrant(ended)]).await.unwrap();
         let mut asked = request("ann", Some(r"Exchange\Get-Other"));
         asked.policy = "one".to_owned();
