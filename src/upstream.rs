@@ -7,7 +7,7 @@
 //! Whoever sends a request is asked once more right before a connection takes it, since it may have waited for one. Where all HTTP/2 connections are full, requests wait
 //! here, in their order, and not behind others on a connection, from where nobody could take them back.
 //!
-//! HTTP/2 connections are shared, but not by everything: what waits for long and what ends something each have connections of their own ([`turns`]).
+//! HTTP/2 connections are shared, but not by everything: what waits for long and what ends something each have connections of their own (`turns`).
 //!
 //! Absent: any reading of what is sent or answered, redirects, decompression, proxies, HTTP/2 without TLS.
 

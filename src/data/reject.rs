@@ -9,7 +9,7 @@ use crate::dialect::exchange_rest;
 use crate::dialect::{Problem, Reply, Unreadable};
 use crate::identity::SignInFailure;
 use crate::telemetry::metrics::RefusedReason;
-use crate::upstream::UpstreamError;
+use crate::upstream::{Delivery, UpstreamError};
 
 use super::gate::Protocol;
 use super::remoting;
@@ -419,14 +419,38 @@ impl From<&UpstreamError> for Rejection {
     }
 }
 
-/// The word for an outcome record of a call that the upstream did not answer.
+/// The word for an outcome record of a call that the upstream did not answer. What never left is `upstream-unreachable`, however that came.
 pub(super) fn upstream_result(error: &UpstreamError) -> &'static str {
-    match error {
-        UpstreamError::Timeout { .. } => "upstream-timeout",
-        UpstreamError::Closed { .. } | UpstreamError::Protocol { .. } => "upstream-broken",
-        UpstreamError::Connect { .. } | UpstreamError::Dns { .. } | UpstreamError::Tls { .. } => {
-            "upstream-unreachable"
+    match (error, error.delivery()) {
+        (UpstreamError::Withdrawn { .. }, _) => "not-run",
+        (_, Delivery::NotSent) => "upstream-unreachable",
+        (UpstreamError::Timeout { .. }, Delivery::MayHaveArrived) => "upstream-timeout",
+        (_, Delivery::MayHaveArrived) => "upstream-broken",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::upstream::Phase;
+
+    #[test]
+    fn what_never_left_is_told_from_what_may_have_arrived() {
+        let late = |phase| UpstreamError::Timeout {
+            authority: "mail.contoso.example".parse().unwrap(),
+            phase,
+            limit: Duration::from_secs(1),
+        };
+        for (phase, word, is_unsent) in [
+            (Phase::Connect, "upstream-unreachable", true),
+            (Phase::Head, "upstream-timeout", false),
+            (Phase::Body, "upstream-timeout", false),
+        ] {
+            let error = late(phase);
+            assert_eq!(upstream_result(&error), word);
+            assert_eq!(Rejection::from(&error).is_unsent(), is_unsent);
         }
-        UpstreamError::Withdrawn { .. } => "not-run",
     }
 }

@@ -102,14 +102,12 @@ impl Receipt {
         let may_have_run = self.effect != Effect::Read;
         let how = match upstream_status {
             // What clients repeat by themselves (exchange-rest section 3.3). A 504 is a gateway's that waited for somebody else.
-            Some(401 | 429 | 503) => Failure::NotTaken,
             Some(504) if may_have_run => Failure::MayHaveRun,
-            Some(504) => Failure::NotTaken,
+            Some(401 | 429 | 503 | 504) => Failure::NotTaken,
             Some(_) => return,
             None => match result {
-                "not-run" | "upstream-unreachable" => Failure::NotTaken,
                 "upstream-timeout" if may_have_run => Failure::MayHaveRun,
-                "upstream-timeout" => Failure::NotTaken,
+                "not-run" | "upstream-unreachable" | "upstream-timeout" => Failure::NotTaken,
                 _ => return,
             },
         };

@@ -79,14 +79,28 @@ async fn give_up_overdue(gate: &Gate) {
 /// Tells servers again to end what they were told to end and did not say to have ended, whether or not its client asks for it: the
 /// pipelines of sessions, and sessions that are no more.
 async fn end_unconfirmed(gate: &Gate) {
-    let Some(mut tick) = every_period(gate) else {
-        return;
-    };
     let pool = Pool::new();
-    loop {
-        tick.tick().await;
-        tokio::join!(end_pipelines_again(gate, &pool), close_again(gate, &pool));
-    }
+    // Each by itself: closing many sessions at a server that hangs takes longer than a period.
+    tokio::join!(
+        async {
+            let Some(mut tick) = every_period(gate) else {
+                return;
+            };
+            loop {
+                tick.tick().await;
+                end_pipelines_again(gate, &pool).await;
+            }
+        },
+        async {
+            let Some(mut tick) = every_period(gate) else {
+                return;
+            };
+            loop {
+                tick.tick().await;
+                close_again(gate, &pool).await;
+            }
+        }
+    );
 }
 
 async fn end_pipelines_again(gate: &Gate, pool: &Pool) {

@@ -12,7 +12,8 @@ use uuid::Uuid;
 use crate::audit::{CallContext, Event, Recorded};
 use crate::data::judge::{Scene, recordable};
 use crate::data::reject::Rejection;
-use crate::dialect::psrp::soap::{Operation, Response};
+use crate::dialect::psrp::session::Stage;
+use crate::dialect::psrp::soap::Response;
 use crate::model::Principal;
 use crate::policy::{Judgement, Permit};
 
@@ -20,7 +21,8 @@ use super::clearance::Cleared;
 use super::decide::{Pending, answer, block_text, is_permitted, unknown};
 use super::leave::Leave;
 use super::shells::{Inner, Kept};
-use super::standing::{Act, StandsOn};
+use super::standing::{Act, Passed, StandsOn};
+use super::starting::Gone;
 use super::upstream::Heard;
 use super::visit::Visit;
 
@@ -189,6 +191,7 @@ impl Visit<'_> {
         let stands_on = kept.stands_on(command);
         let acts = pending.acts();
         let scene = self.arrival.scene;
+        let generation = self.generation();
         let permits = match decide_again(&scene, context, &acts, &stands_on) {
             Ok(permits) => permits,
             Err(against) => {
@@ -210,8 +213,19 @@ impl Visit<'_> {
             Cleared::again(&mut inner.shell, *proposal, &standing, &permits)
         };
         let cleared = cleared.ok_or_else(Rejection::not_cleared)?;
-        if !matches!(self.request.operation, Operation::Receive { .. }) {
-            return answer(self.line(kept).send(cleared, &Leave::always()).await);
+        if !self.waits_for_output() {
+            // The end of input, or what the client says to the server: like input, it goes up only while the pipeline may go on.
+            let passed = Passed {
+                command,
+                stage: Stage::Onward,
+                acts: &acts,
+                stands_on: &stands_on,
+                generation,
+            };
+            return match self.send_while_permitted(kept, cleared, &passed).await {
+                Gone::Back(response, _) => Ok(response),
+                Gone::Up(heard) => answer(heard),
+            };
         }
         let heard = self
             .wait_while_permitted(kept, command, cleared, &acts, &stands_on)

@@ -104,6 +104,8 @@ pub(super) struct Kept {
     unanswered: AtomicUsize,
     /// Fires when it is closed here: nothing of it goes upstream any more but what closes it there.
     pub(super) closed: CancellationToken,
+    /// Requests of its client that close it.
+    closing: AtomicUsize,
     /// Somebody sees to it that it is forgotten.
     is_leaving: AtomicBool,
     /// Fires when something in it has changed that a waiting request may be interested in.
@@ -134,6 +136,9 @@ pub(super) struct Unanswered<'a>(&'a Kept);
 
 /// A request that uses a session: while there is one, the session is not idle.
 pub(super) struct InUse<'a>(&'a Kept);
+
+/// A request of its client that closes a session.
+pub(super) struct ClosedByClient<'a>(&'a Kept);
 
 impl Shells {
     /// None yet. A request that nobody waits for any more may be on its way to the server for `late_for`.
@@ -197,6 +202,7 @@ impl Shells {
             busy: AtomicUsize::new(0),
             unanswered: AtomicUsize::new(0),
             closed: CancellationToken::new(),
+            closing: AtomicUsize::new(0),
             is_leaving: AtomicBool::new(false),
             // Of each pipeline its wait for output, input, an answer and a signal; of the session itself as many.
             most_busy: (limits.pipelines_per_shell + 1).saturating_mul(4),
@@ -365,6 +371,17 @@ impl Kept {
         InUse(self)
     }
 
+    /// Marks it as being closed by its client.
+    pub(super) fn closing(&self) -> ClosedByClient<'_> {
+        self.closing.fetch_add(1, Ordering::AcqRel);
+        ClosedByClient(self)
+    }
+
+    /// Whether its client is closing it: then that request sees to all that follows.
+    pub(super) fn is_being_closed(&self) -> bool {
+        self.closing.load(Ordering::Acquire) > 0
+    }
+
     /// Whether it was open and is over, and whoever asks is the first to: they forget it.
     pub(super) fn is_to_be_forgotten(&self) -> bool {
         let is_over = {
@@ -451,6 +468,12 @@ impl Unanswered<'_> {
     /// The server has answered it, or never gets it: it does not come any more.
     pub(super) fn settle(self) {
         self.0.unanswered.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Drop for ClosedByClient<'_> {
+    fn drop(&mut self) {
+        self.0.closing.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

@@ -489,7 +489,8 @@ impl Line<'_> {
         };
         let mut charge = None;
         if charged.is_some() {
-            let asked_for = u64::from(self.frame.max_envelope.unwrap_or(USUAL_ENVELOPE));
+            let asked_for = self.frame.max_envelope.unwrap_or(USUAL_ENVELOPE);
+            let asked_for = u64::from(asked_for.min(LARGEST_ENVELOPE));
             let size = body.size_hint().exact().unwrap_or(asked_for);
             let size = usize::try_from(size)
                 .unwrap_or(usize::MAX)

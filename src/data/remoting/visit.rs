@@ -88,13 +88,16 @@ impl Visit<'_> {
             step?
         };
         kept.changed.notify_waiters();
+        let closes = matches!(self.request.operation, Operation::Delete);
+        // While its client closes it, that it is gone is no loss, whichever request hears of it first.
+        let _closing = closes.then(|| kept.closing());
         let answer = match (&self.request.operation, step) {
             (Operation::Delete, Step::Forward(_)) => self.close(&kept).await,
             (_, step) => self.carry_out(&kept, step).await,
         };
-        if kept.is_to_be_forgotten() {
+        if (closes || !kept.is_being_closed()) && kept.is_to_be_forgotten() {
             // That it is gone the server may have said of one that it has.
-            if !matches!(self.request.operation, Operation::Delete) {
+            if !closes {
                 let scene = &self.arrival.scene;
                 let lost = ended(scene.gate, scene.route, &kept, "lost-by-server");
                 scene.gate.audit.event_soon(lost);
@@ -178,7 +181,7 @@ impl Visit<'_> {
         // Whether the server has opened it is not known: there it is closed, and here it is there until then.
         let may_be_open = match &result {
             Ok(Heard::Answer(Response::Fault(fault))) => !fault.subcode.refuses(),
-            Ok(Heard::Lost(_)) => true,
+            Ok(Heard::Lost(rejection)) => !rejection.is_unsent(),
             Ok(Heard::Answer(_)) | Err(_) => false,
         };
         if may_be_open {

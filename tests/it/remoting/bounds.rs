@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::Lab;
 use super::client::{Call, Input, Session, receive};
+use super::on_its_way::until;
 use super::server::Weakness;
 use crate::client::{Http, connect, try_connect};
 use crate::gateway::basic;
@@ -145,6 +146,30 @@ async fn that_the_server_has_lost_a_session_is_on_record() {
     );
     // The control: what its client closed is a call of the client's.
     assert_eq!(ended().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_its_client_closes_is_not_lost_by_the_server_whoever_hears_of_it_first() {
+    let lab = Lab::start().await;
+    let session = lab.open("ana").await;
+    lab.server.weaken(Weakness::ClosesSlowly);
+    let heard = async {
+        until(|| lab.server.journal().last().is_some_and(|it| it == "delete")).await;
+        let wait = Operation::Receive {
+            command: None,
+            keep_alive: false,
+        };
+        session.fault(&lab.gateway, wait).await;
+        lab.server.release();
+    };
+    tokio::join!(lab.close(&session), heard);
+    let journal = lab.server.journal();
+    let closes = journal.iter().filter(|it| *it == "delete");
+    assert_eq!(closes.count(), 1);
+    let mut records = lab.gateway.records().into_iter();
+    assert!(!records.any(|it| it["kind"] == "session.ended"));
+    // The control: it is gone, and there is room for another.
+    assert!(metric(&lab, "portcullis_shells").ends_with(" 0"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

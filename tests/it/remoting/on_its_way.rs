@@ -25,7 +25,7 @@ async fn narrow_lab() -> Lab {
     Lab::in_front_of(Server::http2(1).await, OWN, "workers = 1", "").await
 }
 
-async fn until(is_so: impl Fn() -> bool) {
+pub(super) async fn until(is_so: impl Fn() -> bool) {
     let there = async {
         while !is_so() {
             yield_now().await;

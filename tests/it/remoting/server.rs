@@ -49,6 +49,8 @@ struct World {
 /// What the server does wrong.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Weakness {
+    /// It closes sessions, and says so at the release.
+    ClosesSlowly,
     /// It fails to close sessions, and says so.
     FailsToClose,
     /// It does not answer who closes a session, and does not close it.
@@ -171,6 +173,7 @@ impl World {
         );
         let mut pieces = vec![Piece::Data(body.into())];
         let is_held = match response {
+            Response::Deleted => self.weakness == Weakness::ClosesSlowly,
             Response::Sent => self.weakness == Weakness::HoldsInput,
             Response::Started { .. } => self.weakness == Weakness::HoldsStarts,
             _ => false,
