@@ -1,11 +1,15 @@
 //! Parameters that the operator has hidden (`[audit] redact`) are in no answer, no record and no message.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use chrono::TimeDelta;
 
 use crate::config::{self, Smtp, SmtpTls, Webhook, WebhookShape, WebhookUrl};
 use crate::control::tests::world::{self, World, person, table};
-use crate::model::{NoticeKind, REDACTED, Value};
+use crate::control::{Caller, Via};
+use crate::model::{NoticeKind, REDACTED, Redaction, Value};
 use crate::notify::testing::{Hook, Hooking, Mailing, Postbox};
+use crate::policy::Definition;
 use crate::state::OwnCmdletError;
 use crate::store::testing::Place;
 
@@ -72,6 +76,48 @@ async fn a_hidden_parameter_cannot_be_pinned_and_hidden_context_is_not_kept() {
         .answer(&person("amy"), "Approve-ElevatedAccessRequest", narrowing)
         .await;
     assert!(refused.is_err(), "an approver does not pin it either");
+}
+
+#[tokio::test]
+async fn what_a_stored_policy_asks_of_a_hidden_parameter_only_operators_read() {
+    let place = Place::sqlite();
+    let mut world = World::open(&place).await;
+    world.hide(&["CostCentre"]);
+    let world = world.restart(&place).await;
+    let mut definition = Definition {
+        task: Some(r"Exchange\Set-Place".to_owned()),
+        approval: "auto".to_owned(),
+        ..Definition::default()
+    };
+    definition.parameters =
+        Some(toml::from_str(&format!("CostCentre = {{ one_of = ['{SECRET}'] }}")).unwrap());
+    let kim = Caller {
+        principal: person("kim"),
+        source: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        decision: None,
+        via: Via::Cmdlet,
+    };
+    let made = world.control.add_policy(kim.clone(), definition.clone());
+    assert_eq!(made.await.unwrap().stored.unwrap().definition, definition);
+    let record = world.ledger.events().pop().unwrap();
+    assert_eq!(record.kind, "policy.created");
+    assert_eq!(
+        record.details["definition"]["parameters"]["CostCentre"]["one_of"],
+        serde_json::json!([REDACTED])
+    );
+    assert!(!format!("{record:?}").contains(SECRET));
+    let listed = world.control.policy(&kim, r"Exchange\Set-Place");
+    let listed = listed.await.unwrap();
+    let read_by = |who: &str| {
+        let shown = world.control.policy_shown_to(&person(who), listed.clone());
+        shown.stored.unwrap().definition
+    };
+    assert_eq!(read_by("kim"), definition);
+    assert_eq!(
+        read_by("bob"),
+        definition.without(&Redaction::new(&["CostCentre".to_owned()]))
+    );
+    assert!(!format!("{:?}", read_by("bob")).contains(SECRET));
 }
 
 fn everywhere(postbox: &Postbox, hooks: &[(&str, WebhookShape, &Hook)]) -> config::Notify {
