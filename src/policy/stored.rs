@@ -226,9 +226,10 @@ impl Definition {
                 continue;
             };
             for (_, value) in keys.iter_mut().filter(|it| VALUED.contains(&it.0.as_str())) {
-                *value = match value {
-                    toml::Value::Array(_) => toml::Value::Array(vec![REDACTED.into()]),
-                    _ => REDACTED.into(),
+                *value = if value.is_array() {
+                    toml::Value::Array(vec![REDACTED.into()])
+                } else {
+                    REDACTED.into()
                 };
             }
         }
