@@ -173,6 +173,10 @@ class Process:
 
     def told(self) -> str:
         """Whether it still lives, and what it said last."""
+        if self.said_all:
+            # Its log ends a moment before it does.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(PATIENCE)
         code = self.process.poll()
         state = "still runs" if code is None else f"ended with {code}"
         return f"the gateway (process {self.process.pid}) {state}; its log ends:\n" + "".join(self.log[-40:])
