@@ -43,13 +43,15 @@ struct World {
     is_released: bool,
     /// Cancelled by the release.
     released: CancellationToken,
+    /// Cancelled when a session is closed.
+    closed: CancellationToken,
     weakness: Weakness,
 }
 
 /// What the server does wrong.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Weakness {
-    /// It closes sessions, and says so at the release.
+    /// It closes sessions, says at once to who waits for their output that they are gone, and to who closes them at the release.
     ClosesSlowly,
     /// It fails to close sessions, and says so.
     FailsToClose,
@@ -181,12 +183,20 @@ impl World {
         if is_held {
             pieces.insert(0, Piece::Until(self.released.clone()));
         }
+        if self.waits_for_the_close(&request) {
+            pieces.insert(0, Piece::Until(self.closed.clone()));
+        }
         let answer = HttpResponse::builder()
             .status(status)
             .header("content-type", "application/soap+xml;charset=UTF-8")
             .body(Pieces::new(pieces))
             .unwrap();
         Deed::Answer(answer)
+    }
+
+    fn waits_for_the_close(&self, request: &Request) -> bool {
+        let waits = matches!(request.operation, Operation::Receive { command: None, .. });
+        waits && self.weakness == Weakness::ClosesSlowly
     }
 
     /// The answer; none if the connection falls silent or ends.
@@ -222,6 +232,7 @@ impl World {
             Operation::Delete => {
                 self.journal.push("delete".to_owned());
                 self.shells.remove(&shell);
+                self.closed.cancel();
                 Some(Response::Deleted)
             }
             Operation::Command { command, arguments } => {
@@ -285,6 +296,10 @@ impl World {
                     }
                 }
                 Some(Response::Signalled)
+            }
+            Operation::Receive { command: None, .. } if self.weakness == Weakness::ClosesSlowly => {
+                self.journal.push("wait".to_owned());
+                Some(Response::Fault(Fault::unknown("such shell")))
             }
             Operation::Receive { command: None, .. } => Some(Response::Fault(Fault::timed_out())),
             Operation::Receive {
